@@ -1,0 +1,4 @@
+//! The oxifaster command.
+#![forbid(unsafe_code)]
+
+fn main() {}

@@ -1,0 +1,17 @@
+//! Raw memory, owned, aligned and accounted for.
+//!
+//! * **M1** A buffer's pointer is non-null, aligned to [`AlignedBuf::ALIGN`] (or the larger alignment asked for), valid for
+//!   its length, initialised from birth (zeroed), and freed once, with the layout it was allocated with.
+//! * **M2** A buffer is reached through its owner only: `&` gives shared bytes, `&mut` exclusive ones.
+//! * **M3** The memory of [`Words`] is touched through atomic words only, from the moment it is made until it is freed.
+//! * **M4** Everything large draws from one [`MemoryBudget`], which says who holds what.
+
+mod aligned;
+mod budget;
+mod pool;
+mod words;
+
+pub use aligned::AlignedBuf;
+pub use budget::{MemoryBudget, Reservation};
+pub(crate) use pool::BufferPool;
+pub(crate) use words::Words;
