@@ -74,7 +74,8 @@ fn run_example(workspace: &Workspace, example: &Target) -> Outcome {
     if !example.required_features.is_empty() {
         repeat.push_str(&format!(" --features {}", example.required_features.join(",")));
     }
-    let program = workspace.target_directory.join("debug").join("examples").join(&example.name);
+    let file_name = format!("{}{}", example.name, std::env::consts::EXE_SUFFIX);
+    let program = workspace.target_directory.join("debug").join("examples").join(file_name);
     let invocation = Invocation::new(&program.to_string_lossy(), &[]);
     step::run_within(&format!("example {}", example.name), &invocation, &repeat, EXAMPLE_LIMIT)
 }

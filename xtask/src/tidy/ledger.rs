@@ -187,5 +187,9 @@ mod tests {
         assert!(findings_with(&[STATED, raw], "# Unsafe")[0].contains("not described"));
         let more = "# Unsafe\n\n`src/low/raw.rs` `src/top.rs`";
         assert!(findings_with(&[STATED, raw], more)[0].contains("not listed"));
+        let sources = [Source::new(STATED.0, STATED.1), Source::new(raw.0, raw.1)];
+        let mut report = Report::default();
+        check(&sources, &[], &sample::rules(), &mut report);
+        assert_eq!(report.messages(), ["the document is missing"]);
     }
 }
