@@ -2,7 +2,9 @@
 #![deny(missing_docs)]
 
 #[cfg(target_endian = "big")]
-compile_error!("oxifaster's disk format is little-endian and read without conversion: big-endian targets are not supported");
+compile_error!(
+    "oxifaster's disk format is little-endian and read without conversion: big-endian targets are not supported"
+);
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("oxifaster addresses more than 4 GiB: it needs a 64-bit target");
 
