@@ -12,13 +12,11 @@ pub(crate) use crossbeam_utils::CachePadded;
 pub(crate) use lock::{Condvar, Mutex, MutexGuard};
 pub(crate) use monotonic::MonotonicU64;
 
+/// The standard library's under loom too: nothing here counts references by hand, so there is nothing to check, and
+/// loom's neither serves as a method's receiver nor turns into an `Arc<dyn Trait>`.
+pub(crate) use std::sync::Arc;
+
 #[cfg(oxifaster_loom)]
-pub(crate) use loom::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence},
-};
+pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 #[cfg(not(oxifaster_loom))]
-pub(crate) use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence},
-};
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
