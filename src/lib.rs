@@ -10,10 +10,13 @@ compile_error!("oxifaster addresses more than 4 GiB: it needs a 64-bit target");
 
 pub mod address;
 pub mod device;
+pub mod epoch;
 mod error;
+pub mod index;
 pub mod memory;
 pub mod status;
 mod sync;
+pub mod utility;
 
 pub use error::{Error, ErrorKind, Result};
 #[doc(hidden)]

@@ -14,9 +14,11 @@ pub(crate) use lock::{Condvar, Mutex, MutexGuard};
 pub(crate) use monotonic::MonotonicU64;
 pub(crate) use publish::publish;
 
+/// The standard library's under loom too: nothing here counts references by hand, so there is nothing to check, and
+/// loom's neither serves as a method's receiver nor turns into an `Arc<dyn Trait>`.
+pub(crate) use std::sync::{Arc, Weak};
+
 #[cfg(oxifaster_loom)]
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
-// Reference counts are not what the models are about, and loom's `Arc` cannot hold trait objects.
-pub(crate) use std::sync::{Arc, Weak};
 #[cfg(not(oxifaster_loom))]
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
