@@ -18,7 +18,7 @@ impl FrameRing {
         Self {
             words: Words::zeroed((geometry.memory_bytes() / 8) as usize),
             page: geometry.page(),
-            frames: FastDivisor::new(geometry.frames()),
+            frames: FastDivisor::new(geometry.frame_divisor()),
         }
     }
 

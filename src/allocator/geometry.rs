@@ -3,12 +3,13 @@
 use super::block::{BLOCK_PAYLOAD, BLOCK_SIZE};
 use crate::address::{Address, PageGeometry};
 use crate::error::{Error, ErrorKind, Result};
+use std::num::NonZeroU64;
 
 /// Sizes of one log: page size, frames in memory, the mutable part, and the place of a page on the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogGeometry {
     page: PageGeometry,
-    frames: u64,
+    frames: NonZeroU64,
     mutable_pages: u64,
     blocks_per_page: u64,
 }
@@ -32,22 +33,23 @@ impl LogGeometry {
                 .with("smallest", PageGeometry::MIN_BITS)
                 .with("largest", PageGeometry::MAX_BITS));
         };
-        if !(Self::MIN_FRAMES..=Self::MAX_FRAMES).contains(&frames) {
+        let Some(frames) = NonZeroU64::new(frames).filter(|n| (Self::MIN_FRAMES..=Self::MAX_FRAMES).contains(&n.get()))
+        else {
             return Err(Error::new(ErrorKind::Config, "the log's memory holds too few or too many pages")
                 .with("pages in memory", frames)
                 .with("smallest", Self::MIN_FRAMES)
                 .with("largest", Self::MAX_FRAMES)
                 .with("page size", page.page_size())
                 .help("change log_memory_size (or the memory budget) or page_size_bits"));
-        }
+        };
         if !(0.0..=1.0).contains(&mutable_fraction) {
             return Err(Error::new(ErrorKind::Config, "mutable_fraction is out of range")
                 .with("mutable_fraction", mutable_fraction)
                 .with("smallest", 0.0)
                 .with("largest", 1.0));
         }
-        let lead = (frames / 8).max(2);
-        let mutable_pages = ((frames as f64 * mutable_fraction) as u64).clamp(1, frames - lead);
+        let lead = (frames.get() / 8).max(2);
+        let mutable_pages = ((frames.get() as f64 * mutable_fraction) as u64).clamp(1, frames.get() - lead);
         let blocks_per_page = page.page_size().div_ceil(BLOCK_PAYLOAD as u64);
         Ok(Self { page, frames, mutable_pages, blocks_per_page })
     }
@@ -60,6 +62,11 @@ impl LogGeometry {
 
     /// Pages in memory.
     pub const fn frames(self) -> u64 {
+        self.frames.get()
+    }
+
+    /// The same number, known not to be zero.
+    pub(super) const fn frame_divisor(self) -> NonZeroU64 {
         self.frames
     }
 
@@ -70,7 +77,7 @@ impl LogGeometry {
 
     /// Bytes of memory the frames take.
     pub const fn memory_bytes(self) -> u64 {
-        self.frames * self.page.page_size()
+        self.frames.get() * self.page.page_size()
     }
 
     /// Blocks that a page takes on the device.
@@ -125,6 +132,9 @@ mod tests {
         assert_eq!(geometry.block_of(Address::new(4088)), 1);
         assert_eq!(geometry.block_of(Address::new(4096)), 2);
         assert_eq!(geometry.device_offset(2), 8192);
-        assert_eq!((geometry.block_boundary(1), geometry.block_boundary(4088), geometry.block_boundary(4089)), (4088, 4088, 4096));
+        assert_eq!(
+            (geometry.block_boundary(1), geometry.block_boundary(4088), geometry.block_boundary(4089)),
+            (4088, 4088, 4096)
+        );
     }
 }

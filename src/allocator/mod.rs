@@ -39,8 +39,3 @@ pub use block::{BLOCK_PAYLOAD, BLOCK_SIZE};
 pub use geometry::LogGeometry;
 pub(crate) use hybrid_log::{Allocation, HybridLog, LogConfig};
 pub use pointers::LogAddresses;
-
-#[cfg(all(test, oxifaster_loom))]
-mod loom;
-#[cfg(all(test, not(oxifaster_loom)))]
-mod tests;

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 pub(crate) use delete::DeleteOp;
 pub(crate) use read::ReadOp;
-pub(crate) use rmw::{Insert, Logic, Modify, RmwOp};
+pub(crate) use rmw::{Insert, Modify, RmwOp};
 pub(crate) use upsert::UpsertOp;
 
 /// Index and log for keys `K` and values `V`.

@@ -66,7 +66,13 @@ impl<K: Key, V: Value, L: Logic<V>> RmwOp<K, V, L> {
 
     /// The key has a record in memory.
     #[inline]
-    fn on_record(&mut self, kernel: &Kernel<K, V>, slot: Slot<'_>, found: Found<'_>, guard: &Guard<'_>) -> Step<OperationStatus> {
+    fn on_record(
+        &mut self,
+        kernel: &Kernel<K, V>,
+        slot: Slot<'_>,
+        found: Found<'_>,
+        guard: &Guard<'_>,
+    ) -> Step<OperationStatus> {
         if found.info.is_tombstone() {
             return self.append(kernel, slot, None, guard); // R4: for good, whatever the region
         }
@@ -80,7 +86,13 @@ impl<K: Key, V: Value, L: Logic<V>> RmwOp<K, V, L> {
     }
 
     /// Appends what the logic makes of `old`.
-    fn append(&mut self, kernel: &Kernel<K, V>, slot: Slot<'_>, old: Option<V>, guard: &Guard<'_>) -> Step<OperationStatus> {
+    fn append(
+        &mut self,
+        kernel: &Kernel<K, V>,
+        slot: Slot<'_>,
+        old: Option<V>,
+        guard: &Guard<'_>,
+    ) -> Step<OperationStatus> {
         let (new, status) = match old {
             Some(mut value) => (self.logic.update(&mut value).then_some(value), OperationStatus::Copied),
             None => (self.logic.create(), OperationStatus::Created),

@@ -28,7 +28,12 @@ impl Driver {
 
     /// Takes an operation to its end, or to an access, which is submitted under `token`.
     #[inline]
-    pub(crate) fn advance<E, O>(&mut self, environment: &E, operation: &mut O, token: Token) -> Result<Progress<O::Output>>
+    pub(crate) fn advance<E, O>(
+        &mut self,
+        environment: &E,
+        operation: &mut O,
+        token: Token,
+    ) -> Result<Progress<O::Output>>
     where
         E: Environment + ?Sized,
         O: Operation<E>,
@@ -112,7 +117,9 @@ impl Stall {
         Err(Error::new(ErrorKind::Busy, "waiting for others took too long")
             .with("waiting for", retry.reason())
             .with("milliseconds waited", waited.as_millis())
-            .help("look for a call that never returns, such as a read-modify-write closure that blocks, or a hung device"))
+            .help(
+                "look for a call that never returns, such as a read-modify-write closure that blocks, or a hung device",
+            ))
     }
 
     /// If writing has stopped on a failure: has it tried once more on behalf of this call, then reports it.

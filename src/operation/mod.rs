@@ -20,7 +20,7 @@ use crate::epoch::Guard;
 use crate::error::{Error, Result};
 use std::time::Duration;
 
-pub(crate) use driver::{Driver, Progress};
+pub(crate) use driver::{Driver, Progress, Stall};
 pub(crate) use pending::PendingTable;
 
 /// What a step came to.

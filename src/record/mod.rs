@@ -34,6 +34,3 @@ pub(crate) use latch::Latch;
 pub use layout::{Record, RecordLayout};
 pub use pod::Pod;
 pub(crate) use view::RecordRef;
-
-#[cfg(all(test, oxifaster_loom))]
-mod loom;

@@ -1,6 +1,6 @@
 //! Plain old data: types that are nothing but their bytes.
 
-use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// A type that is nothing but its bytes: no padding, no pointers, every bit pattern valid.
 ///

@@ -1,7 +1,7 @@
 //! How a store is set up: one number is enough, everything can be set.
 
-use crate::allocator::{BLOCK_PAYLOAD, BLOCK_SIZE, HybridLog, LogGeometry};
 use crate::address::PageGeometry;
+use crate::allocator::{BLOCK_PAYLOAD, BLOCK_SIZE, HybridLog, LogGeometry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{IndexConfig, MemIndex};
 use std::time::Duration;
@@ -138,13 +138,13 @@ impl FasterKvConfig {
         if !(MIN_BUDGET..=1 << 46).contains(&budget) {
             return Err(out_of_range("memory_budget", budget, MIN_BUDGET, 1 << 46));
         }
-        let index = IndexConfig::with_buckets(match self.table_size {
+        let index = index_of(match self.table_size {
             Some(size) => size.next_power_of_two(),
             None => buckets_for(budget, record_size as u64),
         });
         let read_buffer = record_size.div_ceil(BLOCK_PAYLOAD) * BLOCK_SIZE + BLOCK_SIZE;
         let read_buffers = (budget as usize / 32 / read_buffer).clamp(4, 4096);
-        let other = MemIndex::bytes(index) + read_buffers * read_buffer;
+        let other = index_bytes(index) + read_buffers * read_buffer;
         let log_memory = match self.log_memory_size {
             Some(bytes) => bytes,
             None => log_memory(budget, other as u64)?,
@@ -190,12 +190,22 @@ fn out_of_range(field: &'static str, value: u64, smallest: u64, largest: u64) ->
         .with("largest", largest)
 }
 
+/// An index of `buckets` buckets, and an eighth of that for the chains of those that are full.
+fn index_of(buckets: u64) -> IndexConfig {
+    IndexConfig { buckets, overflow_buckets: buckets / 8 }
+}
+
+/// Bytes of memory an index takes.
+pub(super) fn index_bytes(index: IndexConfig) -> usize {
+    MemIndex::bytes(index.buckets, index.overflow_buckets)
+}
+
 /// Buckets for a budget: enough for data many times the budget, but at most six tenths of it.
 fn buckets_for(budget: u64, record_size: u64) -> u64 {
     let wanted = DATA_TIMES_BUDGET.saturating_mul(budget) / record_size * INDEX_BYTES_PER_KEY;
     let bytes = wanted.min(budget / 10 * 6);
     let mut buckets = 1;
-    while (MemIndex::bytes(IndexConfig::with_buckets(buckets * 2)) as u64) <= bytes {
+    while (index_bytes(index_of(buckets * 2)) as u64) <= bytes {
         buckets *= 2;
     }
     buckets
@@ -232,7 +242,7 @@ mod tests {
             for record_size in [16, 24, 128, 1040, 4120] {
                 let budget = (1u64 << shift) + 12_345;
                 let sizes = FasterKvConfig::default().with_memory_budget(budget).resolve(record_size).unwrap();
-                let taken = MemIndex::bytes(sizes.index)
+                let taken = index_bytes(sizes.index)
                     + sizes.read_buffers * sizes.read_buffer
                     + HybridLog::memory_bytes(sizes.geometry);
                 assert!(taken as u64 <= budget, "{budget} {record_size}: {taken} {sizes:?}");
@@ -261,7 +271,8 @@ mod tests {
 
     #[test]
     fn sizes_that_are_set_are_taken_as_they_are() {
-        let config = FasterKvConfig::default().with_table_size(1000).with_log_memory_size(1 << 20).with_page_size_bits(16);
+        let config =
+            FasterKvConfig::default().with_table_size(1000).with_log_memory_size(1 << 20).with_page_size_bits(16);
         let sizes = config.resolve(24).unwrap();
         assert_eq!((sizes.index.buckets, sizes.geometry.frames()), (1024, 16));
     }

@@ -1,6 +1,6 @@
 //! What a store's sessions share.
 
-use super::config::FasterKvConfig;
+use super::config::{FasterKvConfig, index_bytes};
 use crate::allocator::{HybridLog, LogConfig};
 use crate::device::StorageDevice;
 use crate::epoch::LightEpoch;
@@ -37,7 +37,7 @@ impl<K: Key, V: Value> Database<K, V> {
         check_device(config, &*device)?;
         let budget = MemoryBudget::new(sizes.budget);
         let held = [
-            budget.reserve("index", MemIndex::bytes(sizes.index))?,
+            budget.reserve("index", index_bytes(sizes.index))?,
             budget.reserve("log", HybridLog::memory_bytes(sizes.geometry))?,
             budget.reserve("read buffers", sizes.read_buffers * sizes.read_buffer)?,
         ];

@@ -86,9 +86,9 @@ impl<K: Key, V: Value> Parked<K, V> {
     ) -> Result<Progress<Outcome<V>>> {
         match self {
             Self::Read(read) => go_on(&database.kernel, driver, read, ticket, done, Outcome::Read),
-            Self::Rmw(rmw) => {
-                go_on(&database.kernel, driver, rmw, ticket, done, |status: OperationStatus| Outcome::Rmw(status.changed()))
-            }
+            Self::Rmw(rmw) => go_on(&database.kernel, driver, rmw, ticket, done, |status: OperationStatus| {
+                Outcome::Rmw(status.changed())
+            }),
             Self::Insert(insert) => go_on(&database.kernel, driver, insert, ticket, done, |status: OperationStatus| {
                 Outcome::Insert(status.changed())
             }),

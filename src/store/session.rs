@@ -168,8 +168,7 @@ impl<K: Key, V: Value> Session<K, V> {
         // Nobody else gets this token, so that what comes late for a call that gave up is told apart.
         let token = self.parked.spend_token();
         loop {
-            let (arrived, done) =
-                self.driver.take(&self.database.kernel).inspect_err(|_| self.abandoned += 1)?;
+            let (arrived, done) = self.driver.take(&self.database.kernel).inspect_err(|_| self.abandoned += 1)?;
             if arrived != token {
                 self.arrive(arrived, done);
                 continue;
