@@ -58,7 +58,7 @@ macro_rules! pod {
         #[derive(Clone, Copy, Debug, PartialEq)]
         #[derive($crate::zerocopy::FromBytes, $crate::zerocopy::IntoBytes)]
         #[derive($crate::zerocopy::Immutable, $crate::zerocopy::KnownLayout)]
-        #[zerocopy(crate = "zerocopy")]
+        #[zerocopy(crate = "oxifaster::zerocopy")]
         #[repr(C)]
         $visibility struct $name { $($fields)* }
 
