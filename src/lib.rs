@@ -9,11 +9,20 @@ compile_error!(
 compile_error!("oxifaster addresses more than 4 GiB: it needs a 64-bit target");
 
 pub mod address;
+pub mod allocator;
 pub mod device;
+pub mod epoch;
 mod error;
+pub mod index;
+mod kernel;
 pub mod memory;
+mod operation;
+pub mod record;
+pub mod stats;
 pub mod status;
+pub mod store;
 mod sync;
+pub mod utility;
 
 pub use error::{Error, ErrorKind, Result};
 #[doc(hidden)]
