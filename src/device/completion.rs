@@ -36,9 +36,13 @@ impl CompletionQueue {
         if let Some(oldest) = inbox.pop_front() {
             return Some(oldest);
         }
-        let deadline = Instant::now() + timeout;
+        // None: further away than the clock can tell.
+        let deadline = Instant::now().checked_add(timeout);
         loop {
-            let left = deadline.checked_duration_since(Instant::now())?;
+            let left = match deadline {
+                Some(deadline) => deadline.checked_duration_since(Instant::now())?,
+                None => timeout,
+            };
             inbox = self.arrived.wait_timeout(inbox, left);
             if let Some(oldest) = inbox.pop_front() {
                 return Some(oldest);

@@ -2,8 +2,14 @@
 
 mod blocking;
 mod completion;
+#[cfg(all(any(test, feature = "test-util"), not(oxifaster_loom)))]
+pub mod conformance;
+#[cfg(all(any(test, feature = "test-util"), not(oxifaster_loom)))]
+mod faulty;
 #[cfg(not(oxifaster_loom))]
 mod file;
+#[cfg(all(test, oxifaster_loom))]
+mod loom;
 mod memory;
 mod null;
 mod request;
@@ -16,6 +22,8 @@ mod thread_pool;
 
 pub use blocking::BlockingDevice;
 pub use completion::{CompletionQueue, CompletionSink};
+#[cfg(all(any(test, feature = "test-util"), not(oxifaster_loom)))]
+pub use faulty::{FaultPlan, FaultyDisk, IoCounts};
 #[cfg(not(oxifaster_loom))]
 pub use file::{FileSystemDisk, FileSystemDiskOptions};
 pub use memory::MemoryDisk;

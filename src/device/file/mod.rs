@@ -11,6 +11,7 @@ mod directory;
 mod files;
 mod os;
 mod segment_file;
+mod segment_name;
 
 use super::{CompletionSink, DeviceInfo, IoRequest, StorageDevice, ThreadPoolDevice, Token};
 use crate::error::{Error, ErrorKind, Result};

@@ -3,11 +3,11 @@
 use super::os;
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::AlignedBuf;
+use crate::sync::{AtomicBool, Ordering};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A file that is read and written at positions.
 #[derive(Debug)]
