@@ -1,6 +1,6 @@
 //! The hybrid log: the face of this folder.
 
-use super::block::BLOCK_SIZE;
+use super::block::{BLOCK_PAYLOAD, BLOCK_SIZE};
 use super::flush::{CHUNK_BYTES, FlushQueue, WRITES_MAX};
 use super::frames::FrameRing;
 use super::geometry::LogGeometry;
@@ -65,7 +65,7 @@ impl HybridLog {
     /// An empty log that writes to `device`.
     pub(crate) fn new(config: LogConfig, epoch: Arc<LightEpoch>, device: Arc<dyn StorageDevice>) -> Self {
         let geometry = config.geometry;
-        let read_len = config.record_size.div_ceil(super::BLOCK_PAYLOAD) * BLOCK_SIZE + BLOCK_SIZE;
+        let read_len = config.record_size.div_ceil(BLOCK_PAYLOAD) * BLOCK_SIZE + BLOCK_SIZE;
         let core = Arc::new_cyclic(|this| LogCore {
             this: this.clone(),
             geometry,
@@ -78,23 +78,26 @@ impl HybridLog {
             epoch,
             readable: device.info().readable,
             device,
-            write_pool: BufferPool::new(Self::write_buffer_len(geometry), WRITES_MAX),
+            write_pool: BufferPool::new(Self::write_buffer_len(geometry.page().page_bits()), WRITES_MAX),
             read_pool: BufferPool::new(read_len, config.read_buffers),
             counters: LogCounters::default(),
         });
         Self { core }
     }
 
-    /// The most bytes of memory that write buffers take.
-    pub(crate) const WRITE_BUFFERS_MAX: usize = WRITES_MAX * CHUNK_BYTES;
+    /// Bytes of one write buffer: a whole page, or as much of it as is written at once.
+    fn write_buffer_len(page_bits: u32) -> usize {
+        ((1usize << page_bits).div_ceil(BLOCK_PAYLOAD) * BLOCK_SIZE).min(CHUNK_BYTES)
+    }
 
-    fn write_buffer_len(geometry: LogGeometry) -> usize {
-        CHUNK_BYTES.min(geometry.blocks_per_page() as usize * BLOCK_SIZE)
+    /// Bytes of memory that the write buffers of a log with pages of `1 << page_bits` bytes take.
+    pub(crate) fn write_buffer_bytes(page_bits: u32) -> usize {
+        WRITES_MAX * Self::write_buffer_len(page_bits)
     }
 
     /// Bytes of memory that a log takes besides its read buffers.
     pub(crate) fn memory_bytes(geometry: LogGeometry) -> usize {
-        geometry.memory_bytes() as usize + WRITES_MAX * Self::write_buffer_len(geometry)
+        geometry.memory_bytes() as usize + Self::write_buffer_bytes(geometry.page().page_bits())
     }
 
     pub(crate) fn geometry(&self) -> LogGeometry {
