@@ -294,3 +294,30 @@ pub(super) fn parent(path: &Path) -> &Path {
         _ => Path::new("."),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waiting_for_sync(files: &Files) -> Vec<u64> {
+        files.written.lock().unwrap().keys().copied().collect()
+    }
+
+    #[test]
+    fn a_sync_covers_every_file_that_was_written_also_those_closed_in_between() {
+        let directory = tempfile::tempdir().unwrap();
+        let lock = File::create(directory.path().join("LOCK")).unwrap();
+        let files = Files::in_directory(directory.path(), 4096, false, lock).unwrap();
+        let written = OPEN_MAX as u64 + 10;
+        files.write_at(0, &vec![1; written as usize * 4096]).unwrap();
+        assert_eq!(waiting_for_sync(&files), (0..written).collect::<Vec<_>>());
+        assert_eq!(files.open.read().unwrap().len(), OPEN_MAX);
+        assert!(files.names_changed.load(Ordering::Acquire));
+        files.sync().unwrap();
+        assert_eq!(waiting_for_sync(&files), []);
+        assert!(!files.names_changed.load(Ordering::Acquire));
+        files.write_at(8192, &[2; 4096]).unwrap();
+        assert_eq!(waiting_for_sync(&files), [2]);
+        assert!(!files.names_changed.load(Ordering::Acquire), "no name is new");
+    }
+}
