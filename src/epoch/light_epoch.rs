@@ -50,6 +50,11 @@ impl LightEpoch {
         }
     }
 
+    #[cfg(all(test, not(oxifaster_loom)))]
+    pub(super) fn rows(&self) -> usize {
+        self.table.lock().rows.len()
+    }
+
     /// The number of the current epoch.
     #[inline]
     pub fn current(&self) -> u64 {

@@ -166,6 +166,11 @@ impl MemIndex {
         stats
     }
 
+    #[cfg(test)]
+    pub(super) fn table(&self) -> &Table {
+        &self.table
+    }
+
     /// The first entry of a tag in a chain: a two-phase insert, which leaves at most one entry of the tag (I1).
     #[cold]
     fn insert(&self, hash: KeyHash, new: Address) -> Result<(), Conflict> {

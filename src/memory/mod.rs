@@ -3,7 +3,7 @@
 //! * **M1** A buffer's pointer is non-null, aligned to [`AlignedBuf::ALIGN`] (or the larger alignment asked for), valid for
 //!   its length, initialised from birth (zeroed), and freed once, with the layout it was allocated with.
 //! * **M2** A buffer is reached through its owner only: `&` gives shared bytes, `&mut` exclusive ones.
-//! * **M3** The memory of [`Words`] is touched through atomic words only, from the moment it is made until it is freed.
+//! * **M3** The memory of `Words` is touched through atomic words only, from the moment it is made until it is freed.
 //! * **M4** Everything large draws from one [`MemoryBudget`], which says who holds what.
 
 mod aligned;

@@ -8,15 +8,16 @@
 
 use super::os;
 use super::segment_file::{SegmentFile, io_error};
-use crate::device::segments::{SegmentName, Segments, truncated};
+use super::segment_name::SegmentName;
+use crate::device::segments::{Segments, truncated};
 use crate::device::{BlockingDevice, DeviceInfo};
 use crate::error::Result;
 use crate::memory::AlignedBuf;
+use crate::sync::{AtomicBool, AtomicU64, Ordering};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 pub(super) const NAME: SegmentName = SegmentName::new("log");
@@ -73,7 +74,7 @@ impl Files {
     /// The one file at `path`, which is locked already.
     pub(super) fn in_single_file(path: &Path, file: File, len: u64, is_new: bool, direct: bool) -> Self {
         let place = Place::Single(path.to_path_buf());
-        let files = Self::new(place, Segments::single(), 0, len, direct && os::enable_direct(&file), None);
+        let files = Self::new(place, Segments::new(u64::MAX), 0, len, direct && os::enable_direct(&file), None);
         let file = SegmentFile::new(file, path.to_path_buf(), Arc::clone(&files.direct));
         files.open.write().unwrap_or_else(PoisonError::into_inner).insert(0, Arc::new(file));
         files.names_changed.store(is_new, Ordering::Relaxed);
@@ -291,5 +292,32 @@ pub(super) fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waiting_for_sync(files: &Files) -> Vec<u64> {
+        files.written.lock().unwrap().keys().copied().collect()
+    }
+
+    #[test]
+    fn a_sync_covers_every_file_that_was_written_also_those_closed_in_between() {
+        let directory = tempfile::tempdir().unwrap();
+        let lock = File::create(directory.path().join("LOCK")).unwrap();
+        let files = Files::in_directory(directory.path(), 4096, false, lock).unwrap();
+        let written = OPEN_MAX as u64 + 10;
+        files.write_at(0, &vec![1; written as usize * 4096]).unwrap();
+        assert_eq!(waiting_for_sync(&files), (0..written).collect::<Vec<_>>());
+        assert_eq!(files.open.read().unwrap().len(), OPEN_MAX);
+        assert!(files.names_changed.load(Ordering::Acquire));
+        files.sync().unwrap();
+        assert_eq!(waiting_for_sync(&files), []);
+        assert!(!files.names_changed.load(Ordering::Acquire));
+        files.write_at(8192, &[2; 4096]).unwrap();
+        assert_eq!(waiting_for_sync(&files), [2]);
+        assert!(!files.names_changed.load(Ordering::Acquire), "no name is new");
     }
 }
