@@ -15,8 +15,7 @@ struct Table {
 
 fn main() {
     let epoch = LightEpoch::new();
-    let tables: Arc<[Table; 2]> =
-        Arc::new(["old", "new"].map(|name| Table { closed: AtomicBool::new(false), name }));
+    let tables: Arc<[Table; 2]> = Arc::new(["old", "new"].map(|name| Table { closed: AtomicBool::new(false), name }));
     let current = Arc::new(AtomicUsize::new(0));
 
     let mut reader = epoch.join();

@@ -63,16 +63,20 @@ pub(crate) enum Allocation {
 
 impl HybridLog {
     /// An empty log that writes to `device`.
-    pub(crate) fn new(config: LogConfig, epoch: Arc<LightEpoch>, device: Arc<dyn StorageDevice>) -> Self {
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`] if the system does not give the memory.
+    pub(crate) fn new(config: LogConfig, epoch: Arc<LightEpoch>, device: Arc<dyn StorageDevice>) -> Result<Self> {
         let geometry = config.geometry;
         let read_len = config.record_size.div_ceil(BLOCK_PAYLOAD) * BLOCK_SIZE + BLOCK_SIZE;
+        let frames = FrameRing::new(geometry)?;
         let core = Arc::new_cyclic(|this| LogCore {
             this: this.clone(),
             geometry,
             generation: config.generation,
             pointers: LogPointers::new(),
             tail: Tail::new(geometry.page(), Address::new(FIRST)),
-            frames: FrameRing::new(geometry),
+            frames,
             flush: Mutex::new(FlushQueue::new(geometry)),
             head_wanted: MonotonicU64::new(FIRST),
             epoch,
@@ -82,7 +86,7 @@ impl HybridLog {
             read_pool: BufferPool::new(read_len, config.read_buffers),
             counters: LogCounters::default(),
         });
-        Self { core }
+        Ok(Self { core })
     }
 
     /// Bytes of one write buffer: a whole page, or as much of it as is written at once.
@@ -170,16 +174,16 @@ impl HybridLog {
         let core = &self.core;
         let (next, geometry) = (page + 1, core.geometry);
         let first_held = geometry.page().page(core.pointers.safe_head());
-        if next >= first_held + geometry.frames() || next >= Tail::PAGES {
+        if next >= first_held + geometry.frames() || next >= core.tail.pages() {
             core.tail.give_back(page, offset);
             if !core.readable {
                 return Err(Error::new(ErrorKind::Limit, "the log's memory is full and its device keeps nothing")
                     .with("log memory", geometry.memory_bytes())
                     .help("give the store more memory, or a device that can be read back, such as FileSystemDisk"));
             }
-            if next >= Tail::PAGES {
+            if next >= core.tail.pages() {
                 return Err(Error::new(ErrorKind::Limit, "the log has used up its addresses")
-                    .with("pages", Tail::PAGES)
+                    .with("pages", core.tail.pages())
                     .with("page size", geometry.page().page_size())
                     .help("open a new store with larger pages"));
             }

@@ -41,8 +41,12 @@ const fn unpack(word: u64) -> (u64, u64) {
 }
 
 impl Tail {
-    /// Pages that can be numbered.
-    pub(super) const PAGES: u64 = 1 << (64 - OFFSET_BITS);
+    /// Pages that can be numbered: by the word, and by an address, whose top bit is reserved for read caches.
+    pub(super) const fn pages(&self) -> u64 {
+        let by_word = 1 << (64 - OFFSET_BITS);
+        let by_address = 1 << (Address::BITS - 1 - self.page.page_bits());
+        if by_word < by_address { by_word } else { by_address }
+    }
 
     pub(super) fn new(page: PageGeometry, start: Address) -> Self {
         Self { word: AtomicU64::new(pack(page.page(start), page.offset(start))), page }
