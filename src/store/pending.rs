@@ -68,6 +68,10 @@ impl<V> Completed<V> {
 /// Logic of a read-modify-write that may have to wait.
 pub(super) type BoxedModify<V> = Modify<Box<dyn FnMut(&mut V) -> bool + Send>>;
 
+pub(super) fn box_modify<V>(Modify(modify): Modify<impl FnMut(&mut V) -> bool + Send + 'static>) -> BoxedModify<V> {
+    Modify(Box::new(modify))
+}
+
 /// An operation that waits for the device.
 pub(super) enum Parked<K, V> {
     Read(ReadOp<K, V>),

@@ -1,7 +1,7 @@
 //! Sessions: where operations are called.
 
 use super::database::Database;
-use super::pending::{Begun, Completed, Outcome, Parked, Ticket};
+use super::pending::{Begun, Completed, Outcome, Parked, Ticket, box_modify};
 use crate::device::{IoDone, Token};
 use crate::error::Result;
 use crate::kernel::{DeleteOp, Insert, Kernel, Modify, ReadOp, RmwOp, UpsertOp};
@@ -112,8 +112,9 @@ impl<K: Key, V: Value> Session<K, V> {
     /// As for `rmw`. While as many operations are pending as may be, it finishes one of them first.
     pub fn begin_rmw(&mut self, key: K, modify: impl FnMut(&mut V) -> bool + Send + 'static) -> Result<Begun<bool>> {
         self.counters.rmws.add(1);
-        let modify: Box<dyn FnMut(&mut V) -> bool + Send> = Box::new(modify);
-        Ok(match self.begin(RmwOp::new(key, Modify(modify)), Parked::Rmw)? {
+        // Boxed only if it has to wait: a hit allocates nothing.
+        let park = |operation: RmwOp<K, V, _>| Parked::Rmw(operation.map_logic(box_modify));
+        Ok(match self.begin(RmwOp::new(key, Modify(modify)), park)? {
             Begun::Done(status) => Begun::Done(status.changed()),
             Begun::Pending(ticket) => Begun::Pending(ticket),
         })
@@ -240,6 +241,14 @@ impl<K: Key, V: Value> Session<K, V> {
     #[inline]
     fn count_lookup(&self, waited: bool) {
         if waited { self.counters.read_misses.add(1) } else { self.counters.read_hits.add(1) }
+    }
+
+    /// Gives up on the operation of `ticket`.
+    pub(super) fn forget(&mut self, ticket: Ticket) {
+        self.finished.retain(|completed| completed.ticket != ticket);
+        if self.parked.remove(ticket.0).is_some() {
+            self.abandoned += 1;
+        }
     }
 
     /// Waits until the operation of `ticket` is finished, and takes its outcome out.
