@@ -50,7 +50,8 @@ impl LightEpoch {
         }
     }
 
-    #[cfg(all(test, not(oxifaster_loom)))]
+    #[cfg(test)]
+    #[cfg(not(oxifaster_loom))]
     pub(super) fn rows(&self) -> usize {
         self.table.lock().rows.len()
     }

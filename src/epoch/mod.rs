@@ -62,7 +62,8 @@ mod light_epoch;
 #[cfg(all(test, oxifaster_loom))]
 mod loom;
 mod participant;
-#[cfg(all(test, not(oxifaster_loom)))]
+#[cfg(test)]
+#[cfg(not(oxifaster_loom))]
 mod tests;
 
 pub use guard::Guard;

@@ -34,7 +34,8 @@ mod loom;
 mod mem_index;
 mod stats;
 mod table;
-#[cfg(all(test, not(oxifaster_loom)))]
+#[cfg(test)]
+#[cfg(not(oxifaster_loom))]
 mod tests;
 
 pub(crate) use mem_index::{Conflict, IndexConfig, MemIndex, Slot};
