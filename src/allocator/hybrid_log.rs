@@ -129,6 +129,7 @@ impl HybridLog {
         self.core.pointers.snapshot(|| self.core.tail.address())
     }
 
+    #[inline]
     pub(crate) fn begin(&self) -> Address {
         self.core.pointers.begin()
     }

@@ -4,7 +4,7 @@
 //! for the overshoot of every thread that can be between its look at the word and its addition.
 
 use crate::address::{Address, PageGeometry};
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, CachePadded, Ordering};
 
 const OFFSET_BITS: u32 = 38;
 const OFFSET_MASK: u64 = (1 << OFFSET_BITS) - 1;
@@ -12,7 +12,8 @@ const OFFSET_MASK: u64 = (1 << OFFSET_BITS) - 1;
 /// Page and offset in one word.
 #[derive(Debug)]
 pub(super) struct Tail {
-    word: AtomicU64,
+    /// On a cache line of its own: every append writes it.
+    word: CachePadded<AtomicU64>,
     page: PageGeometry,
 }
 
@@ -49,7 +50,7 @@ impl Tail {
     }
 
     pub(super) fn new(page: PageGeometry, start: Address) -> Self {
-        Self { word: AtomicU64::new(pack(page.page(start), page.offset(start))), page }
+        Self { word: CachePadded::new(AtomicU64::new(pack(page.page(start), page.offset(start)))), page }
     }
 
     /// Reserves `len` bytes, at most a page.
