@@ -82,8 +82,7 @@ impl World {
 
 /// I1, I2: two threads insert the same tag, into different slots if a third one frees the first of them in between.
 ///
-/// Broken by: no second walk in `claim`, or one that counts only entries in force; no fence before it; a relaxed store of
-/// the final entry; relaxed loads in `Bucket::find`; finding tentative entries.
+/// Broken by: no second walk in `claim`, or one that counts only entries in force; no fence before it.
 #[test]
 fn a_tag_gets_one_entry_whoever_inserts_it() {
     loom::model(|| {
@@ -100,7 +99,8 @@ fn a_tag_gets_one_entry_whoever_inserts_it() {
 
 /// I5: two threads find the bucket full and make the chain longer, both for the same tag.
 ///
-/// Broken by: linking with a store instead of a comparison; keeping the bucket that lost the race.
+/// Broken by: linking with a store instead of a comparison; keeping the bucket that lost the race; a second walk that
+/// counts only entries in force.
 #[test]
 fn a_full_bucket_gets_one_overflow_bucket_and_the_other_is_given_back() {
     loom::model(|| {
@@ -124,7 +124,8 @@ fn a_full_bucket_gets_one_overflow_bucket_and_the_other_is_given_back() {
 /// third one then wants that tag too, without having taken part in the saturation.
 ///
 /// Broken by: a claim that does not look for saturation; no walk in `add_to_catch_all`; no fence in `claim` or in
-/// `saturate`; a catch-all that can be used from the first step of `saturate`; freeing that takes the mark away.
+/// `saturate`; a catch-all that can be used from the first step of `saturate`; relaxed loads in `find`; a relaxed
+/// comparison in `replace`.
 #[test]
 fn a_tag_lives_in_a_slot_or_in_the_catch_all_but_not_in_both() {
     loom::model(|| {
@@ -143,7 +144,7 @@ fn a_tag_lives_in_a_slot_or_in_the_catch_all_but_not_in_both() {
 /// I3, I4: in a saturated chain, an entry is freed while another thread updates it; its tag moves to the catch-all, which
 /// a second tag is using.
 ///
-/// Broken by: claiming a free slot of a saturated chain; freeing with a store instead of a comparison.
+/// Broken by: freeing with a store instead of a comparison.
 #[test]
 fn a_freed_tag_of_a_saturated_chain_moves_to_the_catch_all() {
     loom::model(|| {
