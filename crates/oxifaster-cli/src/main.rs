@@ -27,7 +27,7 @@ enum Command {
     ///
     /// Loads records into a fresh store, most of which do not fit into its memory, runs the YCSB workloads on every
     /// core, checks every value that is read, and reports throughput, latency, memory and disk.
-    #[command(after_help = bench::AFTER_HELP)]
+    #[command(after_help = bench::AFTER_HELP, after_long_help = bench::AFTER_LONG_HELP)]
     Bench(bench::Options),
 }
 

@@ -36,4 +36,4 @@ mod worker;
 mod workload;
 
 pub(crate) use execute::execute;
-pub(crate) use options::{AFTER_HELP, Options};
+pub(crate) use options::{AFTER_HELP, AFTER_LONG_HELP, Options};

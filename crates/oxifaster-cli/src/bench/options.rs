@@ -8,33 +8,56 @@ use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Examples and explanations under the options.
-pub(crate) const AFTER_HELP: &str = "\
-Examples:
-  oxifaster bench                                    10 M records, 256 MiB of memory, all workloads
-  oxifaster bench --records 1M --seconds 1           a quick look (about half a minute)
-  oxifaster bench --workload C --distribution uniform --depth 1
-                                                     random reads, one at a time: the latency of the disk
-  oxifaster bench --dir /mnt/nvme/bench              another disk; the directory is kept
-  oxifaster bench --device memory --memory 2GiB      without a disk
-  oxifaster bench --json > result.json               for machines
+/// Under the options of `-h`.
+pub(crate) const AFTER_HELP: &str =
+    "With --help: examples, the workloads, what is checked, what counts as memory, exit codes.";
 
-Workloads (YCSB):
-  A  50% read, 50% update                 D  95% read of the latest keys, 5% insert
-  B  95% read,  5% update                 F  50% read, 50% read-modify-write
-  C  100% read                            E  is left out: it scans ranges, and a hash index keeps no order
+/// Under the options of `--help`; no line longer than 78 characters, so that terminals do not break it.
+pub(crate) const AFTER_LONG_HELP: &str = "\
+Examples:
+  All workloads with 10 M records and 256 MiB of memory (about two minutes):
+      oxifaster bench
+  A quick look:
+      oxifaster bench --records 1M --seconds 1
+  Random reads, one at a time: the latency of the disk:
+      oxifaster bench --workload C --distribution uniform --depth 1
+  Another disk; the directory is kept:
+      oxifaster bench --dir /mnt/nvme/bench
+  Without a disk:
+      oxifaster bench --device memory --records 1M
+  For machines:
+      oxifaster bench --json > result.json
+
+Workloads (those of YCSB, the Yahoo! Cloud Serving Benchmark):
+  A  50% read, 50% update
+  B  95% read,  5% update
+  C  100% read
+  D  95% read of the latest keys, 5% insert
+  F  50% read, 50% read-modify-write
+  E, which scans ranges, is left out: a hash index keeps no order.
 
 What is checked:
-  Every value carries its key, a version and a checksum, and every read checks them. The exact versions of a sample of
-  the keys are remembered, so that values which were overwritten before are noticed too. At the end every key is read
-  once more. One wrong, stale or missing value makes the exit code 1, and the first ten are named.
+  Every value carries its key, a version and a checksum, and every read checks
+  them. The exact versions of a sample of the keys are remembered, so that
+  values which were overwritten before are noticed as well. At the end every
+  key is read once more. One wrong, stale or missing value makes the exit code
+  1, and the first ten are named.
 
-Memory:
-  The budget covers the whole process: the benchmark sets aside what it takes for itself and gives the rest to the
-  store. The peak that is reported is the system's figure for the process. With --device memory the records themselves
-  are in memory as well, outside of the budget.
+What is measured:
+  Latency counts from the beginning of an operation to its completion, the
+  wait for the disk included. Percentiles are known to one per cent.
 
-Exit codes: 0 all is well, 1 wrong data or a failed store, 2 wrong options, 130 stopped by Ctrl-C.";
+What counts as memory:
+  The budget covers the whole process: the benchmark sets aside what it takes
+  itself and gives the rest to the store. The peak in the report is what the
+  system says of the process. With --device memory the records themselves lie
+  in memory too, outside of the budget.
+
+Exit codes:
+  0  all is well
+  1  a wrong value, or the store failed
+  2  wrong options
+  130  stopped by Ctrl-C; what was measured until then is reported";
 
 /// Which keys are preferred.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -112,7 +135,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "NUMBER", default_value_t = 0.99)]
     theta: f64,
     /// Length of each run
-    #[arg(long, value_name = "NUMBER", default_value_t = 5.0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
     seconds: f64,
     /// Threads, each with a session of its own [default: one for each core]
     #[arg(long, value_name = "COUNT")]
@@ -232,6 +255,11 @@ fn preferences(distribution: Distribution) -> &'static [Preference] {
 mod tests {
     use super::*;
     use clap::Parser;
+
+    #[test]
+    fn the_long_help_fits_a_narrow_terminal() {
+        assert!(AFTER_LONG_HELP.lines().all(|line| line.len() <= 78));
+    }
 
     #[derive(Parser)]
     struct Line {
