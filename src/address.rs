@@ -100,10 +100,7 @@ impl AtomicAddress {
 
     /// Replaces `current` by `new`; on failure returns the address found instead.
     pub fn compare_exchange(&self, current: Address, new: Address) -> Result<Address, Address> {
-        self.0
-            .compare_exchange(current.0, new.0, Ordering::AcqRel, Ordering::Acquire)
-            .map(Address)
-            .map_err(Address)
+        self.0.compare_exchange(current.0, new.0, Ordering::AcqRel, Ordering::Acquire).map(Address).map_err(Address)
     }
 }
 

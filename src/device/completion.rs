@@ -1,8 +1,9 @@
 //! Where completions go, and how a thread waits for them.
 
 use super::{IoDone, Token};
-use crate::sync::{Arc, Condvar, Mutex};
+use crate::sync::{Condvar, Mutex};
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Takes completions. Called on any thread, also within `submit`; must not block.

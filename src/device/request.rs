@@ -1,10 +1,13 @@
 //! One access to a device: the request that owns its buffer, and what comes back.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::memory::AlignedBuf;
 
 /// Names a request among those of its sink. The sink's owner chooses it.
 pub type Token = u64;
+
+/// No device ends later: file offsets are signed.
+const OFFSET_MAX: u64 = i64::MAX as u64;
 
 /// What an access does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +55,41 @@ impl IoRequest {
     /// Gives up everything below `offset`.
     pub fn truncate_before(offset: u64) -> Self {
         Self { op: IoOp::TruncateBefore, offset, len: 0, buf: AlignedBuf::empty() }
+    }
+
+    /// Clause C10 for a device with sectors of `sector_size` bytes: is this a request that can be carried out at all?
+    ///
+    /// A truncation may name any offset, since it may be lazy.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] names what is wrong with the request.
+    pub fn check(&self, sector_size: usize) -> Result<()> {
+        if matches!(self.op, IoOp::Sync | IoOp::TruncateBefore) {
+            return Ok(());
+        }
+        let sector_mask = sector_size as u64 - 1;
+        if self.offset & sector_mask != 0 || self.len as u64 & sector_mask != 0 {
+            return Err(self.wrong("an access that does not begin and end at sector boundaries", sector_size));
+        }
+        if !self.buf.is_empty() && self.buf.as_ptr().addr() as u64 & sector_mask != 0 {
+            return Err(self.wrong("an access with a buffer that does not start at a sector boundary", sector_size));
+        }
+        if self.len > self.buf.len() {
+            return Err(self.wrong("an access that is longer than its buffer", sector_size));
+        }
+        if self.offset.checked_add(self.len as u64).is_none_or(|end| end > OFFSET_MAX) {
+            return Err(self.wrong("an access beyond the largest offset of a device", sector_size));
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn wrong(&self, what: &'static str, sector_size: usize) -> Error {
+        Error::new(ErrorKind::Config, what)
+            .with("offset", self.offset)
+            .with("length", self.len)
+            .with("buffer", self.buf.len())
+            .with("sector_size", sector_size)
     }
 
     /// The completion of this request with `result`.

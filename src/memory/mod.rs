@@ -9,9 +9,11 @@
 mod aligned;
 mod budget;
 mod pool;
+mod word_copy;
 mod words;
 
 pub use aligned::AlignedBuf;
 pub use budget::{MemoryBudget, Reservation};
 pub(crate) use pool::BufferPool;
+pub(crate) use word_copy::{equals_bytes, load_bytes, store_bytes, words_for};
 pub(crate) use words::Words;

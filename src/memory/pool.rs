@@ -40,6 +40,11 @@ impl BufferPool {
         }
     }
 
+    /// Notes that `count` buffers will not come back.
+    pub(crate) fn write_off(&self, count: usize) {
+        self.out.fetch_sub(count, Ordering::Relaxed);
+    }
+
     /// True if at least as many buffers are out as the pool would keep: the time to finish accesses under way before
     /// starting more.
     pub(crate) fn is_strained(&self) -> bool {

@@ -8,7 +8,7 @@ use loom::sync as imp;
 #[cfg(not(oxifaster_loom))]
 use std::sync as imp;
 
-pub(crate) use imp::MutexGuard;
+use imp::MutexGuard;
 
 #[derive(Debug)]
 pub(crate) struct Mutex<T>(imp::Mutex<T>);

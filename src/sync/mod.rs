@@ -5,20 +5,20 @@ mod backoff;
 mod barrier;
 mod lock;
 mod monotonic;
+mod publish;
 
 pub(crate) use backoff::Backoff;
 pub(crate) use barrier::{heavy_barrier, light_barrier};
 pub(crate) use crossbeam_utils::CachePadded;
-pub(crate) use lock::{Condvar, Mutex, MutexGuard};
+pub(crate) use lock::{Condvar, Mutex};
 pub(crate) use monotonic::MonotonicU64;
+pub(crate) use publish::publish;
+
+/// The standard library's under loom too: nothing here counts references by hand, so there is nothing to check, and
+/// loom's neither serves as a method's receiver nor turns into an `Arc<dyn Trait>`.
+pub(crate) use std::sync::{Arc, Weak};
 
 #[cfg(oxifaster_loom)]
-pub(crate) use loom::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence},
-};
+pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 #[cfg(not(oxifaster_loom))]
-pub(crate) use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence},
-};
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};

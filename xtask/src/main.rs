@@ -1,4 +1,51 @@
-//! The project's own tooling: `cargo x ci`, `cargo x tidy`.
+//! The project's own tooling, reached as `cargo x`. It is the one place where the gate is defined: the command line, the
+//! continuous integration and the documentation all name the commands below.
 #![forbid(unsafe_code)]
 
-fn main() {}
+mod gate;
+mod metadata;
+mod step;
+mod tidy;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo x <command>
+
+  ci              the whole gate: lint, then test
+  lint            fmt, clippy, tidy, docs, msrv, deny, typos; changes nothing
+  test            doctests, examples, loom models, unit and integration tests
+  tidy            the rules of the house: layers, unsafe ledger, sizes, names, dead files
+  examples        runs every example and looks at its exit code
+  loom [N]        the models of the concurrent parts, with up to N preemptions (3 if not given)
+  fix             cargo fmt and clippy --fix; the only command that changes sources";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match words.as_slice() {
+        ["ci"] => gate::ci(),
+        ["lint"] => gate::lint(),
+        ["test"] => gate::test(),
+        ["tidy"] => gate::tidy(),
+        ["examples"] => gate::examples(),
+        ["loom"] => gate::loom(gate::LOOM_PREEMPTIONS),
+        ["loom", preemptions] => match preemptions.parse() {
+            Ok(preemptions) => gate::loom(preemptions),
+            Err(_) => Err(format!("`{preemptions}` is not a number of preemptions\n\n{USAGE}")),
+        },
+        ["fix"] => gate::fix(),
+        ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        _ => Err(format!("no such command\n\n{USAGE}")),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("\ncargo x: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -3,7 +3,6 @@
 
 mod bench;
 mod failure;
-mod standin;
 mod units;
 
 use clap::error::ErrorKind;

@@ -2,7 +2,7 @@
 
 /// Bytes with a binary unit.
 pub(crate) fn size(bytes: u64) -> String {
-    crate::standin::format_size(bytes)
+    oxifaster::utility::format_size(bytes)
 }
 
 /// A whole number with commas between its thousands.
@@ -65,7 +65,7 @@ pub(crate) fn parse_count(text: &str) -> Result<u64, String> {
 
 /// Reads a size such as `256MiB`.
 pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
-    crate::standin::parse_size(text)
+    oxifaster::utility::parse_size(text)
         .map_err(|_| format!("{text:?} is not a size: give bytes with a unit (64MiB, 1GiB)"))
 }
 

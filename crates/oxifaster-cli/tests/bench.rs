@@ -1,5 +1,5 @@
 //! `oxifaster bench` as a user runs it.
-
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where its expectation does")]
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -95,7 +95,9 @@ fn blocking_calls_and_every_version_followed_are_verified_too() {
 fn every_value_size_loads_and_verifies() {
     let parent = tempfile::tempdir().unwrap();
     for size in [8, 16, 24, 32, 64, 100, 128, 256, 512, 1024, 2048, 4096] {
-        let output = small(&format!("--json --workload load --records 2k --value-size {size}"), parent.path());
+        let arguments =
+            format!("bench --json --workload load --records 2k --memory 16MiB --threads 2 --value-size {size}");
+        let output = oxifaster(&arguments).env("TMPDIR", parent.path()).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{size} bytes: {}", stderr(&output));
         let document = document(&output);
         assert_eq!(document["load"]["data_bytes"], 2_000 * (8 + size), "{size} bytes");

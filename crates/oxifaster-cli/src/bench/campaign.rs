@@ -14,11 +14,17 @@ use super::tally::Tally;
 use super::worker::{PUBLISH_EVERY, Worker};
 use super::workload::{Operation, Preference, Workload};
 use crate::failure::Failure;
-use crate::standin::{FasterKv, StatsSnapshot};
 use oxifaster::Result;
+use oxifaster::device::StorageDevice;
+use oxifaster::stats::StatsSnapshot;
+use oxifaster::store::FasterKv;
+use std::sync::Arc;
 
 /// Reads in flight in the final pass, even if the runs have fewer.
-const FINAL_DEPTH: usize = 64;
+pub(crate) const FINAL_DEPTH: usize = 64;
+
+/// A store with values of `N` bytes on any device.
+pub(crate) type Store<const N: usize> = FasterKv<u64, [u8; N], Arc<dyn StorageDevice>>;
 
 /// All that is known of what the store should hold, and where it does not.
 #[derive(Debug)]
@@ -40,7 +46,7 @@ impl Ledger {
 
 /// A store under load.
 pub(crate) struct Campaign<'a, const N: usize> {
-    store: &'a FasterKv<u64, [u8; N]>,
+    store: &'a Store<N>,
     plan: &'a Plan,
     interrupt: &'a Interrupt,
     progress: &'a Progress,
@@ -52,7 +58,7 @@ pub(crate) struct Campaign<'a, const N: usize> {
 
 impl<'a, const N: usize> Campaign<'a, N> {
     pub(crate) fn new(
-        store: &'a FasterKv<u64, [u8; N]>,
+        store: &'a Store<N>,
         plan: &'a Plan,
         ledger: &'a Ledger,
         interrupt: &'a Interrupt,
@@ -148,7 +154,7 @@ impl<'a, const N: usize> Campaign<'a, N> {
         let mut watch = Watch { interrupt: self.interrupt, peak: &mut self.peak, progress: self.progress };
         let store = self.store;
         let done = stage::run(label, self.plan.threads, length, &mut watch, |thread, control| {
-            body(thread, control, Pipeline::new(store, check, depth))
+            body(thread, control, Pipeline::new(store.start_session(), check, depth))
         })?;
         self.checked += done.tally.checked;
         self.exact += done.tally.exact;
@@ -170,14 +176,13 @@ mod tests {
     use super::super::options::Device;
     use super::super::value::encode;
     use super::*;
-    use crate::standin::{FasterKvConfig, MemoryDisk, Session};
+    use oxifaster::device::MemoryDisk;
+    use oxifaster::store::{FasterKvConfig, Session};
     use std::time::Duration;
-
-    type Store = FasterKv<u64, [u8; 100]>;
 
     fn plan(depth: usize) -> Plan {
         Plan {
-            records: 2_000,
+            records: 8_000,
             value_size: 100,
             memory: 64 << 20,
             runs: Vec::new(),
@@ -192,8 +197,10 @@ mod tests {
         }
     }
 
-    fn store() -> Store {
-        FasterKv::open(FasterKvConfig::default().with_memory_budget(32 << 20), MemoryDisk::new()).unwrap()
+    /// A store so small that most of the records are on its device.
+    fn store() -> Store<100> {
+        let config = FasterKvConfig::default().with_memory_budget(512 << 10);
+        FasterKv::open(config, Arc::new(MemoryDisk::new()) as Arc<dyn StorageDevice>).unwrap()
     }
 
     /// Loads, runs every workload, lets `tamper` at the store, and reads all keys.
@@ -216,7 +223,7 @@ mod tests {
         for depth in [64, 1] {
             let report = verified_after(depth, |_, _| {});
             assert!(report.complete && report.faults == 0, "{report:?}");
-            assert!(report.keys_read > 2_000, "workload D inserts: {report:?}");
+            assert!(report.keys_read > 8_000, "workload D inserts: {report:?}");
             assert_eq!(report.values_checked, report.exact_versions_checked);
         }
     }
@@ -239,8 +246,8 @@ mod tests {
 
     #[test]
     fn a_missing_inserted_key_is_found_and_named() {
-        let report = verified_after(64, |session, _| session.delete(&2_000).unwrap());
-        assert_eq!(only_fault(&report), (2_000, "no value"));
+        let report = verified_after(64, |session, _| session.delete(&8_000).unwrap());
+        assert_eq!(only_fault(&report), (8_000, "no value"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! From options to an exit code.
 
-use super::campaign::{Campaign, Ledger};
+use super::campaign::{Campaign, FINAL_DEPTH, Ledger, Store};
 use super::directory::Directory;
 use super::memory::Division;
 use super::options::{Device, Options, Plan};
@@ -11,8 +11,11 @@ use super::report::{
 use super::signal::{INTERRUPTED, Interrupt};
 use super::table;
 use crate::failure::Failure;
-use crate::standin::{FasterKv, FasterKvConfig, FileSystemDisk, MemoryDisk, StatsSnapshot};
+use oxifaster::device::{FileSystemDisk, MemoryDisk, StorageDevice};
+use oxifaster::stats::StatsSnapshot;
+use oxifaster::store::FasterKvConfig;
 use std::io::Write;
+use std::sync::Arc;
 
 /// What a record takes on the disk beside key and value: its header, padding, and checksums of the blocks.
 const RECORD_OVERHEAD: u64 = 24;
@@ -69,12 +72,14 @@ fn measure<const N: usize>(
     progress: &Progress,
 ) -> Result<Report, Failure> {
     let ledger = Ledger::new(plan);
-    let division = Division::new(plan.memory, plan.threads as u64, plan.depth as u64, N as u64)?;
-    let config = FasterKvConfig::default().with_memory_budget(division.store() as usize);
-    let store: FasterKv<u64, [u8; N]> = match directory {
-        Some(directory) => FasterKv::open(config, FileSystemDisk::open(directory.path())?)?,
-        None => FasterKv::open(config, MemoryDisk::new())?,
+    let device: Arc<dyn StorageDevice> = match directory {
+        Some(directory) => Arc::new(FileSystemDisk::open(directory.path())?),
+        None => Arc::new(MemoryDisk::new()),
     };
+    let depth = plan.depth.max(FINAL_DEPTH);
+    let division = Division::new(plan.memory, plan.threads as u64, depth as u64, N as u64)?;
+    let config = FasterKvConfig::default().with_memory_budget(division.store()).with_max_pending(depth);
+    let store: Store<N> = Store::open(config, device)?;
     let mut campaign = Campaign::new(&store, plan, &ledger, interrupt, progress);
     let (load, loaded) = campaign.load()?;
     let mut runs = Vec::new();

@@ -6,7 +6,7 @@ use super::oracle::{Claim, FIRST, Oracle, Stamps};
 use super::tally::Tally;
 use super::value::{Wrong, encode, judge, version_mask, version_of};
 use super::workload::Operation;
-use crate::standin::{Begun, Completed, FasterKv, Outcome, Session, Ticket};
+use oxifaster::store::{Begun, Completed, Outcome, Session, Ticket};
 use oxifaster::{Error, ErrorKind, Result};
 use std::collections::HashMap;
 use std::time::Instant;
@@ -47,9 +47,9 @@ pub(crate) struct Pipeline<'a, const N: usize> {
 }
 
 impl<'a, const N: usize> Pipeline<'a, N> {
-    pub(crate) fn new(store: &FasterKv<u64, [u8; N]>, check: Check<'a>, depth: usize) -> Self {
+    pub(crate) fn new(session: Session<u64, [u8; N]>, check: Check<'a>, depth: usize) -> Self {
         Self {
-            session: store.start_session(),
+            session,
             check,
             depth,
             in_flight: HashMap::with_capacity(depth),
@@ -207,7 +207,7 @@ impl<'a, const N: usize> Pipeline<'a, N> {
                 .with("in flight", self.in_flight.len()));
         }
         let now = Instant::now();
-        for Completed { ticket, outcome } in completed {
+        for Completed { ticket, outcome, .. } in completed {
             let outcome = outcome?;
             let Some(flight) = self.in_flight.remove(&ticket) else {
                 return Err(Error::new(ErrorKind::Corrupt, "an operation completed that was not in flight"));
@@ -215,6 +215,10 @@ impl<'a, const N: usize> Pipeline<'a, N> {
             match outcome {
                 Outcome::Read(value) => self.check_value(flight.key, flight.floor, value.as_ref()),
                 Outcome::Rmw(applied) => self.finish_read_modify_write(flight.key, flight.floor, applied)?,
+                other => {
+                    return Err(Error::new(ErrorKind::Corrupt, "an operation completed as one of another kind")
+                        .with("outcome", format_args!("{other:?}")));
+                }
             }
             self.tally.record(flight.operation, now - flight.began);
         }

@@ -138,9 +138,9 @@ mod tests {
             "2.00 k",
             "75.0%",
             "2.50 M records/s",
-            "250.0 MiB at the peak, within the budget of 256.0 MiB",
-            "log 128.0 MiB",
-            "2.00 GiB used",
+            "250 MiB at the peak, within the budget of 256 MiB",
+            "log 128 MiB",
+            "2 GiB used",
             "/data (kept)",
             "1,001 values, 70 of them to the exact version (8 keys are followed)",
         ] {

@@ -1,0 +1,40 @@
+# A menu; every recipe is one command, and `cargo x help` knows them too.
+
+default:
+    @just --list
+
+# the whole gate
+ci:
+    cargo x ci
+
+# formats, clippy, house rules, documentation
+lint:
+    cargo x lint
+
+# everything that should pass
+test:
+    cargo x test
+
+# the house rules alone
+tidy:
+    cargo x tidy
+
+# every example
+examples:
+    cargo x examples
+
+# the models; deeper with `just loom 5`
+loom preemptions="3":
+    cargo x loom {{preemptions}}
+
+# repairs what can be repaired by a program
+fix:
+    cargo x fix
+
+# the documentation, in a browser
+docs:
+    cargo doc --no-deps -p oxifaster --all-features --open
+
+# a benchmark
+bench *arguments:
+    cargo run --release -p oxifaster-cli --bin oxifaster -- bench {{arguments}}

@@ -1,0 +1,70 @@
+//! Blocks: what a log's bytes look like on a device. Invariant L8 of [`crate::allocator`].
+//!
+//! ```text
+//! 0                      4088          4092        4096
+//! | bytes of the log     | generation  | CRC-32C   |
+//! ```
+//!
+//! The checksum covers the log's bytes, the generation, and the block's number (8 bytes, little-endian), so that a block
+//! that is damaged, comes from another place, or was left by an earlier log on the same device is recognised.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::utility::{crc32c, crc32c_append};
+
+/// Bytes of a block on the device.
+pub const BLOCK_SIZE: usize = 4096;
+/// Bytes of the log that a block carries.
+pub const BLOCK_PAYLOAD: usize = 4088;
+
+fn checksum(block: &[u8], number: u64) -> u32 {
+    crc32c_append(crc32c(&block[..BLOCK_PAYLOAD + 4]), &number.to_le_bytes())
+}
+
+/// Completes a block whose first [`BLOCK_PAYLOAD`] bytes are in place.
+pub(super) fn seal(block: &mut [u8], number: u64, generation: u32) {
+    block[BLOCK_PAYLOAD..BLOCK_PAYLOAD + 4].copy_from_slice(&generation.to_le_bytes());
+    let sum = checksum(block, number);
+    block[BLOCK_PAYLOAD + 4..BLOCK_SIZE].copy_from_slice(&sum.to_le_bytes());
+}
+
+/// Checks a block that was read.
+///
+/// # Errors
+/// [`ErrorKind::Corrupt`] with the block's place, what was expected and what was found.
+pub(super) fn verify(block: &[u8], number: u64, generation: u32) -> Result<()> {
+    let word = |at: usize| u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]]);
+    let (found, stored) = (word(BLOCK_PAYLOAD), word(BLOCK_PAYLOAD + 4));
+    let computed = checksum(block, number);
+    if computed == stored && found == generation {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Corrupt, "a block of the log does not verify")
+        .with("block", number)
+        .with("device offset", number * BLOCK_SIZE as u64)
+        .with("checksum stored", format_args!("{stored:#010x}"))
+        .with("checksum computed", format_args!("{computed:#010x}"))
+        .with("generation stored", format_args!("{found:#010x}"))
+        .with("generation expected", format_args!("{generation:#010x}"))
+        .help("the device returned other bytes than were written: check the device, and restore from a good copy"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flipped_bit_a_wrong_place_and_an_old_generation_are_all_found() {
+        let mut block: Vec<u8> = (0..BLOCK_SIZE).map(|at| (at % 251) as u8).collect();
+        seal(&mut block, 7, 3);
+        verify(&block, 7, 3).unwrap();
+        assert!(verify(&block, 8, 3).is_err(), "misdirected");
+        assert!(verify(&block, 7, 4).is_err(), "stale");
+        for byte in 0..BLOCK_SIZE {
+            block[byte] ^= 1 << (byte % 8);
+            let error = verify(&block, 7, 3).unwrap_err();
+            assert_eq!((error.kind(), error.field("device offset")), (ErrorKind::Corrupt, Some("28672")));
+            block[byte] ^= 1 << (byte % 8);
+        }
+        assert!(verify(&[0; BLOCK_SIZE], 0, 1).is_err(), "never written");
+    }
+}

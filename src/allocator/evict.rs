@@ -1,0 +1,48 @@
+//! Moving the region boundaries. Always: advance the pointer, bump the epoch with an action, and in the action advance the
+//! pointer's safe twin and do the work. Invariants L1 to L5 of [`crate::allocator`].
+
+use super::hybrid_log::LogCore;
+use crate::address::Address;
+use crate::sync::Arc;
+
+impl LogCore {
+    /// Closes everything below `to` (a block boundary) to in-place updates, and has it written once that is safe.
+    pub(super) fn shift_read_only(self: &Arc<Self>, to: Address) {
+        if self.pointers.advance_read_only(to) {
+            let core = Arc::downgrade(self);
+            self.epoch.bump(move || {
+                if let Some(core) = core.upgrade() {
+                    core.pointers.advance_safe_read_only(to);
+                    core.pump();
+                }
+            });
+        }
+    }
+
+    /// Asks for head to be moved to `to`; it moves as far as the device holds everything, now and with each write.
+    pub(super) fn want_head(self: &Arc<Self>, to: Address) {
+        self.head_wanted.advance_to(to.get());
+        self.shift_head();
+    }
+
+    pub(super) fn shift_head(self: &Arc<Self>) {
+        let to = Address::new(self.head_wanted.get().min(self.pointers.flushed().get())); // L4
+        if self.pointers.advance_head(to) {
+            let core = Arc::downgrade(self);
+            self.epoch.bump(move || {
+                if let Some(core) = core.upgrade() {
+                    core.close_frames(to);
+                }
+            });
+        }
+    }
+
+    /// Empties the frames of the pages below `to`, which nobody looks at any more (L3), and frees them for other pages.
+    fn close_frames(&self, to: Address) {
+        let page = self.geometry.page();
+        for closed in page.page(self.pointers.safe_head())..page.page(to) {
+            self.frames.wipe(closed);
+        }
+        self.pointers.advance_safe_head(to);
+    }
+}

@@ -1,0 +1,250 @@
+//! Writing immutable pages to the device, and the contiguous prefix that is there. Invariants L2, L4 and L8 of
+//! [`crate::allocator`].
+//!
+//! [`FlushQueue`] decides: it is a plain value that is told what became immutable and what finished, and says what to
+//! write next and how far the device holds everything. The log around it does: copies blocks out of the frames, submits
+//! them, and passes completions on.
+
+use super::block::{BLOCK_PAYLOAD, BLOCK_SIZE, seal};
+use super::geometry::LogGeometry;
+use super::hybrid_log::LogCore;
+use crate::address::Address;
+use crate::device::{CompletionSink, IoDone, IoRequest, Token};
+use crate::error::{Error, Result};
+use crate::memory::load_bytes;
+use crate::sync::Arc;
+use std::collections::VecDeque;
+
+/// Blocks of one write: large enough for the device, small enough that copying them does not hold an operation up.
+const CHUNK_BLOCKS: u64 = 64;
+/// Writes under way at the same time.
+pub(super) const WRITES_MAX: usize = 4;
+/// Bytes of the largest write.
+pub(super) const CHUNK_BYTES: usize = CHUNK_BLOCKS as usize * BLOCK_SIZE;
+
+/// One write: the addresses it covers, all on one page, from a block boundary on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Chunk {
+    token: Token,
+    start: Address,
+    end: Address,
+}
+
+/// What is being written, in address order.
+#[derive(Debug)]
+pub(super) struct FlushQueue {
+    geometry: LogGeometry,
+    /// Everything below is on the device.
+    prefix: Address,
+    /// Everything below is on the device or being written.
+    issued: Address,
+    /// Writes from `prefix` on; true once finished.
+    writes: VecDeque<(Chunk, bool)>,
+    unfinished: usize,
+    next_token: Token,
+    failure: Option<Error>,
+    /// A thread is taking chunks and submitting them; nobody else needs to.
+    pumping: bool,
+}
+
+impl FlushQueue {
+    pub(super) fn new(geometry: LogGeometry) -> Self {
+        Self {
+            geometry,
+            prefix: Address::INVALID,
+            issued: Address::INVALID,
+            writes: VecDeque::new(),
+            unfinished: 0,
+            next_token: 0,
+            failure: None,
+            pumping: false,
+        }
+    }
+
+    /// The next write, given that everything below `immutable` (a block boundary) may be written.
+    fn next(&mut self, immutable: Address) -> Option<Chunk> {
+        if self.failure.is_some() || self.unfinished >= WRITES_MAX || self.issued >= immutable {
+            return None;
+        }
+        let page = self.geometry.page();
+        let start = self.issued;
+        let page_end = page.start_of(page.page(start) + 1);
+        let whole = Address::new(start.get() + CHUNK_BLOCKS * BLOCK_PAYLOAD as u64);
+        let chunk = Chunk { token: self.next_token, start, end: whole.min(page_end).min(immutable) };
+        self.next_token += 1;
+        self.issued = chunk.end;
+        self.unfinished += 1;
+        self.writes.push_back((chunk, false));
+        Some(chunk)
+    }
+
+    /// Notes the end of a write. Returns how far the device now holds everything.
+    fn finish(&mut self, token: Token, result: Result<()>) -> Address {
+        if let Some((_, finished)) = self.writes.iter_mut().find(|(chunk, _)| chunk.token == token) {
+            self.unfinished -= 1;
+            match result {
+                Ok(()) => *finished = true,
+                Err(error) => self.failure = Some(self.failure.take().unwrap_or(error)),
+            }
+        }
+        while let Some((chunk, true)) = self.writes.front() {
+            self.prefix = chunk.end;
+            self.writes.pop_front();
+        }
+        self.prefix
+    }
+
+    /// The first failure, once no write is under way any more.
+    fn settled_failure(&self) -> Option<&Error> {
+        self.failure.as_ref().filter(|_| self.unfinished == 0)
+    }
+
+    /// Forgets a settled failure, so that everything from the prefix on is written again.
+    fn retry(&mut self) {
+        if self.settled_failure().is_some() {
+            self.failure = None;
+            self.writes.clear();
+            self.issued = self.prefix;
+        }
+    }
+}
+
+impl LogCore {
+    /// Starts as many writes as may be under way. Called wherever one of the reasons not to start one may have gone.
+    pub(super) fn pump(self: &Arc<Self>) {
+        let mut taken = false;
+        while let Some(chunk) = self.next_chunk(&mut taken) {
+            let request = self.write_request(chunk);
+            self.counters.writes.add(1);
+            self.counters.written_bytes.add(request.len as u64);
+            // A device may complete within this call: that calls `pump` again, which sees `pumping` and leaves.
+            self.device.submit(request, Arc::clone(self) as Arc<dyn CompletionSink>, chunk.token);
+        }
+    }
+
+    /// The next chunk for the one thread that pumps; `taken` says whether this thread is the one.
+    fn next_chunk(&self, taken: &mut bool) -> Option<Chunk> {
+        let mut queue = self.flush.lock();
+        if queue.pumping && !*taken {
+            return None;
+        }
+        let next = queue.next(self.pointers.safe_read_only());
+        *taken = next.is_some();
+        queue.pumping = *taken;
+        next
+    }
+
+    /// Copies a chunk out of its frame into sealed blocks.
+    fn write_request(&self, chunk: Chunk) -> IoRequest {
+        let first = self.geometry.block_of(chunk.start);
+        let len = (chunk.end.get() - chunk.start.get()) as usize;
+        let blocks = len.div_ceil(BLOCK_PAYLOAD);
+        let mut buf = self.write_pool.take(blocks * BLOCK_SIZE);
+        // L4: not flushed, hence not below head; L2: immutable. The words are those of `chunk` and stay so.
+        let words = self.frames.words(chunk.start, len);
+        for index in 0..blocks {
+            let block = &mut buf[index * BLOCK_SIZE..(index + 1) * BLOCK_SIZE];
+            let from = index * BLOCK_PAYLOAD;
+            let held = BLOCK_PAYLOAD.min(len - from);
+            load_bytes(&words[from / 8..(from + held) / 8], &mut block[..held]);
+            block[held..BLOCK_PAYLOAD].fill(0);
+            seal(block, first + index as u64, self.generation);
+        }
+        IoRequest::write(self.geometry.device_offset(first), blocks * BLOCK_SIZE, buf)
+    }
+
+    /// Why writing stopped, once it has come to rest.
+    pub(super) fn flush_failure(&self) -> Option<Error> {
+        self.flush.lock().settled_failure().cloned()
+    }
+
+    /// Writes again what could not be written.
+    pub(super) fn retry_flush(self: &Arc<Self>) {
+        self.flush.lock().retry();
+        self.pump();
+    }
+}
+
+impl CompletionSink for LogCore {
+    fn complete(&self, token: Token, done: IoDone) {
+        self.write_pool.give(done.buf);
+        let result = done.result.map(drop).inspect_err(|_| self.counters.write_failures.add(1));
+        let flushed = self.flush.lock().finish(token, result);
+        if let Some(core) = self.this.upgrade() {
+            self.pointers.advance_flushed(flushed);
+            core.shift_head();
+            core.pump();
+            // Emptying frames here keeps that work off the threads that operate on the store.
+            core.epoch.drain();
+        }
+    }
+}
+
+#[cfg(all(test, not(oxifaster_loom)))]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    fn queue() -> FlushQueue {
+        FlushQueue::new(LogGeometry::new(20, 4, 0.5).unwrap())
+    }
+
+    fn take_all(queue: &mut FlushQueue, immutable: u64) -> Vec<Chunk> {
+        std::iter::from_fn(|| queue.next(Address::new(immutable))).collect()
+    }
+
+    #[test]
+    fn writes_cover_everything_once_in_order_and_stay_on_their_page() {
+        let mut queue = queue();
+        let (mut at, immutable) = (0, 3 << 20);
+        while at < immutable {
+            for chunk in take_all(&mut queue, immutable) {
+                assert_eq!(chunk.start.get(), at);
+                assert_eq!(chunk.start.get() >> 20, (chunk.end.get() - 1) >> 20);
+                at = chunk.end.get();
+                queue.finish(chunk.token, Ok(()));
+            }
+        }
+        assert_eq!((at, queue.prefix.get(), queue.writes.len()), (immutable, immutable, 0));
+    }
+
+    #[test]
+    fn only_contiguous_progress_counts() {
+        let mut queue = queue();
+        let chunks = take_all(&mut queue, 1 << 20);
+        assert_eq!(chunks.len(), WRITES_MAX);
+        assert_eq!(queue.finish(chunks[1].token, Ok(())), Address::INVALID);
+        assert_eq!(queue.finish(chunks[0].token, Ok(())), chunks[1].end);
+    }
+
+    #[test]
+    fn a_failed_write_stops_the_prefix_until_it_is_written_again() {
+        let mut queue = queue();
+        let chunks = take_all(&mut queue, 1 << 20);
+        let broken = Error::new(ErrorKind::Io, "test");
+        queue.finish(chunks[0].token, Ok(()));
+        queue.finish(chunks[1].token, Err(broken));
+        assert!(queue.settled_failure().is_none(), "two are still under way");
+        assert_eq!(queue.finish(chunks[2].token, Ok(())), chunks[0].end);
+        queue.finish(chunks[3].token, Ok(()));
+        assert!(queue.settled_failure().is_some());
+        assert!(take_all(&mut queue, 1 << 20).is_empty(), "nothing is written past a failure");
+        queue.retry();
+        let again = take_all(&mut queue, 1 << 20);
+        assert_eq!(again[0].start, chunks[0].end);
+        for chunk in &again {
+            queue.finish(chunk.token, Ok(()));
+        }
+        assert_eq!(queue.prefix, again.last().unwrap().end);
+    }
+
+    #[test]
+    fn a_cut_at_a_block_boundary_is_written_up_to_there_and_on_from_there() {
+        let mut queue = queue();
+        let cut = 3 * BLOCK_PAYLOAD as u64;
+        let first = take_all(&mut queue, cut);
+        assert_eq!((first.len(), first[0].end.get()), (1, cut));
+        assert_eq!(queue.finish(first[0].token, Ok(())).get(), cut);
+        assert_eq!(take_all(&mut queue, 1 << 20)[0].start.get(), cut);
+    }
+}

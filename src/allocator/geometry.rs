@@ -1,0 +1,135 @@
+//! The sizes of a log, checked once and derived from there on.
+
+use super::block::{BLOCK_PAYLOAD, BLOCK_SIZE};
+use crate::address::{Address, PageGeometry};
+use crate::error::{Error, ErrorKind, Result};
+use std::num::NonZeroU64;
+
+/// Sizes of one log: page size, frames in memory, the mutable part, and the place of a page on the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogGeometry {
+    page: PageGeometry,
+    frames: NonZeroU64,
+    mutable_pages: u64,
+    blocks_per_page: u64,
+}
+
+impl LogGeometry {
+    /// The fewest frames a log can work with: the page being filled, one being written, one being emptied, one spare.
+    pub const MIN_FRAMES: u64 = 4;
+    /// The most frames of a log.
+    pub const MAX_FRAMES: u64 = 1 << 20;
+
+    /// A log with pages of `1 << page_bits` bytes, `frames` of which are in memory, and of these the share
+    /// `mutable_fraction` (0.0 to 1.0) open to in-place updates. At least the page being filled is mutable; a few frames
+    /// are always left for pages being written and emptied.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] names the value that is out of range.
+    pub fn new(page_bits: u32, frames: u64, mutable_fraction: f64) -> Result<Self> {
+        let Some(page) = PageGeometry::new(page_bits) else {
+            return Err(Error::new(ErrorKind::Config, "page_size_bits is out of range")
+                .with("page_size_bits", page_bits)
+                .with("smallest", PageGeometry::MIN_BITS)
+                .with("largest", PageGeometry::MAX_BITS));
+        };
+        let Some(frames) = NonZeroU64::new(frames).filter(|n| (Self::MIN_FRAMES..=Self::MAX_FRAMES).contains(&n.get()))
+        else {
+            return Err(Error::new(ErrorKind::Config, "the log's memory holds too few or too many pages")
+                .with("pages in memory", frames)
+                .with("smallest", Self::MIN_FRAMES)
+                .with("largest", Self::MAX_FRAMES)
+                .with("page size", page.page_size())
+                .help("change log_memory_size (or the memory budget) or page_size_bits"));
+        };
+        if !(0.0..=1.0).contains(&mutable_fraction) {
+            return Err(Error::new(ErrorKind::Config, "mutable_fraction is out of range")
+                .with("mutable_fraction", mutable_fraction)
+                .with("smallest", 0.0)
+                .with("largest", 1.0));
+        }
+        let lead = (frames.get() / 8).max(2);
+        let mutable_pages = ((frames.get() as f64 * mutable_fraction) as u64).clamp(1, frames.get() - lead);
+        let blocks_per_page = page.page_size().div_ceil(BLOCK_PAYLOAD as u64);
+        Ok(Self { page, frames, mutable_pages, blocks_per_page })
+    }
+
+    /// How addresses divide into page and offset.
+    #[inline]
+    pub const fn page(self) -> PageGeometry {
+        self.page
+    }
+
+    /// Pages in memory.
+    pub const fn frames(self) -> u64 {
+        self.frames.get()
+    }
+
+    /// The same number, known not to be zero.
+    pub(super) const fn frame_divisor(self) -> NonZeroU64 {
+        self.frames
+    }
+
+    /// Pages open to in-place updates, the one being filled included.
+    pub const fn mutable_pages(self) -> u64 {
+        self.mutable_pages
+    }
+
+    /// Bytes of memory the frames take.
+    pub const fn memory_bytes(self) -> u64 {
+        self.frames.get() * self.page.page_size()
+    }
+
+    /// The block that the byte at `address` lies in, counted over the whole device.
+    pub const fn block_of(self, address: Address) -> u64 {
+        self.page.page(address) * self.blocks_per_page + self.page.offset(address) / BLOCK_PAYLOAD as u64
+    }
+
+    /// Where a block begins on the device.
+    pub const fn device_offset(self, block: u64) -> u64 {
+        block * BLOCK_SIZE as u64
+    }
+
+    /// The next address at or after `offset` of `page` where a block of the device begins; the page's end if none does.
+    pub(super) const fn block_boundary(self, offset: u64) -> u64 {
+        let boundary = offset.next_multiple_of(BLOCK_PAYLOAD as u64);
+        if boundary < self.page.page_size() { boundary } else { self.page.page_size() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_sizes_are_named() {
+        assert_eq!(LogGeometry::new(11, 8, 0.5).unwrap_err().field("page_size_bits"), Some("11"));
+        assert_eq!(LogGeometry::new(12, 3, 0.5).unwrap_err().field("pages in memory"), Some("3"));
+        for wrong in [-0.1, 1.1, f64::NAN] {
+            assert_eq!(LogGeometry::new(12, 8, wrong).unwrap_err().kind(), ErrorKind::Config);
+        }
+    }
+
+    #[test]
+    fn every_mutable_fraction_leaves_room_to_flush_and_to_fill() {
+        for frames in 4..40 {
+            for percent in 0..=100 {
+                let geometry = LogGeometry::new(12, frames, f64::from(percent) / 100.0).unwrap();
+                assert!(geometry.mutable_pages() >= 1 && geometry.mutable_pages() + 2 <= frames);
+            }
+        }
+    }
+
+    #[test]
+    fn pages_lie_one_after_the_other_on_the_device() {
+        let geometry = LogGeometry::new(12, 8, 0.5).unwrap();
+        assert_eq!(geometry.block_of(Address::new(4087)), 0);
+        assert_eq!(geometry.block_of(Address::new(4088)), 1);
+        assert_eq!(geometry.block_of(Address::new(4096)), 2);
+        assert_eq!(geometry.device_offset(2), 8192);
+        assert_eq!(
+            (geometry.block_boundary(1), geometry.block_boundary(4088), geometry.block_boundary(4089)),
+            (4088, 4088, 4096)
+        );
+    }
+}

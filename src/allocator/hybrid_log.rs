@@ -1,0 +1,252 @@
+//! The hybrid log: the face of this folder.
+
+use super::block::{BLOCK_PAYLOAD, BLOCK_SIZE};
+use super::flush::{CHUNK_BYTES, FlushQueue, WRITES_MAX};
+use super::frames::FrameRing;
+use super::geometry::LogGeometry;
+use super::pointers::{FIRST, LogAddresses, LogPointers};
+use super::tail::{Reserved, Tail};
+use crate::address::Address;
+use crate::device::StorageDevice;
+use crate::epoch::{Guard, LightEpoch};
+use crate::error::{Error, ErrorKind, Result};
+use crate::memory::BufferPool;
+use crate::record::RecordRef;
+use crate::stats::LogCounters;
+use crate::sync::{Arc, Backoff, MonotonicU64, Mutex, Weak};
+use std::time::{Duration, Instant};
+
+/// What a log is made of.
+pub(crate) struct LogConfig {
+    /// Its sizes.
+    pub(crate) geometry: LogGeometry,
+    /// Tells this log's blocks from those of another that used the device before.
+    pub(crate) generation: u32,
+    /// Bytes of the records that are read back one at a time.
+    pub(crate) record_size: usize,
+    /// Read buffers kept for reuse, and the number from which sessions finish reads before they start more.
+    pub(crate) read_buffers: usize,
+}
+
+/// The log's shared parts. Completions and epoch actions hold it weakly: the log lives as long as its owner.
+pub(super) struct LogCore {
+    pub(super) this: Weak<LogCore>,
+    pub(super) geometry: LogGeometry,
+    pub(super) generation: u32,
+    pub(super) pointers: LogPointers,
+    pub(super) tail: Tail,
+    pub(super) frames: FrameRing,
+    pub(super) flush: Mutex<FlushQueue>,
+    /// How far head is to go; it follows the flushed prefix there.
+    pub(super) head_wanted: MonotonicU64,
+    pub(super) epoch: Arc<LightEpoch>,
+    pub(super) device: Arc<dyn StorageDevice>,
+    pub(super) write_pool: BufferPool,
+    pub(super) counters: LogCounters,
+    read_pool: BufferPool,
+    readable: bool,
+}
+
+/// A log of records: its young end in memory, its old part on a device.
+pub(crate) struct HybridLog {
+    core: Arc<LogCore>,
+}
+
+/// What a request for space got.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Allocation {
+    /// Space at this address. The caller fills it before it unpins.
+    At(Address),
+    /// No frame is free yet. The caller unpins, helps, and tries again.
+    NoRoom,
+}
+
+impl HybridLog {
+    /// An empty log that writes to `device`.
+    pub(crate) fn new(config: LogConfig, epoch: Arc<LightEpoch>, device: Arc<dyn StorageDevice>) -> Self {
+        let geometry = config.geometry;
+        let read_len = config.record_size.div_ceil(BLOCK_PAYLOAD) * BLOCK_SIZE + BLOCK_SIZE;
+        let core = Arc::new_cyclic(|this| LogCore {
+            this: this.clone(),
+            geometry,
+            generation: config.generation,
+            pointers: LogPointers::new(),
+            tail: Tail::new(geometry.page(), Address::new(FIRST)),
+            frames: FrameRing::new(geometry),
+            flush: Mutex::new(FlushQueue::new(geometry)),
+            head_wanted: MonotonicU64::new(FIRST),
+            epoch,
+            readable: device.info().readable,
+            device,
+            write_pool: BufferPool::new(Self::write_buffer_len(geometry.page().page_bits()), WRITES_MAX),
+            read_pool: BufferPool::new(read_len, config.read_buffers),
+            counters: LogCounters::default(),
+        });
+        Self { core }
+    }
+
+    /// Bytes of one write buffer: a whole page, or as much of it as is written at once.
+    fn write_buffer_len(page_bits: u32) -> usize {
+        ((1usize << page_bits).div_ceil(BLOCK_PAYLOAD) * BLOCK_SIZE).min(CHUNK_BYTES)
+    }
+
+    /// Bytes of memory that the write buffers of a log with pages of `1 << page_bits` bytes take.
+    pub(crate) fn write_buffer_bytes(page_bits: u32) -> usize {
+        WRITES_MAX * Self::write_buffer_len(page_bits)
+    }
+
+    /// Bytes of memory that a log takes besides its read buffers.
+    pub(crate) fn memory_bytes(geometry: LogGeometry) -> usize {
+        geometry.memory_bytes() as usize + Self::write_buffer_bytes(geometry.page().page_bits())
+    }
+
+    pub(crate) fn geometry(&self) -> LogGeometry {
+        self.core.geometry
+    }
+
+    pub(super) fn generation(&self) -> u32 {
+        self.core.generation
+    }
+
+    pub(crate) fn read_pool(&self) -> &BufferPool {
+        &self.core.read_pool
+    }
+
+    pub(crate) fn counters(&self) -> &LogCounters {
+        &self.core.counters
+    }
+
+    pub(crate) fn device(&self) -> &Arc<dyn StorageDevice> {
+        &self.core.device
+    }
+
+    /// All region boundaries at this moment.
+    pub(crate) fn addresses(&self) -> LogAddresses {
+        self.core.pointers.snapshot(|| self.core.tail.address())
+    }
+
+    pub(crate) fn begin(&self) -> Address {
+        self.core.pointers.begin()
+    }
+
+    #[inline]
+    pub(crate) fn head(&self) -> Address {
+        self.core.pointers.head()
+    }
+
+    #[inline]
+    pub(crate) fn safe_read_only(&self) -> Address {
+        self.core.pointers.safe_read_only()
+    }
+
+    #[inline]
+    pub(crate) fn read_only(&self) -> Address {
+        self.core.pointers.read_only()
+    }
+
+    /// The record of `size` bytes at `address`, which the caller, while pinned by `guard`, has compared with
+    /// [`head`](Self::head) (L3) or was given by [`allocate`](Self::allocate).
+    #[inline]
+    pub(crate) fn record<'g>(&'g self, address: Address, size: usize, _guard: &'g Guard<'_>) -> RecordRef<'g> {
+        RecordRef::new(self.core.frames.words(address, size))
+    }
+
+    /// Space for `size` bytes, at most a page less [`FIRST`] bytes, at the tail.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`] if memory is full and the device keeps nothing; when the log cannot grow any more.
+    #[inline]
+    pub(crate) fn allocate(&self, size: usize, _guard: &Guard<'_>) -> Result<Allocation> {
+        match self.core.tail.reserve(size as u64) {
+            Reserved::At(address) => Ok(Allocation::At(address)),
+            Reserved::Full => Ok(Allocation::NoRoom),
+            Reserved::MustTurn { page, offset } => self.turn_page(page, offset, size as u64),
+        }
+    }
+
+    /// Opens the page after `page` if a frame is free, for the one thread that was told to (L6).
+    #[cold]
+    fn turn_page(&self, page: u64, offset: u64, size: u64) -> Result<Allocation> {
+        let core = &self.core;
+        let (next, geometry) = (page + 1, core.geometry);
+        let first_held = geometry.page().page(core.pointers.safe_head());
+        if next >= first_held + geometry.frames() || next >= Tail::PAGES {
+            core.tail.give_back(page, offset);
+            if !core.readable {
+                return Err(Error::new(ErrorKind::Limit, "the log's memory is full and its device keeps nothing")
+                    .with("log memory", geometry.memory_bytes())
+                    .help("give the store more memory, or a device that can be read back, such as FileSystemDisk"));
+            }
+            if next >= Tail::PAGES {
+                return Err(Error::new(ErrorKind::Limit, "the log has used up its addresses")
+                    .with("pages", Tail::PAGES)
+                    .with("page size", geometry.page().page_size())
+                    .help("open a new store with larger pages"));
+            }
+            return Ok(Allocation::NoRoom);
+        }
+        let address = core.tail.turn(next, size);
+        if core.readable {
+            self.move_regions(next);
+        }
+        Ok(Allocation::At(address))
+    }
+
+    /// Moves the boundaries after `page` was opened: keeps the mutable part at its size, and a frame coming free for the
+    /// page after.
+    fn move_regions(&self, page: u64) {
+        let geometry = self.core.geometry;
+        if let Some(read_only) = (page + 1).checked_sub(geometry.mutable_pages()) {
+            self.core.shift_read_only(geometry.page().start_of(read_only).max(Address::new(FIRST)));
+        }
+        if let Some(head) = (page + 2).checked_sub(geometry.frames()) {
+            self.core.want_head(geometry.page().start_of(head).max(Address::new(FIRST)));
+        }
+    }
+
+    /// Does what can be done for those who wait, and returns at once: runs safe epoch actions, reaps completions, starts
+    /// writes. Called while not pinned.
+    pub(crate) fn help(&self) {
+        self.core.epoch.drain();
+        self.core.device.poll();
+        self.core.pump();
+    }
+
+    /// Why writing has stopped, if it has and nothing is under way that could change it.
+    pub(crate) fn flush_failure(&self) -> Option<Error> {
+        self.core.flush_failure()
+    }
+
+    /// Writes again what could not be written.
+    pub(crate) fn retry_flush(&self) {
+        self.core.retry_flush();
+    }
+
+    /// Makes everything that is in the log at this moment immutable, and has it written. Returns the address up to which,
+    /// or `None` if the tail is just moving and the call is to be repeated.
+    pub(crate) fn close_tail(&self) -> Option<Address> {
+        let closed = self.core.tail.close_block(|offset| self.core.geometry.block_boundary(offset))?;
+        self.core.shift_read_only(closed);
+        Some(closed)
+    }
+
+    /// Has everything below `address` served from the device, as soon as it is there.
+    pub(crate) fn evict_until(&self, address: Address) {
+        self.core.want_head(address);
+    }
+}
+
+/// How long a log that goes away waits for its writes to come to rest.
+const SETTLE_LIMIT: Duration = Duration::from_secs(10);
+
+/// Waits, within bounds, until no write is under way, so that whoever drops a store can open its device again.
+impl Drop for HybridLog {
+    fn drop(&mut self) {
+        self.core.epoch.drain();
+        let (started, mut backoff) = (Instant::now(), Backoff::new());
+        while Arc::strong_count(&self.core) > 1 && started.elapsed() < SETTLE_LIMIT {
+            self.core.device.poll();
+            backoff.wait();
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! The hybrid log: one growing sequence of records, its young end in memory, its old part on a device.
+//!
+//! ```text
+//!  begin        head        safe_read_only   read_only          tail
+//!    |  on disk  |  immutable, in memory  | fuzzy | mutable       |
+//!    +-----------+------------------------+-------+---------------+--->  addresses grow
+//!                      flushed: somewhere between head and safe_read_only
+//! ```
+//!
+//! Memory is a ring of page frames. A page is written to the device once it is immutable, and its frame is used again
+//! once the page is on the device and nobody can still be looking at it.
+//!
+//! * **L1** `begin <= safe_head <= head <= flushed <= safe_read_only <= read_only <= tail` at all times; each only grows.
+//! * **L2** A record below `safe_read_only` is changed by nobody: whoever might still take it for mutable has left its
+//!   epoch. Between `safe_read_only` and `read_only` (the fuzzy region) somebody might.
+//! * **L3** Who is pinned and then finds `address >= head` may use the record until it unpins: frames below a new head are
+//!   touched only when the epoch in which head moved is safe.
+//! * **L4** Head moves only over what is on the device. A failed write stops `flushed`, hence head, hence the reuse of
+//!   frames; it never makes anything be dropped.
+//! * **L5** The frame of a page is all zeros when the page opens, so what lies between the last record of a stretch and
+//!   the next block boundary reads as "nothing here".
+//! * **L6** Of those who add to the tail, exactly one crosses the end of a page. It alone turns the page, or gives the
+//!   turn back by restoring the tail; the others try again.
+//! * **L7** Whoever was given space at the tail fills it, or marks it invalid, before it unpins.
+//! * **L8** On the device a page is a run of 4,096-byte blocks; each carries 4,088 bytes of the page, the log's
+//!   generation, and a checksum over both and the block's number. A block that does not verify is never served.
+
+mod block;
+mod evict;
+mod fetch;
+mod flush;
+mod frames;
+mod geometry;
+mod hybrid_log;
+mod pointers;
+mod tail;
+
+pub use block::{BLOCK_PAYLOAD, BLOCK_SIZE};
+pub use geometry::LogGeometry;
+pub(crate) use hybrid_log::{Allocation, HybridLog, LogConfig};
+pub use pointers::LogAddresses;

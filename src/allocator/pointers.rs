@@ -1,0 +1,147 @@
+//! The region boundaries of a log. Invariant L1 of [`crate::allocator`].
+
+use crate::address::Address;
+use crate::sync::MonotonicU64;
+
+/// Where records begin: address 0 marks "no record", and the first block starts with a gap.
+pub(super) const FIRST: u64 = 64;
+
+/// The boundaries that only grow. This is the one place that moves them.
+#[derive(Debug)]
+pub(super) struct LogPointers {
+    begin: MonotonicU64,
+    safe_head: MonotonicU64,
+    head: MonotonicU64,
+    flushed: MonotonicU64,
+    safe_read_only: MonotonicU64,
+    read_only: MonotonicU64,
+}
+
+/// The region boundaries of a log at one moment, oldest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LogAddresses {
+    /// The oldest record.
+    pub begin: Address,
+    /// Frames below it are free for other pages.
+    pub safe_head: Address,
+    /// The oldest record in memory.
+    pub head: Address,
+    /// Everything below is on the device.
+    pub flushed: Address,
+    /// Everything below is immutable to everyone.
+    pub safe_read_only: Address,
+    /// Everything below is no longer updated in place.
+    pub read_only: Address,
+    /// Where the next record goes.
+    pub tail: Address,
+}
+
+impl LogPointers {
+    pub(super) fn new() -> Self {
+        let at_first = || MonotonicU64::new(FIRST);
+        Self {
+            begin: at_first(),
+            safe_head: at_first(),
+            head: at_first(),
+            flushed: at_first(),
+            safe_read_only: at_first(),
+            read_only: at_first(),
+        }
+    }
+
+    pub(super) fn begin(&self) -> Address {
+        Address::new(self.begin.get())
+    }
+
+    pub(super) fn safe_head(&self) -> Address {
+        Address::new(self.safe_head.get())
+    }
+
+    #[inline]
+    pub(super) fn head(&self) -> Address {
+        Address::new(self.head.get())
+    }
+
+    pub(super) fn flushed(&self) -> Address {
+        Address::new(self.flushed.get())
+    }
+
+    #[inline]
+    pub(super) fn safe_read_only(&self) -> Address {
+        Address::new(self.safe_read_only.get())
+    }
+
+    #[inline]
+    pub(super) fn read_only(&self) -> Address {
+        Address::new(self.read_only.get())
+    }
+
+    /// True if this call moved it.
+    pub(super) fn advance_read_only(&self, to: Address) -> bool {
+        self.moved(&self.read_only, to)
+    }
+
+    pub(super) fn advance_safe_read_only(&self, to: Address) -> bool {
+        self.moved(&self.safe_read_only, to)
+    }
+
+    pub(super) fn advance_flushed(&self, to: Address) -> bool {
+        self.moved(&self.flushed, to)
+    }
+
+    pub(super) fn advance_head(&self, to: Address) -> bool {
+        self.moved(&self.head, to)
+    }
+
+    pub(super) fn advance_safe_head(&self, to: Address) -> bool {
+        self.moved(&self.safe_head, to)
+    }
+
+    fn moved(&self, pointer: &MonotonicU64, to: Address) -> bool {
+        let before = pointer.advance_to(to.get());
+        debug_assert!(self.is_ordered(), "L1: {self:?}");
+        before < to.get()
+    }
+
+    /// L1, except for the tail. Read from the lowest up: each only grows, so a later reading can only be larger.
+    fn is_ordered(&self) -> bool {
+        let order = [&self.begin, &self.safe_head, &self.head, &self.flushed, &self.safe_read_only, &self.read_only];
+        let mut below = 0;
+        order.iter().all(|pointer| {
+            let above = pointer.get();
+            let ordered = below <= above;
+            below = above;
+            ordered
+        })
+    }
+
+    pub(super) fn snapshot(&self, tail: impl FnOnce() -> Address) -> LogAddresses {
+        // From the lowest up, so that the result is in order whatever moves meanwhile.
+        let (begin, safe_head, head) = (self.begin(), self.safe_head(), self.head());
+        let (flushed, safe_read_only, read_only) = (self.flushed(), self.safe_read_only(), self.read_only());
+        LogAddresses { begin, safe_head, head, flushed, safe_read_only, read_only, tail: tail() }
+    }
+}
+
+#[cfg(all(test, not(oxifaster_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_call_that_moves_a_pointer_owns_the_step() {
+        let pointers = LogPointers::new();
+        let to = Address::new(4096);
+        assert!(pointers.advance_read_only(to));
+        assert!(!pointers.advance_read_only(to));
+        assert!(!pointers.advance_read_only(Address::new(100)));
+        assert_eq!(pointers.read_only(), to);
+    }
+
+    #[test]
+    #[should_panic(expected = "L1")]
+    #[cfg(debug_assertions)]
+    fn a_head_beyond_what_is_flushed_is_caught() {
+        LogPointers::new().advance_head(Address::new(4096));
+    }
+}

@@ -1,0 +1,295 @@
+//! The files of a device as one space of bytes.
+//!
+//! * **F1** The lowest segment file marks where the device begins: before a higher one is created, or lower ones are
+//!   deleted, it is there, empty if nothing was written to it. So a device that is opened again knows its beginning.
+//! * **F2** A write puts its file on the list `written` before it returns, and a sync takes the list before it syncs, so
+//!   it covers every write that had returned. Files on the list stay open by themselves.
+//! * **F3** A file that does not exist, or ends early, below the end of the device holds zeros there.
+
+use super::os;
+use super::segment_file::{SegmentFile, io_error};
+use crate::device::segments::{SegmentName, Segments, truncated};
+use crate::device::{BlockingDevice, DeviceInfo};
+use crate::error::Result;
+use crate::memory::AlignedBuf;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+pub(super) const NAME: SegmentName = SegmentName::new("log");
+
+/// Open files beyond this number are closed again, those of the lowest segments first: a process has a limited number.
+const OPEN_MAX: usize = 256;
+
+type FileMap = BTreeMap<u64, Arc<SegmentFile>>;
+
+/// Where the files are.
+#[derive(Debug)]
+pub(super) enum Place {
+    /// One file per segment in a directory.
+    Directory(PathBuf),
+    /// One file, always open.
+    Single(PathBuf),
+}
+
+#[derive(Debug)]
+pub(super) struct Files {
+    place: Place,
+    segments: Segments,
+    open: RwLock<FileMap>,
+    written: Mutex<FileMap>,
+    /// True if a name was made or removed since the directory was synced.
+    names_changed: AtomicBool,
+    /// Below it everything was truncated; the beginning of a segment if there are several.
+    begin: AtomicU64,
+    end: AtomicU64,
+    extent: u64,
+    direct: Arc<AtomicBool>,
+    /// Held for its lock, which keeps others away from the directory.
+    _lock: Option<File>,
+}
+
+impl Files {
+    /// The segment files of `directory`, which `lock` keeps others away from.
+    pub(super) fn in_directory(directory: &Path, segment_size: u64, direct: bool, lock: File) -> Result<Self> {
+        let segments = Segments::new(segment_size);
+        let found = list_segments(directory)?;
+        let (mut begin, mut end) = (0, 0);
+        if let (Some(first), Some(last)) = (found.first(), found.last()) {
+            let path = directory.join(NAME.file_name(*last));
+            let len =
+                fs::metadata(&path).map_err(|error| io_error("looking at a file of the device", &path, error))?.len();
+            begin = segments.start_of(*first);
+            end = segments.start_of(*last).saturating_add(len);
+        }
+        let direct = direct && os::enable_direct(&lock);
+        let place = Place::Directory(directory.to_path_buf());
+        Ok(Self::new(place, segments, begin, end, direct, Some(lock)))
+    }
+
+    /// The one file at `path`, which is locked already.
+    pub(super) fn in_single_file(path: &Path, file: File, len: u64, is_new: bool, direct: bool) -> Self {
+        let place = Place::Single(path.to_path_buf());
+        let files = Self::new(place, Segments::single(), 0, len, direct && os::enable_direct(&file), None);
+        let file = SegmentFile::new(file, path.to_path_buf(), Arc::clone(&files.direct));
+        files.open.write().unwrap_or_else(PoisonError::into_inner).insert(0, Arc::new(file));
+        files.names_changed.store(is_new, Ordering::Relaxed);
+        files
+    }
+
+    fn new(place: Place, segments: Segments, begin: u64, end: u64, direct: bool, lock: Option<File>) -> Self {
+        Self {
+            place,
+            segments,
+            open: RwLock::default(),
+            written: Mutex::default(),
+            names_changed: AtomicBool::new(false),
+            begin: AtomicU64::new(begin),
+            end: AtomicU64::new(end),
+            extent: end,
+            direct: Arc::new(AtomicBool::new(direct)),
+            _lock: lock,
+        }
+    }
+
+    pub(super) fn is_direct(&self) -> bool {
+        self.direct.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        match &self.place {
+            Place::Directory(path) | Place::Single(path) => path,
+        }
+    }
+
+    fn segment_path(&self, segment: u64) -> PathBuf {
+        match &self.place {
+            Place::Directory(directory) => directory.join(NAME.file_name(segment)),
+            Place::Single(path) => path.clone(),
+        }
+    }
+
+    fn check_not_truncated(&self, offset: u64) -> Result<()> {
+        let begin = self.begin.load(Ordering::Acquire);
+        if offset < begin { Err(truncated(offset, begin)) } else { Ok(()) }
+    }
+
+    /// The file of `segment`, if it exists.
+    fn existing(&self, segment: u64) -> Result<Option<Arc<SegmentFile>>> {
+        if let Some(file) = self.open.read().unwrap_or_else(PoisonError::into_inner).get(&segment) {
+            return Ok(Some(Arc::clone(file)));
+        }
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        self.open_segment(&mut open, segment)
+    }
+
+    /// The file of `segment`, which is created if need be.
+    fn existing_or_new(&self, segment: u64) -> Result<Arc<SegmentFile>> {
+        if let Some(file) = self.existing(segment)? {
+            return Ok(file);
+        }
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        // A truncation holds the lock while it moves the beginning, so a segment it gave up is not made anew.
+        self.check_not_truncated(self.segments.start_of(segment))?;
+        self.create_name(self.segments.segment_of(self.begin.load(Ordering::Acquire)))?;
+        self.create_name(segment)?;
+        self.open_segment(&mut open, segment)?.ok_or_else(|| {
+            io_error("opening a file of the device", &self.segment_path(segment), io::ErrorKind::NotFound.into())
+        })
+    }
+
+    fn open_segment(&self, open: &mut FileMap, segment: u64) -> Result<Option<Arc<SegmentFile>>> {
+        if let Some(file) = open.get(&segment) {
+            return Ok(Some(Arc::clone(file)));
+        }
+        let path = self.segment_path(segment);
+        let file = match os::read_and_write().open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(io_error("opening a file of the device", &path, error)),
+        };
+        let file = Arc::new(SegmentFile::new(file, path, Arc::clone(&self.direct)));
+        if open.len() >= OPEN_MAX {
+            open.pop_first();
+        }
+        open.insert(segment, Arc::clone(&file));
+        Ok(Some(file))
+    }
+
+    /// Makes an empty file for `segment` unless it has one.
+    fn create_name(&self, segment: u64) -> Result<()> {
+        let path = self.segment_path(segment);
+        match os::read_and_write().create_new(true).open(&path) {
+            Ok(_) => {
+                self.names_changed.store(true, Ordering::Release);
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(io_error("creating a file of the device", &path, error)),
+        }
+    }
+
+    fn mark_written(&self, segment: u64, file: &Arc<SegmentFile>) {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        // A file that was closed and opened again in between counts as the same: a sync of either covers both.
+        written.entry(segment).or_insert_with(|| Arc::clone(file));
+    }
+
+    fn sync_names(&self) -> Result<()> {
+        if !self.names_changed.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let directory = match &self.place {
+            Place::Directory(directory) => directory.as_path(),
+            Place::Single(path) => parent(path),
+        };
+        os::sync_directory(directory).map_err(|error| io_error("syncing the directory of the device", directory, error))
+    }
+
+    /// Deletes the files of segments below that of `offset`. The segment with the end of the device stays.
+    fn delete_segments(&self, directory: &Path, offset: u64) -> Result<()> {
+        let first_kept = self.segments.segment_of(offset.min(self.end.load(Ordering::Acquire)));
+        {
+            let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+            if self.segments.start_of(first_kept) > self.begin.load(Ordering::Acquire) {
+                self.create_name(first_kept)?;
+                self.begin.store(self.segments.start_of(first_kept), Ordering::Release);
+                *open = open.split_off(&first_kept);
+            }
+        }
+        for segment in list_segments(directory)?.into_iter().take_while(|segment| *segment < first_kept) {
+            let path = self.segment_path(segment);
+            match fs::remove_file(&path) {
+                Ok(()) => self.names_changed.store(true, Ordering::Release),
+                // Another truncation was quicker.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(io_error("deleting a file of the device", &path, error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Frees the space below `offset` in the only file.
+    fn free_front(&self, offset: u64) -> Result<()> {
+        let end = self.end.load(Ordering::Acquire);
+        let target = offset.min(end) & !(AlignedBuf::ALIGN as u64 - 1);
+        self.begin.fetch_max(target, Ordering::AcqRel);
+        match self.existing(0)? {
+            Some(file) if target > 0 => file.punch_hole(0, target),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl BlockingDevice for Files {
+    fn info(&self) -> DeviceInfo {
+        DeviceInfo::new(AlignedBuf::ALIGN).with_extent(self.extent)
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        self.check_not_truncated(offset)?;
+        let left = self.end.load(Ordering::Acquire).saturating_sub(offset);
+        let available = usize::try_from(left).unwrap_or(usize::MAX).min(buf.len());
+        // Whole sectors are read also where the contents end within one, as direct access demands it.
+        let len = available.next_multiple_of(AlignedBuf::ALIGN).min(buf.len());
+        for part in self.segments.parts(offset, len) {
+            let target = &mut buf[part.bytes];
+            let filled = match self.existing(part.segment)? {
+                Some(file) => file.read(part.offset, target)?,
+                None => 0,
+            };
+            target[filled..].fill(0);
+        }
+        // A truncation moves the beginning before it deletes: whoever still finds it below read no deleted zeros.
+        self.check_not_truncated(offset)?;
+        Ok(available)
+    }
+
+    fn write_at(&self, offset: u64, buf: &[u8]) -> Result<()> {
+        self.check_not_truncated(offset)?;
+        for part in self.segments.parts(offset, buf.len()) {
+            let file = self.existing_or_new(part.segment)?;
+            file.write(part.offset, &buf[part.bytes])?;
+            self.mark_written(part.segment, &file);
+        }
+        self.end.fetch_max(offset + buf.len() as u64, Ordering::AcqRel);
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<()> {
+        let written = std::mem::take(&mut *self.written.lock().unwrap_or_else(PoisonError::into_inner));
+        for file in written.values() {
+            file.sync()?;
+        }
+        self.sync_names()
+    }
+
+    fn truncate_before(&self, offset: u64) -> Result<()> {
+        match &self.place {
+            Place::Directory(directory) => self.delete_segments(directory, offset),
+            Place::Single(_) => self.free_front(offset),
+        }
+    }
+}
+
+/// The segments that have a file in `directory`, in order.
+pub(super) fn list_segments(directory: &Path) -> Result<Vec<u64>> {
+    let failed = |error| io_error("listing the directory of the device", directory, error);
+    let mut segments = Vec::new();
+    for entry in fs::read_dir(directory).map_err(failed)? {
+        segments.extend(entry.map_err(failed)?.file_name().to_str().and_then(|name| NAME.parse(name)));
+    }
+    segments.sort_unstable();
+    Ok(segments)
+}
+
+/// The directory that holds `path`.
+pub(super) fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}

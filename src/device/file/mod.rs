@@ -1,0 +1,172 @@
+//! The device that keeps its bytes in files.
+//!
+//! ```text
+//!   FileSystemDisk ─► ThreadPoolDevice ─► Files ─┬─► SegmentFile   log.000003   [ 1 GiB ]
+//!                                                ├─► SegmentFile   log.000004   [ 1 GiB ]
+//!                                                └─► SegmentFile   log.000005   [ .. end
+//!   directory/LOCK      held while the device is open; says how large a segment is
+//! ```
+
+mod directory;
+mod files;
+mod os;
+mod segment_file;
+
+use super::{CompletionSink, DeviceInfo, IoRequest, StorageDevice, ThreadPoolDevice, Token};
+use crate::error::{Error, ErrorKind, Result};
+use crate::memory::AlignedBuf;
+use files::Files;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A device in the file system: a directory of segment files, or one file.
+///
+/// Accesses bypass the page cache where the file system allows it and go through it elsewhere (see
+/// [`is_direct`](Self::is_direct)); the files are the same in both cases. The device holds a lock: nobody can open it a
+/// second time, in this process or another, until it is dropped.
+#[derive(Debug)]
+pub struct FileSystemDisk {
+    pool: ThreadPoolDevice<Files>,
+}
+
+impl FileSystemDisk {
+    /// Opens the device in `directory`, which is created if it does not exist, with the default options.
+    ///
+    /// # Errors
+    /// As [`FileSystemDiskOptions::open`].
+    pub fn open(directory: impl AsRef<Path>) -> Result<Self> {
+        FileSystemDiskOptions::new().open(directory)
+    }
+
+    /// Opens the device in the one file at `path`, which is created if it does not exist, with the default options.
+    ///
+    /// # Errors
+    /// As [`FileSystemDiskOptions::single_file`].
+    pub fn single_file(path: impl AsRef<Path>) -> Result<Self> {
+        FileSystemDiskOptions::new().single_file(path)
+    }
+
+    /// True if accesses bypass the page cache. Becomes false if the file system turns out to refuse it.
+    pub fn is_direct(&self) -> bool {
+        self.pool.get_ref().is_direct()
+    }
+
+    /// The directory or file that holds the device.
+    pub fn path(&self) -> &Path {
+        self.pool.get_ref().path()
+    }
+}
+
+impl StorageDevice for FileSystemDisk {
+    fn info(&self) -> DeviceInfo {
+        self.pool.info()
+    }
+
+    fn submit(&self, request: IoRequest, sink: Arc<dyn CompletionSink>, token: Token) {
+        self.pool.submit(request, sink, token);
+    }
+}
+
+/// How a [`FileSystemDisk`] is opened.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct FileSystemDiskOptions {
+    segment_size: Option<u64>,
+    direct_io: bool,
+    threads: Option<usize>,
+}
+
+impl FileSystemDiskOptions {
+    /// The size of a segment file unless said otherwise: 1 GiB.
+    pub const SEGMENT_SIZE_DEFAULT: u64 = 1 << 30;
+
+    /// The defaults.
+    pub const fn new() -> Self {
+        Self { segment_size: None, direct_io: true, threads: None }
+    }
+
+    /// Bytes per segment file, a multiple of 4096: the unit in which truncation gives space back. A directory keeps the
+    /// size it was created with. Has no meaning for a single file.
+    ///
+    /// Default: what the directory was created with, 1 GiB for a new one.
+    #[must_use]
+    pub const fn with_segment_size(mut self, bytes: u64) -> Self {
+        self.segment_size = Some(bytes);
+        self
+    }
+
+    /// Whether to bypass the page cache where the file system allows it.
+    ///
+    /// Default: true.
+    #[must_use]
+    pub const fn with_direct_io(mut self, direct_io: bool) -> Self {
+        self.direct_io = direct_io;
+        self
+    }
+
+    /// How many accesses may be under way at once, at least one.
+    ///
+    /// Default: four per core, at most 16.
+    #[must_use]
+    pub const fn with_threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads);
+        self
+    }
+
+    /// Opens the device in `directory`, which is created if it does not exist.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Busy`] if the device is open elsewhere. [`ErrorKind::Config`] if the options make no sense, do not fit
+    /// what is there, or `directory` is something else. [`ErrorKind::Corrupt`] if the directory's own record of its
+    /// segment size cannot be read. [`ErrorKind::Io`] if the operating system refuses.
+    pub fn open(&self, directory: impl AsRef<Path>) -> Result<FileSystemDisk> {
+        self.check()?;
+        let directory = directory.as_ref();
+        let (lock, segment_size) = directory::open(directory, self.segment_size)?;
+        Ok(self.start(Files::in_directory(directory, segment_size, self.direct_io, lock)?))
+    }
+
+    /// Opens the device in the one file at `path`, which is created if it does not exist.
+    ///
+    /// Truncation punches holes where the file system can; the file's length never shrinks. What lies below a truncation
+    /// reads as zeros once the file is opened again.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Busy`] if the device is open elsewhere. [`ErrorKind::Config`] if the options make no sense, or `path`
+    /// is not a regular file. [`ErrorKind::Io`] if the operating system refuses.
+    pub fn single_file(&self, path: impl AsRef<Path>) -> Result<FileSystemDisk> {
+        self.check()?;
+        let path = path.as_ref();
+        let (file, len, is_new) = directory::open_single(path)?;
+        Ok(self.start(Files::in_single_file(path, file, len, is_new, self.direct_io)))
+    }
+
+    fn start(&self, files: Files) -> FileSystemDisk {
+        let pool = match self.threads {
+            Some(threads) => ThreadPoolDevice::with_threads(files, threads),
+            None => ThreadPoolDevice::new(files),
+        };
+        FileSystemDisk { pool }
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.threads == Some(0) {
+            return Err(Error::new(ErrorKind::Config, "a device needs threads")
+                .with("threads", 0)
+                .help("allow at least one"));
+        }
+        match self.segment_size {
+            Some(size) => directory::check_segment_size(size),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Default for FileSystemDiskOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A segment size that [`AlignedBuf::ALIGN`] does not divide would let aligned accesses have unaligned parts.
+const SEGMENT_SIZE_MULTIPLE: u64 = AlignedBuf::ALIGN as u64;

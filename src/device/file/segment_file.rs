@@ -1,0 +1,123 @@
+//! One open file of a device: whole reads and writes, direct while the file system lets us.
+
+use super::os;
+use crate::error::{Error, ErrorKind, Result};
+use crate::memory::AlignedBuf;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A file that is read and written at positions.
+#[derive(Debug)]
+pub(super) struct SegmentFile {
+    file: File,
+    path: PathBuf,
+    /// Whether accesses to this file bypass the page cache.
+    direct: AtomicBool,
+    /// The same for the device as a whole: the first file that has to fall back speaks for those opened later.
+    device_direct: Arc<AtomicBool>,
+}
+
+impl SegmentFile {
+    pub(super) fn new(file: File, path: PathBuf, device_direct: Arc<AtomicBool>) -> Self {
+        let direct = device_direct.load(Ordering::Relaxed) && os::enable_direct(&file);
+        Self { file, path, direct: AtomicBool::new(direct), device_direct }
+    }
+
+    /// Reads until `buf` is full or the file ends; returns how many bytes there were.
+    pub(super) fn read(&self, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        let mut filled = 0;
+        while filled < buf.len() {
+            match os::read_at(&self.file, &mut buf[filled..], offset + filled as u64) {
+                Ok(0) => break,
+                Ok(read) => {
+                    filled += read;
+                    // Only the end of the file cuts a direct read inside a sector, and the next one could not start there.
+                    if read % AlignedBuf::ALIGN != 0 && self.direct.load(Ordering::Relaxed) {
+                        break;
+                    }
+                }
+                Err(error) => self
+                    .recover(error)
+                    .map_err(|error| self.failed("reading from a file of the device", offset, error))?,
+            }
+        }
+        Ok(filled)
+    }
+
+    /// Writes all of `buf`.
+    pub(super) fn write(&self, offset: u64, buf: &[u8]) -> Result<()> {
+        let mut written = 0;
+        while written < buf.len() {
+            match os::write_at(&self.file, &buf[written..], offset + written as u64) {
+                Ok(count) => {
+                    // A direct write continues at the beginning of the sector that was cut.
+                    let direct = self.direct.load(Ordering::Relaxed);
+                    let whole =
+                        if direct && written + count < buf.len() { count - count % AlignedBuf::ALIGN } else { count };
+                    if whole == 0 {
+                        return Err(self.failed(
+                            "writing to a file of the device",
+                            offset,
+                            io::ErrorKind::WriteZero.into(),
+                        ));
+                    }
+                    written += whole;
+                }
+                Err(error) => self
+                    .recover(error)
+                    .map_err(|error| self.failed("writing to a file of the device", offset, error))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes what was written durable, with the length of the file.
+    pub(super) fn sync(&self) -> Result<()> {
+        self.file.sync_data().map_err(|error| io_error("syncing a file of the device", &self.path, error))
+    }
+
+    /// Frees the space from `begin` to `end`, if the file system can.
+    pub(super) fn punch_hole(&self, begin: u64, end: u64) -> Result<()> {
+        match os::punch_hole(&self.file, begin, end - begin) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.failed("freeing a part of a file of the device", begin, error)),
+        }
+    }
+
+    /// Ok if the access that failed with `error` can go on: after a signal, or after the file system turned out to refuse
+    /// direct access, which is then given up.
+    fn recover(&self, error: io::Error) -> io::Result<()> {
+        match error.kind() {
+            io::ErrorKind::Interrupted => Ok(()),
+            io::ErrorKind::InvalidInput if self.direct.swap(false, Ordering::Relaxed) => {
+                self.device_direct.store(false, Ordering::Relaxed);
+                os::disable_direct(&self.file)
+            }
+            _ => Err(error),
+        }
+    }
+
+    #[cold]
+    fn failed(&self, what: &'static str, offset: u64, error: io::Error) -> Error {
+        io_error(what, &self.path, error).with("offset", offset)
+    }
+}
+
+/// The error of an operation on `path`, with what the reader can do about the usual causes.
+#[cold]
+pub(super) fn io_error(what: &'static str, path: &Path, error: io::Error) -> Error {
+    let kind = error.kind();
+    let failure = Error::new(ErrorKind::Io, what).with("file", path.display()).because(error);
+    match kind {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            failure.help("free some space and call again; nothing acknowledged is lost")
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            failure.help("give the process the right to read and write there")
+        }
+        _ => failure,
+    }
+}

@@ -1,0 +1,89 @@
+//! The buckets of the table and the chains that begin there.
+
+use super::arena::Arena;
+use super::bucket::{Bucket, WORDS};
+use super::entry::{Entry, Overflow};
+use crate::memory::Words;
+use crate::sync::{AtomicU64, Ordering};
+use crate::utility::KeyHash;
+
+pub(super) struct Table {
+    words: Words,
+    pub(super) arena: Arena,
+}
+
+/// What a walk over a whole chain found.
+pub(super) struct Survey<'t> {
+    /// The tag looked for is there, in force or tentative.
+    pub(super) has_rival: bool,
+    /// The first free slot.
+    pub(super) free: Option<&'t AtomicU64>,
+    /// The overflow word at the end of the chain.
+    pub(super) last: &'t AtomicU64,
+    /// What that word was, when the walk came to it.
+    pub(super) end: Overflow,
+}
+
+impl Table {
+    /// A table of `buckets` buckets, a power of two; the caller has checked that they fit the address space.
+    pub(super) fn new(buckets: u64, overflow_buckets: u64) -> Self {
+        Self { words: Words::zeroed(buckets as usize * WORDS), arena: Arena::new(overflow_buckets) }
+    }
+
+    #[inline]
+    fn buckets(&self) -> &[[AtomicU64; WORDS]] {
+        self.words.as_chunks().0
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.buckets().len() as u64
+    }
+
+    /// The bucket where the chain of this hash begins.
+    #[inline]
+    pub(super) fn first(&self, hash: KeyHash) -> Bucket<'_> {
+        let buckets = self.buckets();
+        // The mask is taken from the slice's own length, so that the compiler can see that the number is within it.
+        Bucket(&buckets[hash.bucket(buckets.len() as u64 - 1) as usize])
+    }
+
+    /// The bucket that `bucket`'s overflow word, seen as `overflow`, leads to.
+    #[inline]
+    pub(super) fn next(&self, overflow: Overflow) -> Option<Bucket<'_>> {
+        match overflow {
+            Overflow::Link(number) => self.arena.bucket(number),
+            _ => None,
+        }
+    }
+
+    /// Walks the whole chain of `hash` and looks for its tag in every slot but `own`.
+    pub(super) fn survey(&self, hash: KeyHash, own: Option<&AtomicU64>) -> Survey<'_> {
+        let mut bucket = self.first(hash);
+        let mut has_rival = false;
+        let mut free = None;
+        loop {
+            for slot in bucket.slots().filter(|slot| !own.is_some_and(|own| std::ptr::eq(own, *slot))) {
+                let entry = Entry(slot.load(Ordering::Acquire));
+                has_rival |= entry.has_tag(hash.tag());
+                if entry == Entry::FREE && free.is_none() {
+                    free = Some(slot);
+                }
+            }
+            let last = bucket.overflow();
+            let end = Overflow::of_word(last.load(Ordering::Acquire));
+            match self.next(end) {
+                Some(next) => bucket = next,
+                None => return Survey { has_rival, free, last, end },
+            }
+        }
+    }
+
+    /// Every bucket of the chain that begins at bucket `number`, with its overflow word.
+    pub(super) fn chain(&self, number: usize) -> impl Iterator<Item = (Bucket<'_>, Overflow)> {
+        let with_overflow = |bucket: Bucket<'_>| Overflow::of_word(bucket.overflow().load(Ordering::Acquire));
+        let first = self.buckets().get(number).map(Bucket);
+        std::iter::successors(first.map(|bucket| (bucket, with_overflow(bucket))), move |(_, overflow)| {
+            self.next(*overflow).map(|bucket| (bucket, with_overflow(bucket)))
+        })
+    }
+}

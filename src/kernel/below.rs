@@ -1,0 +1,66 @@
+//! What an operation knows of the part of a chain that is on the device. Invariant K4 of [`crate::kernel`].
+
+use super::Kernel;
+use crate::address::Address;
+use crate::device::{IoDone, IoRequest};
+use crate::error::Result;
+use crate::record::{Key, RecordLayout, Value};
+
+/// The newest version of a key at or below some record of its chain, as far as it has been looked for.
+pub(crate) enum Below<V> {
+    /// Nobody has looked.
+    Unknown,
+    /// The walk goes on with the record at `next`.
+    Walking {
+        /// The chain's newest record when the walk began; nothing between it and `next` was of the key.
+        top: Address,
+        next: Address,
+    },
+    /// At or below `top` the key has this value, or none.
+    Known { top: Address, value: Option<V> },
+}
+
+impl<V: Value> Below<V> {
+    /// Begins a walk at `next`, a record on the device.
+    pub(crate) fn walk(&mut self, top: Address, next: Address) {
+        *self = Self::Walking { top, next };
+    }
+
+    /// The address at or below which the answer is known.
+    pub(crate) fn floor(&self) -> Address {
+        match self {
+            Self::Known { top, .. } => *top,
+            Self::Unknown | Self::Walking { .. } => Address::INVALID,
+        }
+    }
+
+    /// The access that the walk needs next, if it is under way.
+    pub(crate) fn request<K: Key>(&self, kernel: &Kernel<K, V>) -> Option<IoRequest> {
+        match self {
+            Self::Walking { next, .. } => Some(kernel.log.fetch_request(*next, Kernel::<K, V>::LAYOUT.record_size())),
+            Self::Unknown | Self::Known { .. } => None,
+        }
+    }
+
+    /// Takes in the record that [`request`](Self::request) asked for.
+    ///
+    /// # Errors
+    /// The device's error, or [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt).
+    pub(crate) fn resume<K: Key>(&mut self, kernel: &Kernel<K, V>, key: &K, done: IoDone) -> Result<()> {
+        let Self::Walking { top, next } = *self else {
+            kernel.log.read_pool().give(done.buf);
+            return Ok(());
+        };
+        let size = Kernel::<K, V>::LAYOUT.record_size();
+        let record = kernel.log.fetched(next, size, done, RecordLayout::parse::<K, V>)?;
+        let previous = record.info.previous();
+        *self = if record.key.as_bytes() == key.as_bytes() && !record.info.is_invalid() {
+            Self::Known { top, value: (!record.info.is_tombstone()).then_some(record.value) }
+        } else if previous < kernel.log.begin() {
+            Self::Known { top, value: None }
+        } else {
+            Self::Walking { top, next: previous }
+        };
+        Ok(())
+    }
+}

@@ -1,0 +1,65 @@
+//! Deleting a key.
+
+use super::Kernel;
+use super::find::{Found, Region, Trace};
+use crate::address::Address;
+use crate::device::IoDone;
+use crate::epoch::Guard;
+use crate::error::Result;
+use crate::index::Slot;
+use crate::operation::{Operation, Step};
+use crate::record::{Key, Value};
+use crate::status::OperationStatus;
+use crate::utility::KeyHash;
+
+/// Deletes a key: in place if its record may be changed, by a tombstone in front of what is older otherwise. Never needs
+/// the device, so it may leave a tombstone for a key that was not there.
+pub(crate) struct DeleteOp<K> {
+    key: K,
+}
+
+impl<K: Key> DeleteOp<K> {
+    #[inline]
+    pub(crate) fn new(key: &K) -> Self {
+        Self { key: key.clone() }
+    }
+}
+
+impl<K: Key, V: Value> Operation<Kernel<K, V>> for DeleteOp<K> {
+    type Output = OperationStatus;
+
+    fn step(&mut self, kernel: &Kernel<K, V>, guard: &Guard<'_>) -> Step<OperationStatus> {
+        let slot = kernel.index.find(KeyHash::of_bytes(self.key.as_bytes()), guard);
+        match kernel.trace(&self.key, &slot, Address::INVALID, guard) {
+            Trace::End => return Step::Done(OperationStatus::NotFound),
+            Trace::Record(found) if found.info.is_tombstone() => return Step::Done(OperationStatus::NotFound),
+            Trace::Record(found) if kernel.region(found.address) == Region::Mutable => {
+                return Step::Done(delete_in_place(kernel, slot, found));
+            }
+            Trace::Record(_) | Trace::Disk(_) | Trace::Floor => {}
+        }
+        match kernel.append(slot, &self.key, None, guard) {
+            Ok(Ok(())) => Step::Done(OperationStatus::Deleted),
+            Ok(Err(retry)) => Step::Retry(retry),
+            Err(error) => Step::Failed(error),
+        }
+    }
+
+    fn resume(&mut self, kernel: &Kernel<K, V>, done: IoDone) -> Result<()> {
+        kernel.log.read_pool().give(done.buf);
+        Ok(())
+    }
+}
+
+/// Sets the tombstone, and frees the index entry if the record is all there is in its chain, so that keys that come and
+/// go do not fill the index.
+fn delete_in_place<K: Key, V: Value>(kernel: &Kernel<K, V>, slot: Slot<'_>, found: Found<'_>) -> OperationStatus {
+    if !found.record.set_tombstone() {
+        return OperationStatus::NotFound;
+    }
+    if slot.address() == found.address && found.info.previous() < kernel.log.begin() {
+        // Somebody may have appended in front meanwhile: then the entry is theirs, and stays.
+        let _ = kernel.index.try_free(slot);
+    }
+    OperationStatus::Deleted
+}

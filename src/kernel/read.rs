@@ -1,0 +1,54 @@
+//! Reading a key.
+
+use super::Kernel;
+use super::below::Below;
+use super::find::Trace;
+use crate::address::Address;
+use crate::device::IoDone;
+use crate::epoch::Guard;
+use crate::error::Result;
+use crate::operation::{Operation, Step};
+use crate::record::{Key, Value};
+use crate::utility::KeyHash;
+
+/// The newest value of a key at the moment its chain was looked up.
+pub(crate) struct ReadOp<K, V> {
+    key: K,
+    below: Below<V>,
+}
+
+impl<K: Key, V: Value> ReadOp<K, V> {
+    #[inline]
+    pub(crate) fn new(key: &K) -> Self {
+        Self { key: key.clone(), below: Below::Unknown }
+    }
+}
+
+impl<K: Key, V: Value> Operation<Kernel<K, V>> for ReadOp<K, V> {
+    type Output = Option<V>;
+
+    #[inline]
+    fn step(&mut self, kernel: &Kernel<K, V>, guard: &Guard<'_>) -> Step<Option<V>> {
+        match &mut self.below {
+            Below::Unknown => {}
+            Below::Known { value, .. } => return Step::Done(value.take()),
+            Below::Walking { .. } => {
+                return self.below.request(kernel).map_or_else(|| Step::Done(None), Step::Wait);
+            }
+        }
+        let slot = kernel.index.find(KeyHash::of_bytes(self.key.as_bytes()), guard);
+        match kernel.trace(&self.key, &slot, Address::INVALID, guard) {
+            Trace::Record(found) if found.info.is_tombstone() => Step::Done(None),
+            Trace::Record(found) => Step::Done(Some(found.record.value::<K, V>())),
+            Trace::Floor | Trace::End => Step::Done(None),
+            Trace::Disk(address) => {
+                self.below.walk(slot.address(), address);
+                self.step(kernel, guard)
+            }
+        }
+    }
+
+    fn resume(&mut self, kernel: &Kernel<K, V>, done: IoDone) -> Result<()> {
+        self.below.resume(kernel, &self.key, done)
+    }
+}

@@ -1,0 +1,139 @@
+//! Read-modify-write, and everything that is one: conditional insert is the same walk with other logic.
+
+use super::Kernel;
+use super::below::Below;
+use super::find::{Found, Region, Trace};
+use crate::device::IoDone;
+use crate::epoch::Guard;
+use crate::error::Result;
+use crate::index::Slot;
+use crate::operation::{Operation, Retry, Step};
+use crate::record::{Key, Value};
+use crate::status::OperationStatus;
+use crate::utility::KeyHash;
+
+/// What a read-modify-write does with the old value. Called under a pin: must not block. May be called again when somebody
+/// else changed the value first; only the last call's outcome counts.
+pub(crate) trait Logic<V> {
+    /// Changes the value that is there; false leaves the store as it is.
+    fn update(&mut self, value: &mut V) -> bool;
+
+    /// The value of a key that is not there; `None` leaves the store as it is.
+    fn create(&mut self) -> Option<V>;
+}
+
+/// Logic of a closure that changes a value, and starts from [`Value::initial`].
+pub(crate) struct Modify<F>(pub(crate) F);
+
+impl<V: Value, F: FnMut(&mut V) -> bool> Logic<V> for Modify<F> {
+    #[inline]
+    fn update(&mut self, value: &mut V) -> bool {
+        (self.0)(value)
+    }
+
+    #[inline]
+    fn create(&mut self) -> Option<V> {
+        let mut value = V::initial();
+        (self.0)(&mut value).then_some(value)
+    }
+}
+
+/// Logic that gives a value to a key that has none.
+pub(crate) struct Insert<V>(pub(crate) V);
+
+impl<V: Value> Logic<V> for Insert<V> {
+    fn update(&mut self, _: &mut V) -> bool {
+        false
+    }
+
+    fn create(&mut self) -> Option<V> {
+        Some(self.0.clone())
+    }
+}
+
+/// Replaces a key's value by what `logic` makes of it, as one step.
+pub(crate) struct RmwOp<K, V, L> {
+    key: K,
+    logic: L,
+    below: Below<V>,
+}
+
+impl<K: Key, V: Value, L: Logic<V>> RmwOp<K, V, L> {
+    #[inline]
+    pub(crate) const fn new(key: K, logic: L) -> Self {
+        Self { key, logic, below: Below::Unknown }
+    }
+
+    /// The key has a record in memory.
+    #[inline]
+    fn on_record(
+        &mut self,
+        kernel: &Kernel<K, V>,
+        slot: Slot<'_>,
+        found: Found<'_>,
+        guard: &Guard<'_>,
+    ) -> Step<OperationStatus> {
+        if found.info.is_tombstone() {
+            return self.append(kernel, slot, None, guard); // R4: for good, whatever the region
+        }
+        match kernel.region(found.address) {
+            Region::Mutable => {
+                Step::Done(found.record.modify_value::<K, V>(&mut |value: &mut V| self.logic.update(value)))
+            }
+            Region::Fuzzy => Step::Retry(Retry::Fuzzy), // K2
+            Region::Immutable => self.append(kernel, slot, Some(found.record.value::<K, V>()), guard),
+        }
+    }
+
+    /// Appends what the logic makes of `old`.
+    fn append(
+        &mut self,
+        kernel: &Kernel<K, V>,
+        slot: Slot<'_>,
+        old: Option<V>,
+        guard: &Guard<'_>,
+    ) -> Step<OperationStatus> {
+        let (new, status) = match old {
+            Some(mut value) => (self.logic.update(&mut value).then_some(value), OperationStatus::Copied),
+            None => (self.logic.create(), OperationStatus::Created),
+        };
+        let Some(new) = new else { return Step::Done(OperationStatus::Unchanged) };
+        match kernel.append(slot, &self.key, Some(&new), guard) {
+            Ok(Ok(())) => Step::Done(status),
+            Ok(Err(retry)) => Step::Retry(retry),
+            Err(error) => Step::Failed(error),
+        }
+    }
+}
+
+impl<K: Key, V: Value, L: Logic<V>> Operation<Kernel<K, V>> for RmwOp<K, V, L> {
+    type Output = OperationStatus;
+
+    #[inline]
+    fn step(&mut self, kernel: &Kernel<K, V>, guard: &Guard<'_>) -> Step<OperationStatus> {
+        if let Some(request) = self.below.request(kernel) {
+            return Step::Wait(request);
+        }
+        let slot = kernel.index.find(KeyHash::of_bytes(self.key.as_bytes()), guard);
+        match kernel.trace(&self.key, &slot, self.below.floor(), guard) {
+            Trace::Record(found) => self.on_record(kernel, slot, found, guard),
+            Trace::End => self.append(kernel, slot, None, guard),
+            Trace::Floor => {
+                let old = match &self.below {
+                    Below::Known { value, .. } => value.clone(), // K4
+                    Below::Unknown | Below::Walking { .. } => None,
+                };
+                self.append(kernel, slot, old, guard)
+            }
+            Trace::Disk(address) => {
+                // Also when something was known: the chain has grown since, and what was added is on the device by now.
+                self.below.walk(slot.address(), address);
+                self.step(kernel, guard)
+            }
+        }
+    }
+
+    fn resume(&mut self, kernel: &Kernel<K, V>, done: IoDone) -> Result<()> {
+        self.below.resume(kernel, &self.key, done)
+    }
+}

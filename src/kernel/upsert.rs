@@ -1,0 +1,55 @@
+//! Writing a value without looking at the old one.
+
+use super::Kernel;
+use super::find::{Region, Trace};
+use crate::address::Address;
+use crate::device::IoDone;
+use crate::epoch::Guard;
+use crate::error::Result;
+use crate::operation::{Operation, Step};
+use crate::record::{Key, Value};
+use crate::status::OperationStatus;
+use crate::utility::KeyHash;
+
+/// Gives a key a value: in place if its record may be changed, by a new record otherwise. Never needs the device.
+pub(crate) struct UpsertOp<K, V> {
+    key: K,
+    value: V,
+}
+
+impl<K: Key, V: Value> UpsertOp<K, V> {
+    #[inline]
+    pub(crate) const fn new(key: K, value: V) -> Self {
+        Self { key, value }
+    }
+}
+
+impl<K: Key, V: Value> Operation<Kernel<K, V>> for UpsertOp<K, V> {
+    type Output = OperationStatus;
+
+    #[inline]
+    fn step(&mut self, kernel: &Kernel<K, V>, guard: &Guard<'_>) -> Step<OperationStatus> {
+        let slot = kernel.index.find(KeyHash::of_bytes(self.key.as_bytes()), guard);
+        // Older records than the mutable ones make no difference: a new one goes in front of them whatever they are.
+        let floor = Address::new(kernel.log.read_only().get() - 1);
+        let trace = kernel.trace(&self.key, &slot, floor, guard);
+        if let Trace::Record(found) = &trace
+            && !found.info.is_tombstone()
+            && kernel.region(found.address) == Region::Mutable
+        {
+            found.record.set_value::<K, V>(&self.value); // R4 if somebody deletes it at this moment
+            return Step::Done(OperationStatus::InPlace);
+        }
+        let status = if matches!(trace, Trace::End) { OperationStatus::Created } else { OperationStatus::Copied };
+        match kernel.append(slot, &self.key, Some(&self.value), guard) {
+            Ok(Ok(())) => Step::Done(status),
+            Ok(Err(retry)) => Step::Retry(retry),
+            Err(error) => Step::Failed(error),
+        }
+    }
+
+    fn resume(&mut self, kernel: &Kernel<K, V>, done: IoDone) -> Result<()> {
+        kernel.log.read_pool().give(done.buf);
+        Ok(())
+    }
+}

@@ -1,0 +1,68 @@
+//! Operations as machines that never wait.
+//!
+//! An [`Operation`] is stepped under a pin. A step finishes it, or says why it cannot go on: try again (after the pin was
+//! dropped), or wait for a device access. It never blocks and never submits anything itself. [`Driver`] is the one loop
+//! that turns steps into progress; the blocking and the pending face of a session are two uses of it.
+//!
+//! ```text
+//!              +--------- pin, step, unpin <--------+
+//!              v                                    |
+//!   Done -> result    Retry -> help, back off ------+
+//!                     Wait  -> submit the access, park; resume with its completion, then step again
+//! ```
+
+mod driver;
+mod pending;
+
+use crate::allocator::HybridLog;
+use crate::device::{IoDone, IoRequest};
+use crate::epoch::Guard;
+use crate::error::{Error, Result};
+use std::time::Duration;
+
+pub(crate) use driver::{Driver, Progress, Stall};
+pub(crate) use pending::PendingTable;
+
+/// What a step came to.
+pub(crate) enum Step<T> {
+    /// The operation is done.
+    Done(T),
+    /// The operation cannot go on under this pin.
+    Retry(Retry),
+    /// The operation goes on when this access is finished.
+    Wait(IoRequest),
+    /// The operation failed.
+    Failed(Error),
+}
+
+/// Why a step has to be repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Retry {
+    /// Somebody else changed the index entry first.
+    Conflict,
+    /// The record is in the fuzzy region: somebody may still be changing it in place.
+    Fuzzy,
+    /// The log has no room until a page is written and its frame is free.
+    Room,
+}
+
+/// What operations work on.
+pub(crate) trait Environment {
+    /// The log they append to.
+    fn log(&self) -> &HybridLog;
+
+    /// How long a caller waits for others or for the device before its call fails.
+    fn wait_limit(&self) -> Duration;
+}
+
+/// A sans-IO operation on an environment `E`.
+pub(crate) trait Operation<E: ?Sized> {
+    /// What it yields.
+    type Output;
+
+    /// Goes as far as it can under this pin.
+    fn step(&mut self, environment: &E, guard: &Guard<'_>) -> Step<Self::Output>;
+
+    /// Takes in the access that the last step waited for.
+    fn resume(&mut self, environment: &E, done: IoDone) -> Result<()>;
+}

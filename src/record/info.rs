@@ -1,0 +1,107 @@
+//! The header word of a record.
+
+use crate::address::Address;
+
+/// A record's header: the address of the next older record of the chain, a version, and flags.
+///
+/// ```text
+///  63       62       61         60..58    57..48   47..0
+/// | present | invalid | tombstone | reserved | version | previous |
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct RecordInfo(u64);
+
+const PRESENT: u64 = 1 << 63;
+pub(crate) const INVALID: u64 = 1 << 62;
+pub(crate) const TOMBSTONE: u64 = 1 << 61;
+const VERSION_SHIFT: u32 = Address::BITS;
+const VERSION_MASK: u64 = (1 << 10) - 1;
+
+// The fields do not overlap.
+const _: () = assert!(
+    (PRESENT | INVALID | TOMBSTONE) & (VERSION_MASK << VERSION_SHIFT) == 0
+        && (VERSION_MASK << VERSION_SHIFT) & Address::MAX.get() == 0
+);
+
+impl RecordInfo {
+    /// The header of a live record whose chain goes on at `previous`.
+    #[inline]
+    pub const fn new(previous: Address, version: u16) -> Self {
+        Self(PRESENT | ((version as u64 & VERSION_MASK) << VERSION_SHIFT) | previous.get())
+    }
+
+    /// The header in this word, whatever it is.
+    #[inline]
+    pub const fn from_word(word: u64) -> Self {
+        Self(word)
+    }
+
+    /// The word.
+    #[inline]
+    pub const fn word(self) -> u64 {
+        self.0
+    }
+
+    /// The same header as a tombstone.
+    #[inline]
+    #[must_use]
+    pub const fn with_tombstone(self) -> Self {
+        Self(self.0 | TOMBSTONE)
+    }
+
+    /// The next older record of the chain, or [`Address::INVALID`].
+    #[inline]
+    pub const fn previous(self) -> Address {
+        Address::from_word(self.0)
+    }
+
+    /// The store's version when the record was written, modulo 1024.
+    pub const fn version(self) -> u16 {
+        ((self.0 >> VERSION_SHIFT) & VERSION_MASK) as u16
+    }
+
+    /// False for the zeros between records.
+    #[inline]
+    pub const fn is_present(self) -> bool {
+        self.0 & PRESENT != 0
+    }
+
+    /// True for a record that lost the race to be published.
+    #[inline]
+    pub const fn is_invalid(self) -> bool {
+        self.0 & INVALID != 0
+    }
+
+    /// True for the record of a deleted key.
+    #[inline]
+    pub const fn is_tombstone(self) -> bool {
+        self.0 & TOMBSTONE != 0
+    }
+}
+
+impl std::fmt::Debug for RecordInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RecordInfo")
+            .field("previous", &self.previous())
+            .field("version", &self.version())
+            .field("present", &self.is_present())
+            .field("invalid", &self.is_invalid())
+            .field("tombstone", &self.is_tombstone())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_do_not_disturb_each_other() {
+        let info = RecordInfo::new(Address::MAX, 1023);
+        assert_eq!((info.previous(), info.version()), (Address::MAX, 1023));
+        assert!(info.is_present() && !info.is_invalid() && !info.is_tombstone());
+        let deleted = RecordInfo::new(Address::new(64), 1).with_tombstone();
+        assert_eq!((deleted.previous().get(), deleted.version(), deleted.is_tombstone()), (64, 1, true));
+        assert!(!RecordInfo::from_word(0).is_present());
+    }
+}

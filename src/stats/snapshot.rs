@@ -1,0 +1,59 @@
+//! What the counters said at one moment.
+
+/// Operations begun since the store was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OperationStats {
+    /// Reads.
+    pub reads: u64,
+    /// Blind writes.
+    pub upserts: u64,
+    /// Read-modify-writes.
+    pub rmws: u64,
+    /// Deletions.
+    pub deletes: u64,
+    /// Conditional inserts.
+    pub inserts: u64,
+}
+
+/// What the store asked of its device since it was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DeviceStats {
+    /// Reads.
+    pub reads: u64,
+    /// Bytes of these reads.
+    pub read_bytes: u64,
+    /// Writes.
+    pub writes: u64,
+    /// Bytes of these writes.
+    pub written_bytes: u64,
+    /// Writes that failed (each is repeated until it succeeds).
+    pub write_failures: u64,
+}
+
+/// What the counters of a store said at one moment.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct StatsSnapshot {
+    /// Operations begun.
+    pub operations: OperationStats,
+    /// Reads, read-modify-writes and conditional inserts that memory alone could answer.
+    pub read_hits: u64,
+    /// Those that had to ask the device.
+    pub read_misses: u64,
+    /// What the device was asked.
+    pub device: DeviceStats,
+    /// Who holds how many bytes of the memory budget.
+    pub memory: Vec<(&'static str, usize)>,
+    /// The memory budget in bytes.
+    pub memory_budget: usize,
+}
+
+impl StatsSnapshot {
+    /// The share of look-ups that memory alone could answer, 0.0 to 1.0; 0.0 before the first.
+    pub fn cache_hit_rate(&self) -> f64 {
+        let all = self.read_hits + self.read_misses;
+        if all == 0 { 0.0 } else { self.read_hits as f64 / all as f64 }
+    }
+}

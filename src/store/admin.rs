@@ -1,0 +1,63 @@
+//! Looking after a store: where its regions are, writing out, making room, looking at the index.
+
+use super::faster_kv::FasterKv;
+use crate::address::Address;
+use crate::allocator::LogAddresses;
+use crate::device::StorageDevice;
+use crate::error::Result;
+use crate::index::IndexStats;
+use crate::operation::{Retry, Stall};
+use crate::record::{Key, Value};
+
+impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
+    /// The log's region boundaries at this moment.
+    pub fn addresses(&self) -> LogAddresses {
+        self.database.kernel.log.addresses()
+    }
+
+    /// How full the index is. Walks it: takes milliseconds for every hundred megabytes.
+    pub fn index_stats(&self) -> IndexStats {
+        self.database.kernel.index.stats()
+    }
+
+    /// Writes everything that is in the store at this moment to the device, and returns when it has been written. It is
+    /// not yet safe from a power failure then.
+    ///
+    /// # Errors
+    /// [`ErrorKind::DeviceFailed`](crate::ErrorKind::DeviceFailed) if writing fails, also when it is tried again;
+    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy) if a session keeps a page from being closed for too long.
+    pub fn flush(&self) -> Result<()> {
+        self.flush_to_tail().map(drop)
+    }
+
+    /// Writes everything that is in the store at this moment to the device, and frees the memory it took for newer
+    /// records: until they are written again, all keys are read from the device.
+    ///
+    /// # Errors
+    /// As for [`flush`](Self::flush).
+    pub fn evict(&self) -> Result<()> {
+        let tail = self.flush_to_tail()?;
+        self.wait_until(Retry::Room, || {
+            self.database.kernel.log.evict_until(tail);
+            self.addresses().safe_head >= tail
+        })
+    }
+
+    fn flush_to_tail(&self) -> Result<Address> {
+        let log = &self.database.kernel.log;
+        let mut closed = None;
+        self.wait_until(Retry::Room, || {
+            closed = closed.or_else(|| log.close_tail());
+            closed.is_some_and(|closed| log.addresses().flushed >= closed)
+        })?;
+        Ok(closed.unwrap_or(Address::INVALID))
+    }
+
+    fn wait_until(&self, retry: Retry, mut done: impl FnMut() -> bool) -> Result<()> {
+        let mut stall = Stall::new();
+        while !done() {
+            stall.wait(&self.database.kernel, retry)?;
+        }
+        Ok(())
+    }
+}

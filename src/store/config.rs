@@ -1,0 +1,277 @@
+//! How a store is set up: one number is enough, everything can be set.
+
+use crate::address::PageGeometry;
+use crate::allocator::{BLOCK_PAYLOAD, BLOCK_SIZE, HybridLog, LogGeometry};
+use crate::error::{Error, ErrorKind, Result};
+use crate::index::{IndexConfig, MemIndex};
+use std::time::Duration;
+
+/// The set-up of a store.
+///
+/// The total memory budget is enough; how it is split over index, log and buffers follows from it and from the size of
+/// the store's records. Each part can be set instead.
+///
+/// ```
+/// use oxifaster::store::FasterKvConfig;
+/// let config = FasterKvConfig::default().with_memory_budget(64 << 20).with_mutable_fraction(0.5);
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct FasterKvConfig {
+    /// See [`with_table_size`](Self::with_table_size).
+    pub table_size: Option<u64>,
+    /// See [`with_log_memory_size`](Self::with_log_memory_size).
+    pub log_memory_size: Option<u64>,
+    /// See [`with_page_size_bits`](Self::with_page_size_bits).
+    pub page_size_bits: Option<u32>,
+    /// See [`with_mutable_fraction`](Self::with_mutable_fraction).
+    pub mutable_fraction: f64,
+    /// See [`with_memory_budget`](Self::with_memory_budget).
+    pub memory_budget: Option<u64>,
+    /// See [`with_max_pending`](Self::with_max_pending).
+    pub max_pending: usize,
+    /// See [`with_wait_limit`](Self::with_wait_limit).
+    pub wait_limit: Duration,
+    /// See [`with_overwrite`](Self::with_overwrite).
+    pub overwrite: bool,
+}
+
+const DEFAULT_BUDGET: u64 = 256 << 20;
+/// Frames that the log's memory is divided into at least, when the page size is not set.
+const FRAMES_AIMED_AT: u64 = 32;
+/// Bytes of index per key when keys are spread over it loosely.
+const INDEX_BYTES_PER_KEY: u64 = 12;
+/// The index is given what it needs if the data is this many times the budget.
+const DATA_TIMES_BUDGET: u64 = 32;
+
+impl Default for FasterKvConfig {
+    fn default() -> Self {
+        Self {
+            table_size: None,
+            log_memory_size: None,
+            page_size_bits: None,
+            mutable_fraction: 0.9,
+            memory_budget: None,
+            max_pending: 64,
+            wait_limit: Duration::from_secs(30),
+            overwrite: false,
+        }
+    }
+}
+
+impl FasterKvConfig {
+    /// Buckets of the hash index, 64 bytes and 7 keys each; rounded up to a power of two. More keys than it has room for
+    /// share chains: that costs device reads, never correctness or memory. `Default:` from the memory budget.
+    #[must_use]
+    pub fn with_table_size(mut self, buckets: u64) -> Self {
+        self.table_size = Some(buckets);
+        self
+    }
+
+    /// Bytes of the log that are kept in memory; rounded down to whole pages. `Default:` what the budget leaves.
+    #[must_use]
+    pub fn with_log_memory_size(mut self, bytes: u64) -> Self {
+        self.log_memory_size = Some(bytes);
+        self
+    }
+
+    /// Pages of the log have `1 << bits` bytes, 12 (4 KiB) to 30 (1 GiB). A record must fit on a page. `Default:` such
+    /// that 32 or more pages are in memory, at most 25 (32 MiB).
+    #[must_use]
+    pub fn with_page_size_bits(mut self, bits: u32) -> Self {
+        self.page_size_bits = Some(bits);
+        self
+    }
+
+    /// The share of the log's memory that is updated in place, 0.0 to 1.0. With 0.0 only the page being filled is; with
+    /// 1.0 all but the few pages that have to be on their way to the device. `Default:` 0.9.
+    #[must_use]
+    pub fn with_mutable_fraction(mut self, fraction: f64) -> Self {
+        self.mutable_fraction = fraction;
+        self
+    }
+
+    /// Bytes of memory for everything: index, log, buffers. `Default:` 256 MiB, or the sum of index and log if both are
+    /// set.
+    #[must_use]
+    pub fn with_memory_budget(mut self, bytes: u64) -> Self {
+        self.memory_budget = Some(bytes);
+        self
+    }
+
+    /// Operations of one session that may wait for the device at the same time; beginning one more finishes one first. At
+    /// least 1. `Default:` 64.
+    #[must_use]
+    pub fn with_max_pending(mut self, operations: usize) -> Self {
+        self.max_pending = operations;
+        self
+    }
+
+    /// How long a call waits for the device or for other sessions before it fails. `Default:` 30 seconds.
+    #[must_use]
+    pub fn with_wait_limit(mut self, limit: Duration) -> Self {
+        self.wait_limit = limit;
+        self
+    }
+
+    /// Lets a new store overwrite a device that already holds data. `Default:` false: opening it is refused.
+    #[must_use]
+    pub fn with_overwrite(mut self, overwrite: bool) -> Self {
+        self.overwrite = overwrite;
+        self
+    }
+
+    /// Turns wishes into sizes for records of `record_size` bytes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] names the field, its value and what would be accepted.
+    pub(crate) fn resolve(&self, record_size: usize) -> Result<StoreSizes> {
+        if self.max_pending == 0 || self.max_pending > 1 << 16 {
+            return Err(out_of_range("max_pending", self.max_pending as u64, 1, 1 << 16));
+        }
+        if let Some(size) = self.table_size
+            && !(1..=1 << 40).contains(&size)
+        {
+            return Err(out_of_range("table_size", size, 1, 1 << 40));
+        }
+        if let Some(page_bits) = self.page_size_bits {
+            LogGeometry::new(page_bits, LogGeometry::MIN_FRAMES, self.mutable_fraction)?;
+        }
+        let budget = self.memory_budget.unwrap_or(DEFAULT_BUDGET);
+        if !(MIN_BUDGET..=1 << 46).contains(&budget) {
+            return Err(out_of_range("memory_budget", budget, MIN_BUDGET, 1 << 46));
+        }
+        let index = index_of(match self.table_size {
+            Some(size) => size.next_power_of_two(),
+            None => buckets_for(budget, record_size as u64),
+        });
+        let read_buffer = record_size.div_ceil(BLOCK_PAYLOAD) * BLOCK_SIZE + BLOCK_SIZE;
+        let read_buffers = (budget as usize / 32 / read_buffer).clamp(4, 4096);
+        let other = index_bytes(index) + read_buffers * read_buffer;
+        let left = budget.saturating_sub(other as u64);
+        let wished = self.log_memory_size.unwrap_or(left);
+        let page_bits = self.page_size_bits.unwrap_or_else(|| page_bits_for(wished, record_size));
+        let log_memory = match self.log_memory_size {
+            Some(bytes) => bytes,
+            None => left.saturating_sub(HybridLog::write_buffer_bytes(page_bits) as u64),
+        };
+        let frames = log_memory.checked_shr(page_bits).unwrap_or(0);
+        if frames < LogGeometry::MIN_FRAMES && self.log_memory_size.is_none() {
+            return Err(Error::new(ErrorKind::Config, "the memory budget leaves too little room for the log")
+                .with("memory_budget", budget)
+                .with("taken by index and read buffers", other)
+                .with("pages of the log that fit", frames)
+                .with("page_size_bits", page_bits)
+                .help("raise memory_budget, or lower table_size or page_size_bits"));
+        }
+        let geometry = LogGeometry::new(page_bits, frames, self.mutable_fraction)?;
+        let largest = geometry.page().page_size() - 64;
+        if record_size as u64 > largest {
+            return Err(Error::new(ErrorKind::Config, "a record does not fit on a page of the log")
+                .with("record size", record_size)
+                .with("largest", largest)
+                .with("page_size_bits", page_bits)
+                .help("raise page_size_bits, or the memory budget from which it is derived"));
+        }
+        let needed = other + HybridLog::memory_bytes(geometry);
+        let budget = match (self.memory_budget, self.table_size, self.log_memory_size) {
+            (None, Some(_), _) | (None, _, Some(_)) => (needed as u64).max(budget),
+            _ => budget,
+        };
+        Ok(StoreSizes { index, geometry, read_buffers, read_buffer, budget: budget as usize })
+    }
+}
+
+/// The sizes of a store's parts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StoreSizes {
+    pub(crate) index: IndexConfig,
+    pub(crate) geometry: LogGeometry,
+    pub(crate) read_buffers: usize,
+    pub(crate) read_buffer: usize,
+    pub(crate) budget: usize,
+}
+
+/// The smallest budget: an index of a few buckets, and a log of a few of the smallest pages.
+const MIN_BUDGET: u64 = 256 << 10;
+
+fn out_of_range(field: &'static str, value: u64, smallest: u64, largest: u64) -> Error {
+    Error::new(ErrorKind::Config, "a value is out of range")
+        .with("field", field)
+        .with("value", value)
+        .with("smallest", smallest)
+        .with("largest", largest)
+}
+
+/// An index of `buckets` buckets, and an eighth of that for the chains of those that are full.
+fn index_of(buckets: u64) -> IndexConfig {
+    IndexConfig { buckets, overflow_buckets: buckets / 8 }
+}
+
+/// Bytes of memory an index takes.
+pub(super) fn index_bytes(index: IndexConfig) -> usize {
+    MemIndex::bytes(index.buckets, index.overflow_buckets)
+}
+
+/// Buckets for a budget: enough for data many times the budget, but at most six tenths of it.
+fn buckets_for(budget: u64, record_size: u64) -> u64 {
+    let wanted = DATA_TIMES_BUDGET.saturating_mul(budget) / record_size * INDEX_BYTES_PER_KEY;
+    let bytes = wanted.min(budget / 10 * 6);
+    let mut buckets = 1;
+    while (index_bytes(index_of(buckets * 2)) as u64) <= bytes {
+        buckets *= 2;
+    }
+    buckets
+}
+
+fn page_bits_for(log_memory: u64, record_size: usize) -> u32 {
+    let even = (log_memory / FRAMES_AIMED_AT).max(1).ilog2();
+    let fitting = (record_size as u64 + 64).next_power_of_two().ilog2();
+    even.clamp(PageGeometry::MIN_BITS, 25).max(fitting)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_budget_is_split_without_exceeding_it() {
+        for shift in 18..34 {
+            for record_size in [16, 24, 128, 1040, 4120] {
+                let budget = (1u64 << shift) + 12_345;
+                let sizes = FasterKvConfig::default().with_memory_budget(budget).resolve(record_size).unwrap();
+                let taken = index_bytes(sizes.index)
+                    + sizes.read_buffers * sizes.read_buffer
+                    + HybridLog::memory_bytes(sizes.geometry);
+                assert!(taken as u64 <= budget, "{budget} {record_size}: {taken} {sizes:?}");
+                assert!(taken as u64 >= budget / 10 * 6, "{budget} {record_size}: only {taken} of it used, {sizes:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_named() {
+        let config = FasterKvConfig::default;
+        let field = |config: FasterKvConfig| config.resolve(24).unwrap_err().to_string();
+        assert!(field(config().with_table_size(0)).contains("table_size"));
+        assert!(field(config().with_table_size(u64::MAX)).contains("table_size"));
+        assert!(field(config().with_page_size_bits(64)).contains("page"));
+        assert!(field(config().with_page_size_bits(11)).contains("page_size_bits"));
+        assert!(field(config().with_mutable_fraction(1.5)).contains("mutable_fraction"));
+        assert!(field(config().with_log_memory_size(0)).contains("log_memory_size"));
+        assert!(field(config().with_memory_budget(1)).contains("memory_budget"));
+        assert!(field(config().with_memory_budget(u64::MAX)).contains("memory_budget"));
+        assert!(field(config().with_max_pending(0)).contains("max_pending"));
+        assert!(field(config().with_memory_budget(1 << 20).with_table_size(1 << 20)).contains("table_size"));
+        let large = config().with_page_size_bits(12).with_log_memory_size(1 << 20).resolve(5000).unwrap_err();
+        assert_eq!(large.field("record size"), Some("5000"));
+    }
+
+    #[test]
+    fn sizes_that_are_set_are_taken_as_they_are() {
+        let config =
+            FasterKvConfig::default().with_table_size(1000).with_log_memory_size(1 << 20).with_page_size_bits(16);
+        let sizes = config.resolve(24).unwrap();
+        assert_eq!((sizes.index.buckets, sizes.geometry.frames()), (1024, 16));
+    }
+}

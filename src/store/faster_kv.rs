@@ -1,0 +1,85 @@
+//! The store.
+
+use super::config::FasterKvConfig;
+use super::database::Database;
+use super::session::Session;
+use crate::device::StorageDevice;
+use crate::error::Result;
+use crate::record::{Key, Value};
+use crate::stats::StatsSnapshot;
+use crate::sync::Arc;
+
+/// A concurrent key-value store that may be larger than memory.
+///
+/// All work is done by [`Session`]s: any number, one per thread or task, each of which may move between threads. The store
+/// can be dropped before its sessions; its parts go when the last of them does.
+///
+/// ```
+/// use oxifaster::device::MemoryDisk;
+/// use oxifaster::store::{FasterKv, FasterKvConfig};
+/// # fn main() -> oxifaster::Result<()> {
+/// let store = FasterKv::open(FasterKvConfig::default().with_memory_budget(1 << 20), MemoryDisk::new())?;
+/// let mut session = store.start_session();
+/// session.upsert(42u64, 100u64)?;
+/// session.rmw(42, |value| {
+///     *value += 1;
+///     true
+/// })?;
+/// assert_eq!(session.read(&42)?, Some(101));
+/// # Ok(())
+/// # }
+/// ```
+pub struct FasterKv<K: Key, V: Value, D: StorageDevice> {
+    pub(super) database: Arc<Database<K, V>>,
+    device: Arc<D>,
+}
+
+impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
+    /// An empty store on `device`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a size makes no sense or the device already holds data.
+    pub fn open(config: FasterKvConfig, device: D) -> Result<Self> {
+        let device = Arc::new(device);
+        let erased = Arc::clone(&device) as Arc<dyn StorageDevice>;
+        Ok(Self { database: Arc::new(Database::open(&config, erased)?), device })
+    }
+
+    /// An empty store on `device`; [`open`](Self::open) for those who know that it succeeds.
+    ///
+    /// # Panics
+    /// On a configuration or device that `open` would refuse. The default configuration with an empty device never is.
+    #[expect(clippy::panic, reason = "documented: `open` is the fallible form")]
+    pub fn new(config: FasterKvConfig, device: D) -> Self {
+        match Self::open(config, device) {
+            Ok(store) => store,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// A session: the right to operate on the store from one thread at a time. Starting one always succeeds.
+    pub fn start_session(&self) -> Session<K, V> {
+        Session::new(Arc::clone(&self.database))
+    }
+
+    /// Sessions there are at this moment.
+    pub fn session_count(&self) -> usize {
+        self.database.session_count()
+    }
+
+    /// The device the store writes to.
+    pub fn device(&self) -> &D {
+        &self.device
+    }
+
+    /// What was counted so far.
+    pub fn stats(&self) -> StatsSnapshot {
+        self.database.stats()
+    }
+}
+
+impl<K: Key, V: Value, D: StorageDevice> std::fmt::Debug for FasterKv<K, V, D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FasterKv").field("addresses", &self.addresses()).finish_non_exhaustive()
+    }
+}

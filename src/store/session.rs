@@ -1,0 +1,269 @@
+//! Sessions: where operations are called.
+
+use super::database::Database;
+use super::pending::{Begun, Completed, Outcome, Parked, Ticket};
+use crate::device::{IoDone, Token};
+use crate::error::Result;
+use crate::kernel::{DeleteOp, Insert, Kernel, Modify, ReadOp, RmwOp, UpsertOp};
+use crate::operation::{Driver, Operation, PendingTable, Progress};
+use crate::record::{Key, Value};
+use crate::stats::SessionCounters;
+use crate::sync::Arc;
+
+/// The right to operate on a store from one thread at a time.
+///
+/// A session may be moved between threads, and holds nothing up while it is idle. It has two faces: the plain calls wait
+/// for the device if they must; those that begin with `begin_` never do, and give a [`Ticket`] instead, whose outcome
+/// [`complete_pending`](Self::complete_pending) brings. Operations that were begun and are pending may finish in any
+/// order; a plain call does not wait for them.
+pub struct Session<K: Key, V: Value> {
+    pub(super) database: Arc<Database<K, V>>,
+    driver: Driver,
+    parked: PendingTable<Parked<K, V>>,
+    finished: Vec<Completed<V>>,
+    /// Accesses whose call gave up waiting for them.
+    abandoned: usize,
+    pub(super) counters: Arc<SessionCounters>,
+}
+
+impl<K: Key, V: Value> Session<K, V> {
+    pub(super) fn new(database: Arc<Database<K, V>>) -> Self {
+        let driver = Driver::new(database.epoch.join());
+        let counters = database.enter();
+        Self { database, driver, parked: PendingTable::new(), finished: Vec::new(), abandoned: 0, counters }
+    }
+
+    /// The value of `key`, or `None` if it is not in the store. Waits for the device if it must.
+    ///
+    /// # Errors
+    /// [`ErrorKind::DeviceFailed`](crate::ErrorKind::DeviceFailed) or [`ErrorKind::Io`](crate::ErrorKind::Io) if the
+    /// device fails, [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if it returns other bytes than were written.
+    #[inline]
+    pub fn read(&mut self, key: &K) -> Result<Option<V>> {
+        self.counters.reads.add(1);
+        let (value, waited) = self.run(&mut ReadOp::new(key))?;
+        self.count_lookup(waited);
+        Ok(value)
+    }
+
+    /// Gives `key` the value `value`, whatever it had. Never reads the device.
+    ///
+    /// # Errors
+    /// If the log needs room and cannot make it: [`ErrorKind::DeviceFailed`](crate::ErrorKind::DeviceFailed) if the
+    /// device cannot be written to, [`ErrorKind::Limit`](crate::ErrorKind::Limit) if it keeps nothing,
+    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy) if a session stands in the way for too long. The store is unchanged.
+    #[inline]
+    pub fn upsert(&mut self, key: K, value: V) -> Result<()> {
+        self.counters.upserts.add(1);
+        self.run(&mut UpsertOp::new(key, value)).map(drop)
+    }
+
+    /// Replaces the value of `key` by what `modify` makes of it, as one step: of any number of concurrent calls none is
+    /// lost. A key that is not there starts from [`Value::initial`] (zero for all integers). `modify` returning false
+    /// leaves the store as it is. Returns whether the store was changed.
+    ///
+    /// `modify` must not block, and may run more than once: when another thread changed the value first it runs again, on
+    /// the newer value, and only its last run counts.
+    ///
+    /// # Errors
+    /// As for [`read`](Self::read) and [`upsert`](Self::upsert). The store is unchanged then.
+    #[inline]
+    pub fn rmw(&mut self, key: K, modify: impl FnMut(&mut V) -> bool) -> Result<bool> {
+        self.counters.rmws.add(1);
+        let (status, waited) = self.run(&mut RmwOp::new(key, Modify(modify)))?;
+        self.count_lookup(waited);
+        Ok(status.changed())
+    }
+
+    /// Gives `key` the value `value` if it has none. Returns whether it did.
+    ///
+    /// # Errors
+    /// As for [`rmw`](Self::rmw).
+    pub fn insert(&mut self, key: K, value: V) -> Result<bool> {
+        self.counters.inserts.add(1);
+        let (status, waited) = self.run(&mut RmwOp::new(key, Insert(value)))?;
+        self.count_lookup(waited);
+        Ok(status.changed())
+    }
+
+    /// Removes `key`. Never reads the device.
+    ///
+    /// # Errors
+    /// As for [`upsert`](Self::upsert).
+    #[inline]
+    pub fn delete(&mut self, key: &K) -> Result<()> {
+        self.counters.deletes.add(1);
+        self.run(&mut DeleteOp::new(key)).map(drop)
+    }
+
+    /// Begins a [`read`](Self::read); does not wait for the device.
+    ///
+    /// # Errors
+    /// As for `read`. While as many operations are pending as may be, it finishes one of them first.
+    #[inline]
+    pub fn begin_read(&mut self, key: &K) -> Result<Begun<Option<V>>> {
+        self.counters.reads.add(1);
+        self.begin(ReadOp::new(key), Parked::Read)
+    }
+
+    /// Begins a [`rmw`](Self::rmw); does not wait for the device.
+    ///
+    /// # Errors
+    /// As for `rmw`. While as many operations are pending as may be, it finishes one of them first.
+    pub fn begin_rmw(&mut self, key: K, modify: impl FnMut(&mut V) -> bool + Send + 'static) -> Result<Begun<bool>> {
+        self.counters.rmws.add(1);
+        let modify: Box<dyn FnMut(&mut V) -> bool + Send> = Box::new(modify);
+        Ok(match self.begin(RmwOp::new(key, Modify(modify)), Parked::Rmw)? {
+            Begun::Done(status) => Begun::Done(status.changed()),
+            Begun::Pending(ticket) => Begun::Pending(ticket),
+        })
+    }
+
+    /// Begins an [`insert`](Self::insert); does not wait for the device.
+    ///
+    /// # Errors
+    /// As for `insert`. While as many operations are pending as may be, it finishes one of them first.
+    pub fn begin_insert(&mut self, key: K, value: V) -> Result<Begun<bool>> {
+        self.counters.inserts.add(1);
+        Ok(match self.begin(RmwOp::new(key, Insert(value)), Parked::Insert)? {
+            Begun::Done(status) => Begun::Done(status.changed()),
+            Begun::Pending(ticket) => Begun::Pending(ticket),
+        })
+    }
+
+    /// Operations that were begun and whose outcome has not been fetched.
+    pub fn pending(&self) -> usize {
+        self.parked.len() + self.finished.len()
+    }
+
+    /// The outcomes of pending operations that are finished. With `wait`, waits until there is at least one, unless
+    /// nothing is pending.
+    ///
+    /// # Errors
+    /// [`ErrorKind::DeviceFailed`](crate::ErrorKind::DeviceFailed) if it waits and the device does not answer in time.
+    /// Failures of single operations are in their outcomes.
+    pub fn complete_pending(&mut self, wait: bool) -> Result<Vec<Completed<V>>> {
+        while let Some((token, done)) = self.driver.try_take(&self.database.kernel) {
+            self.arrive(token, done);
+        }
+        while wait && self.finished.is_empty() && self.parked.len() > 0 {
+            self.await_one()?;
+        }
+        Ok(std::mem::take(&mut self.finished))
+    }
+
+    /// Runs an operation to its end. Also says whether it had to wait for the device.
+    #[inline]
+    fn run<O: Operation<Kernel<K, V>>>(&mut self, operation: &mut O) -> Result<(O::Output, bool)> {
+        let token = self.parked.next_token();
+        match self.driver.advance(&self.database.kernel, operation, token)? {
+            Progress::Done(output) => Ok((output, false)),
+            Progress::Parked => self.finish(operation).map(|output| (output, true)),
+        }
+    }
+
+    /// Waits for the accesses of an operation that has just submitted one under the next token.
+    #[cold]
+    fn finish<O: Operation<Kernel<K, V>>>(&mut self, operation: &mut O) -> Result<O::Output> {
+        // Nobody else gets this token, so that what comes late for a call that gave up is told apart.
+        let token = self.parked.spend_token();
+        loop {
+            let (arrived, done) = self.driver.take(&self.database.kernel).inspect_err(|_| self.abandoned += 1)?;
+            if arrived != token {
+                self.arrive(arrived, done);
+                continue;
+            }
+            operation.resume(&self.database.kernel, done)?;
+            if let Progress::Done(output) = self.driver.advance(&self.database.kernel, operation, token)? {
+                return Ok(output);
+            }
+        }
+    }
+
+    /// Begins an operation and parks it if it has to wait.
+    #[inline]
+    fn begin<O: Operation<Kernel<K, V>>>(
+        &mut self,
+        mut operation: O,
+        park: impl FnOnce(O) -> Parked<K, V>,
+    ) -> Result<Begun<O::Output>> {
+        self.make_place()?;
+        let token = self.parked.next_token();
+        match self.driver.advance(&self.database.kernel, &mut operation, token)? {
+            Progress::Done(output) => {
+                self.count_lookup(false);
+                Ok(Begun::Done(output))
+            }
+            Progress::Parked => {
+                self.count_lookup(true);
+                Ok(Begun::Pending(Ticket(self.parked.park(park(operation)))))
+            }
+        }
+    }
+
+    /// Finishes pending operations until one more may be begun: within the session's bound, and, while buffers are short
+    /// all over the store, one at a time.
+    #[inline]
+    fn make_place(&mut self) -> Result<()> {
+        while self.parked.len() >= self.database.max_pending
+            || (self.parked.len() > 0 && self.database.kernel.log.read_pool().is_strained())
+        {
+            self.await_one()?;
+        }
+        Ok(())
+    }
+
+    /// Waits for one access and takes its operation on.
+    fn await_one(&mut self) -> Result<()> {
+        let (token, done) = self.driver.take(&self.database.kernel)?;
+        self.arrive(token, done);
+        Ok(())
+    }
+
+    /// Takes the operation that waited for this access on, and keeps its outcome if that is its end.
+    fn arrive(&mut self, token: Token, done: IoDone) {
+        let Some(parked) = self.parked.get_mut(token) else {
+            self.database.kernel.log.read_pool().give(done.buf);
+            self.abandoned -= 1;
+            return;
+        };
+        let ticket = Ticket(token);
+        let outcome = match parked.go_on(&self.database, &mut self.driver, ticket, done) {
+            Ok(Progress::Parked) => return,
+            Ok(Progress::Done(outcome)) => Ok(outcome),
+            Err(error) => Err(error),
+        };
+        self.parked.remove(token);
+        self.finished.push(Completed { ticket, outcome });
+    }
+
+    #[inline]
+    fn count_lookup(&self, waited: bool) {
+        if waited { self.counters.read_misses.add(1) } else { self.counters.read_hits.add(1) }
+    }
+
+    /// Waits until the operation of `ticket` is finished, and takes its outcome out.
+    pub(super) fn outcome_of(&mut self, ticket: Ticket) -> Result<Outcome<V>> {
+        loop {
+            if let Some(at) = self.finished.iter().position(|completed| completed.ticket == ticket) {
+                return self.finished.swap_remove(at).outcome;
+            }
+            self.await_one()?;
+        }
+    }
+}
+
+/// What is still pending is given up: it may or may not take effect.
+impl<K: Key, V: Value> Drop for Session<K, V> {
+    fn drop(&mut self) {
+        let pool = self.database.kernel.log.read_pool();
+        while let Some((token, done)) = self.driver.try_take(&self.database.kernel) {
+            if self.parked.remove(token).is_none() {
+                self.abandoned -= 1;
+            }
+            pool.give(done.buf);
+        }
+        pool.write_off(self.parked.len() + self.abandoned);
+        self.database.leave(&self.counters);
+    }
+}

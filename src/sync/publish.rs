@@ -1,0 +1,15 @@
+//! The last store of a write that answers its caller.
+
+use super::{AtomicU64, Ordering};
+
+/// Stores `word` such that it is visible to everyone before anything this thread reads afterwards.
+///
+/// A plain store may still sit in the processor's store buffer when the caller goes on: two threads that each write one
+/// key and then read the other's could both miss the other's write, and the store would not be linearizable. On x86 an
+/// exchange is a full barrier and cheaper than a fence; elsewhere the fence is needed beside it.
+#[inline]
+pub(crate) fn publish(cell: &AtomicU64, word: u64) {
+    cell.swap(word, Ordering::SeqCst);
+    #[cfg(not(target_arch = "x86_64"))]
+    super::fence(Ordering::SeqCst);
+}

@@ -1,0 +1,11 @@
+//! Small pure things: hashes, checksums, arithmetic, sizes with units. Nothing here holds state.
+
+mod checksum;
+mod hash;
+mod math;
+mod size;
+
+pub use checksum::{crc32c, crc32c_append};
+pub use hash::KeyHash;
+pub use math::{FastDivisor, align_up};
+pub use size::{format_size, parse_size};
