@@ -59,7 +59,8 @@
 mod drain;
 mod guard;
 mod light_epoch;
-#[cfg(all(test, oxifaster_loom))]
+#[cfg(test)]
+#[cfg(oxifaster_loom)]
 mod loom;
 mod participant;
 #[cfg(test)]

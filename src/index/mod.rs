@@ -29,7 +29,8 @@
 mod arena;
 mod bucket;
 mod entry;
-#[cfg(all(test, oxifaster_loom))]
+#[cfg(test)]
+#[cfg(oxifaster_loom)]
 mod loom;
 mod mem_index;
 mod stats;
