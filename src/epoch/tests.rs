@@ -65,7 +65,7 @@ fn a_long_chain_of_actions_that_bump_needs_no_stack() {
             ran.fetch_add(1, Ordering::Relaxed);
             if let (Some(next), true) = (next.upgrade(), left > 1) {
                 link(&next, left - 1, &ran);
-                if left % 2 == 0 {
+                if left.is_multiple_of(2) {
                     next.drain();
                 }
             }

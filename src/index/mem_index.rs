@@ -48,13 +48,13 @@ impl Slot<'_> {
     }
 
     /// The whole word, 0 if there is no entry.
-    #[inline]
+    #[cfg(test)]
     pub(crate) fn seen(&self) -> u64 {
         self.seen
     }
 
     /// True if both finds saw the same entry in the same state: nothing happened to it in between.
-    #[inline]
+    #[cfg(test)]
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.hash == other.hash
             && self.seen == other.seen

@@ -39,5 +39,7 @@ mod table;
 #[cfg(not(oxifaster_loom))]
 mod tests;
 
-pub(crate) use mem_index::{Conflict, IndexConfig, MemIndex, Slot};
+#[cfg(test)]
+use mem_index::Conflict;
+pub(crate) use mem_index::{IndexConfig, MemIndex, Slot};
 pub use stats::IndexStats;

@@ -5,6 +5,9 @@ use super::session::Session;
 use crate::error::Result;
 use crate::record::{Key, Value};
 
+/// Keys whose index buckets are loaded together: twice what a core can have under way.
+const GROUP: usize = 32;
+
 impl<K: Key, V: Value> Session<K, V> {
     /// The values of `keys`, in their order. Reads of the device overlap.
     ///
@@ -24,6 +27,9 @@ impl<K: Key, V: Value> Session<K, V> {
     /// Reads `keys` into `values`; leaves in `pending` what was begun and not finished.
     fn read_all(&mut self, keys: &[K], values: &mut Vec<Option<V>>, pending: &mut Vec<(usize, Ticket)>) -> Result<()> {
         for (at, key) in keys.iter().enumerate() {
+            if at % GROUP == 0 {
+                keys[at..].iter().take(GROUP).for_each(|key| self.database.kernel.prefetch(key));
+            }
             values.push(match self.begin_read(key)? {
                 Begun::Done(value) => value,
                 Begun::Pending(ticket) => {

@@ -12,8 +12,8 @@ fn oxifaster(arguments: &str) -> Command {
 
 /// A run of a fraction of a second whose temporary directory lies in `parent`.
 fn small(arguments: &str, parent: &Path) -> Output {
-    let common = "bench --records 20k --memory 16MiB --seconds 0.1 --threads 2";
-    oxifaster(common).args(arguments.split_whitespace()).env("TMPDIR", parent).output().unwrap()
+    let shared = "bench --records 20k --memory 16MiB --seconds 0.1 --threads 2";
+    oxifaster(shared).args(arguments.split_whitespace()).env("TMPDIR", parent).output().unwrap()
 }
 
 fn document(output: &Output) -> Value {
