@@ -167,7 +167,7 @@ impl LogCore {
 
 impl CompletionSink for LogCore {
     fn complete(&self, token: Token, done: IoDone) {
-        self.write_pool.give(done.buf);
+        drop(done.buf); // for the next write
         let result = done.result.map(drop).inspect_err(|_| self.counters.write_failures.add(1));
         let flushed = self.flush.lock().finish(token, result);
         if let Some(core) = self.this.upgrade() {

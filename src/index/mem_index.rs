@@ -7,6 +7,7 @@ use super::table::Table;
 use crate::address::Address;
 use crate::epoch::Guard;
 use crate::error::{Error, ErrorKind, Result};
+use crate::memory::prefetch;
 use crate::sync::{AtomicU64, Ordering, fence};
 use crate::utility::KeyHash;
 
@@ -142,10 +143,9 @@ impl MemIndex {
 
     /// Starts loading the bucket of this hash into the cache, for callers that have other hashes to look up meanwhile.
     ///
-    /// It is an ordinary load whose result nobody waits for; the processor goes on to the loads behind it.
     #[inline]
     pub(crate) fn prefetch(&self, hash: KeyHash) {
-        std::hint::black_box(self.table.first(hash).overflow().load(Ordering::Relaxed));
+        prefetch(self.table.first(hash).overflow());
     }
 
     /// Counts what is in the index by walking all of it.
