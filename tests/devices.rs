@@ -1,4 +1,5 @@
 //! Every device under the conformance suite, and what each promises beyond it.
+#![cfg(not(oxifaster_loom))]
 
 use oxifaster::device::*;
 use oxifaster::memory::AlignedBuf;

@@ -5,6 +5,7 @@
 //! is a plain `mov` on the machines we run on.
 #![allow(unsafe_code)]
 
+#[cfg(not(oxifaster_loom))]
 use super::AlignedBuf;
 use crate::sync::AtomicU64;
 use std::ops::Deref;
@@ -18,6 +19,7 @@ pub(crate) struct Words {
 }
 
 /// Size and alignment of the pages that keep address translation cheap.
+#[cfg(not(oxifaster_loom))]
 const HUGE_PAGE: usize = 2 << 20;
 
 impl Words {
@@ -67,7 +69,7 @@ impl Deref for Words {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(oxifaster_loom)))]
 mod tests {
     use super::*;
     use crate::sync::Ordering;
