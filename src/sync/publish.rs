@@ -6,12 +6,19 @@ use super::{AtomicU64, Ordering};
 ///
 /// A plain store may still sit in the processor's store buffer when the caller goes on: two threads that each write one
 /// key and then read the other's could both miss the other's write, and the store would not be linearizable. On x86 an
-/// exchange is a full barrier and cheaper than a fence; elsewhere the fence is needed beside it. Under loom
-/// as well: it takes an exchange for acquire and release, whatever is asked for, and models sequential consistency for
-/// fences only.
+/// exchange is a full barrier and cheaper than a fence; elsewhere the fence is needed beside it.
 #[inline]
 pub(crate) fn publish(cell: &AtomicU64, word: u64) {
     cell.swap(word, Ordering::SeqCst);
+    after_exchange();
+}
+
+/// What [`publish`] does after its exchange, for writes that end with another read-modify-write.
+///
+/// Nothing on x86, where each is a full barrier. Under loom it is a fence as elsewhere: loom takes every exchange for
+/// acquire and release, whatever is asked for, and models sequential consistency for fences only.
+#[inline]
+pub(crate) fn after_exchange() {
     #[cfg(any(oxifaster_loom, not(target_arch = "x86_64")))]
     super::fence(Ordering::SeqCst);
 }
