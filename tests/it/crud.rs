@@ -25,7 +25,11 @@ fn every_operation_on_every_region() {
         for key in 0..1000u64 {
             session.upsert(key, [key; 4]).unwrap();
         }
-        let maybe_evict = || if evict { store.evict().unwrap() };
+        let maybe_evict = || {
+            if evict {
+                store.evict().unwrap()
+            }
+        };
         maybe_evict();
         for key in 0..1000 {
             assert_eq!(session.read(&key).unwrap(), Some([key; 4]));

@@ -6,7 +6,8 @@ use oxifaster::store::{FasterKv, FasterKvConfig};
 #[test]
 fn ten_times_memory_from_several_threads() {
     for threads in [2u64, 4, 8] {
-        let config = FasterKvConfig::default().with_log_memory_size(64 << 10).with_page_size_bits(12).with_table_size(1 << 10);
+        let config =
+            FasterKvConfig::default().with_log_memory_size(64 << 10).with_page_size_bits(12).with_table_size(1 << 10);
         let store = FasterKv::open(config, MemoryDisk::new()).unwrap();
         let keys = 640 * 1024 / 48 / threads * threads;
         std::thread::scope(|scope| {
