@@ -49,7 +49,7 @@ pub(super) struct LogCore {
 
 /// A log of records: its young end in memory, its old part on a device.
 pub(crate) struct HybridLog {
-    core: Arc<LogCore>,
+    pub(super) core: Arc<LogCore>,
 }
 
 /// What a request for space got.

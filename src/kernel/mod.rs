@@ -13,6 +13,8 @@ mod append;
 mod below;
 mod delete;
 mod find;
+#[cfg(all(test, oxifaster_loom))]
+mod loom;
 mod read;
 mod rmw;
 mod upsert;

@@ -86,7 +86,12 @@ impl<K: Key, V: Value, L: Logic<V>> RmwOp<K, V, L> {
                 Step::Done(found.record.modify_value::<K, V>(&mut |value: &mut V| self.logic.update(value)))
             }
             Region::Fuzzy => Step::Retry(Retry::Fuzzy), // K2
-            Region::Immutable => self.append(kernel, slot, Some(found.record.value::<K, V>()), guard),
+            Region::Immutable => {
+                // The header that was read above may be from before a deletion in place that has ended since. Only now is
+                // it certain that nobody changes the record any more, so it is looked at once more.
+                let lives = !found.record.info().is_tombstone();
+                self.append(kernel, slot, lives.then(|| found.record.value::<K, V>()), guard)
+            }
         }
     }
 
