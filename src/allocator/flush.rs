@@ -8,6 +8,7 @@
 use super::block::{BLOCK_PAYLOAD, BLOCK_SIZE, seal};
 use super::geometry::LogGeometry;
 use super::hybrid_log::LogCore;
+use super::pointers::FIRST;
 use crate::address::Address;
 use crate::device::{CompletionSink, IoDone, IoRequest, Token};
 use crate::error::{Error, Result};
@@ -61,8 +62,13 @@ impl FlushQueue {
         }
     }
 
-    /// The next write, given that everything below `immutable` (a block boundary) may be written.
+    /// The next write, given that everything below `immutable` may be written: a block boundary, or [`FIRST`] while
+    /// nothing was closed yet.
     fn next(&mut self, immutable: Address) -> Option<Chunk> {
+        // A write of the gap in front of the first record would end inside a block, and the next one would begin there.
+        if immutable.get() <= FIRST {
+            return None;
+        }
         if self.failure.is_some() || self.unfinished >= WRITES_MAX || self.issued >= immutable {
             return None;
         }
@@ -207,6 +213,17 @@ mod tests {
             }
         }
         assert_eq!((at, queue.prefix.get(), queue.writes.len()), (immutable, immutable, 0));
+    }
+
+    #[test]
+    fn who_looks_for_work_before_anything_is_closed_finds_none() {
+        let mut queue = queue();
+        assert!(take_all(&mut queue, FIRST).is_empty());
+        assert_eq!(
+            take_all(&mut queue, 1 << 20)[0].start,
+            Address::INVALID,
+            "the first write begins with the first block"
+        );
     }
 
     #[test]
