@@ -2,3 +2,4 @@
 
 mod crud;
 mod larger_than_memory;
+mod model;
