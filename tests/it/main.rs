@@ -1,5 +1,7 @@
 //! The promises of the README, one module per promise.
 
+mod concurrency;
 mod crud;
+mod faults;
 mod larger_than_memory;
 mod model;

@@ -189,8 +189,7 @@ impl<K: Key, V: Value> Harness<K, V> {
 
     fn upsert_batch(&mut self, session: usize, keys: &[u16], seed: u8) {
         let values: Vec<Vec<u8>> = (0..keys.len()).map(|at| bytes_of::<V>(seed.wrapping_add(at as u8))).collect();
-        let pairs: Vec<(K, V)> =
-            keys.iter().zip(&values).map(|(key, bytes)| (key_of(*key), value_of(bytes))).collect();
+        let pairs: Vec<(K, V)> = keys.iter().zip(&values).map(|(key, bytes)| (key_of(*key), value_of(bytes))).collect();
         self.running[session].session.upsert_batch(&pairs).unwrap();
         for (key, bytes) in keys.iter().zip(values) {
             self.ran(*key, &Action::Upsert(bytes), &Reply::Nothing);
@@ -232,9 +231,7 @@ impl<K: Key, V: Value> Harness<K, V> {
                 };
                 replied(begun.begin_rmw(key_of(key), modify).unwrap(), Reply::Changed)
             }
-            Action::Insert(bytes) => {
-                replied(begun.begin_insert(key_of(key), value_of(bytes)).unwrap(), Reply::Changed)
-            }
+            Action::Insert(bytes) => replied(begun.begin_insert(key_of(key), value_of(bytes)).unwrap(), Reply::Changed),
             _ => replied(begun.begin_read(&key_of(key)).unwrap(), |value| Reply::Value(content_of(value))),
         };
         match begun {

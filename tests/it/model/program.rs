@@ -16,32 +16,86 @@ pub(super) struct Setup {
 /// One call. Sessions are numbered modulo those there are.
 #[derive(Debug, Clone)]
 pub(super) enum Step {
-    Read { session: u8, key: u16 },
-    Upsert { session: u8, key: u16, seed: u8 },
-    Rmw { session: u8, key: u16, seed: u8, veto: bool },
-    Insert { session: u8, key: u16, seed: u8 },
-    Delete { session: u8, key: u16 },
-    ReadBatch { session: u8, keys: Vec<u16> },
-    UpsertBatch { session: u8, keys: Vec<u16>, seed: u8 },
-    RmwBatch { session: u8, keys: Vec<u16>, seed: u8 },
-    DeleteBatch { session: u8, keys: Vec<u16> },
-    BeginRead { session: u8, key: u16 },
-    BeginRmw { session: u8, key: u16, seed: u8, veto: bool },
-    BeginInsert { session: u8, key: u16, seed: u8 },
-    Complete { session: u8, wait: bool },
+    Read {
+        session: u8,
+        key: u16,
+    },
+    Upsert {
+        session: u8,
+        key: u16,
+        seed: u8,
+    },
+    Rmw {
+        session: u8,
+        key: u16,
+        seed: u8,
+        veto: bool,
+    },
+    Insert {
+        session: u8,
+        key: u16,
+        seed: u8,
+    },
+    Delete {
+        session: u8,
+        key: u16,
+    },
+    ReadBatch {
+        session: u8,
+        keys: Vec<u16>,
+    },
+    UpsertBatch {
+        session: u8,
+        keys: Vec<u16>,
+        seed: u8,
+    },
+    RmwBatch {
+        session: u8,
+        keys: Vec<u16>,
+        seed: u8,
+    },
+    DeleteBatch {
+        session: u8,
+        keys: Vec<u16>,
+    },
+    BeginRead {
+        session: u8,
+        key: u16,
+    },
+    BeginRmw {
+        session: u8,
+        key: u16,
+        seed: u8,
+        veto: bool,
+    },
+    BeginInsert {
+        session: u8,
+        key: u16,
+        seed: u8,
+    },
+    Complete {
+        session: u8,
+        wait: bool,
+    },
     /// Upserts of neighbouring keys, to push everything else towards the device.
-    Fill { from: u16, count: u16, seed: u8 },
+    Fill {
+        from: u16,
+        count: u16,
+        seed: u8,
+    },
     Flush,
     Evict,
     /// Reads of the device are held back until a call has to wait for one.
     HoldReads,
     Start,
-    Drop { session: u8 },
+    Drop {
+        session: u8,
+    },
 }
 
 /// Keys that `Fill` does not touch.
 pub(super) const FEW_KEYS: u16 = 40;
-const ALL_KEYS: u16 = 600;
+const ALL_KEYS: u16 = 400;
 
 fn step(keys: u16) -> impl Strategy<Value = Step> {
     let key = move || 0..keys;
@@ -74,7 +128,7 @@ fn step(keys: u16) -> impl Strategy<Value = Step> {
 
 /// A set-up and a program for it, over few keys or over many.
 pub(super) fn program() -> impl Strategy<Value = (Setup, Vec<Step>)> {
-    let setup = (4..=8u64, select(vec![1u64, 2, 4]), select(vec![0.0, 0.3, 0.9, 1.0]), select(vec![1usize, 2, 8]))
+    let setup = (4..=8u64, select(vec![1u64, 2, 4, 32]), select(vec![0.0, 0.3, 0.9, 1.0]), select(vec![1usize, 2, 8]))
         .prop_map(|(pages, table_size, mutable_fraction, max_pending)| Setup {
             pages,
             table_size,
