@@ -182,7 +182,8 @@ impl CompletionSink for LogCore {
     }
 }
 
-#[cfg(all(test, not(oxifaster_loom)))]
+#[cfg(test)]
+#[cfg(not(oxifaster_loom))]
 mod tests {
     use super::*;
     use crate::error::ErrorKind;

@@ -2,6 +2,7 @@
 
 use super::geometry::LogGeometry;
 use crate::address::{Address, PageGeometry};
+use crate::error::Result;
 use crate::memory::Words;
 use crate::sync::{AtomicU64, Ordering};
 use crate::utility::FastDivisor;
@@ -14,12 +15,12 @@ pub(super) struct FrameRing {
 }
 
 impl FrameRing {
-    pub(super) fn new(geometry: LogGeometry) -> Self {
-        Self {
-            words: Words::zeroed((geometry.memory_bytes() / 8) as usize),
+    pub(super) fn new(geometry: LogGeometry) -> Result<Self> {
+        Ok(Self {
+            words: Words::zeroed((geometry.memory_bytes() / 8) as usize)?,
             page: geometry.page(),
             frames: FastDivisor::new(geometry.frame_divisor()),
-        }
+        })
     }
 
     /// The words of the `len` bytes at `address`, all on one page. They are those of `address` only as long as L3 holds;

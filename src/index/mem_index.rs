@@ -48,13 +48,13 @@ impl Slot<'_> {
     }
 
     /// The whole word, 0 if there is no entry.
-    #[inline]
+    #[cfg(test)]
     pub(crate) fn seen(&self) -> u64 {
         self.seen
     }
 
     /// True if both finds saw the same entry in the same state: nothing happened to it in between.
-    #[inline]
+    #[cfg(test)]
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.hash == other.hash
             && self.seen == other.seen
@@ -66,7 +66,7 @@ impl MemIndex {
     /// An empty index. It never takes more memory than [`bytes`](Self::bytes) says.
     ///
     /// # Errors
-    /// `Config` if `buckets` is not a power of two or either number is out of range.
+    /// `Config` if `buckets` is not a power of two or either number is out of range, `Limit` if the system does not give the memory.
     pub(crate) fn new(config: IndexConfig) -> Result<Self> {
         let IndexConfig { buckets, overflow_buckets } = config;
         if !buckets.is_power_of_two() || buckets > BUCKETS_MAX {
@@ -79,7 +79,7 @@ impl MemIndex {
                 .with("overflow_buckets", overflow_buckets)
                 .help("choose a number from 0 to 2^36; a bucket takes 64 bytes"));
         }
-        Ok(Self { table: Table::new(buckets, overflow_buckets) })
+        Ok(Self { table: Table::new(buckets, overflow_buckets)? })
     }
 
     /// The memory that an index of this size takes.
@@ -164,6 +164,11 @@ impl MemIndex {
             }
         }
         stats
+    }
+
+    #[cfg(test)]
+    pub(super) fn table(&self) -> &Table {
+        &self.table
     }
 
     /// The first entry of a tag in a chain: a two-phase insert, which leaves at most one entry of the tag (I1).

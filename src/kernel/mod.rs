@@ -21,6 +21,7 @@ use crate::allocator::HybridLog;
 use crate::index::MemIndex;
 use crate::operation::Environment;
 use crate::record::{Key, RecordLayout, Value};
+use crate::utility::KeyHash;
 use std::marker::PhantomData;
 use std::time::Duration;
 
@@ -42,6 +43,12 @@ impl<K: Key, V: Value> Kernel<K, V> {
 
     pub(crate) fn new(index: MemIndex, log: HybridLog, wait_limit: Duration) -> Self {
         Self { index, log, wait_limit, schema: PhantomData }
+    }
+
+    /// Starts loading what an operation on `key` looks at first, for callers that have other keys to begin with.
+    #[inline]
+    pub(crate) fn prefetch(&self, key: &K) {
+        self.index.prefetch(KeyHash::of_bytes(key.as_bytes()));
     }
 }
 

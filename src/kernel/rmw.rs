@@ -64,6 +64,11 @@ impl<K: Key, V: Value, L: Logic<V>> RmwOp<K, V, L> {
         Self { key, logic, below: Below::Unknown }
     }
 
+    /// The same operation, as far as it has come, with its logic in another form.
+    pub(crate) fn map_logic<M>(self, map: impl FnOnce(L) -> M) -> RmwOp<K, V, M> {
+        RmwOp { key: self.key, logic: map(self.logic), below: self.below }
+    }
+
     /// The key has a record in memory.
     #[inline]
     fn on_record(

@@ -31,7 +31,7 @@ impl<K: Key, V: Value> Operation<Kernel<K, V>> for UpsertOp<K, V> {
     fn step(&mut self, kernel: &Kernel<K, V>, guard: &Guard<'_>) -> Step<OperationStatus> {
         let slot = kernel.index.find(KeyHash::of_bytes(self.key.as_bytes()), guard);
         // Older records than the mutable ones make no difference: a new one goes in front of them whatever they are.
-        let floor = Address::new(kernel.log.read_only().get() - 1);
+        let floor = Address::from_word(kernel.log.read_only().get() - 1);
         let trace = kernel.trace(&self.key, &slot, floor, guard);
         if let Trace::Record(found) = &trace
             && !found.info.is_tombstone()

@@ -1,9 +1,12 @@
 //! Many operations in one call, in order.
 
-use super::pending::{Begun, Outcome};
+use super::pending::{Begun, Outcome, Ticket};
 use super::session::Session;
 use crate::error::Result;
 use crate::record::{Key, Value};
+
+/// Keys whose index buckets are loaded together: twice what a core can have under way.
+const GROUP: usize = 32;
 
 impl<K: Key, V: Value> Session<K, V> {
     /// The values of `keys`, in their order. Reads of the device overlap.
@@ -13,7 +16,20 @@ impl<K: Key, V: Value> Session<K, V> {
     pub fn read_batch(&mut self, keys: &[K]) -> Result<Vec<Option<V>>> {
         let mut values = Vec::with_capacity(keys.len());
         let mut pending = Vec::new();
+        let result = self.read_all(keys, &mut values, &mut pending);
+        // After a failure, nobody will ask for the others.
+        for (_, ticket) in pending {
+            self.forget(ticket);
+        }
+        result.map(|()| values)
+    }
+
+    /// Reads `keys` into `values`; leaves in `pending` what was begun and not finished.
+    fn read_all(&mut self, keys: &[K], values: &mut Vec<Option<V>>, pending: &mut Vec<(usize, Ticket)>) -> Result<()> {
         for (at, key) in keys.iter().enumerate() {
+            if at % GROUP == 0 {
+                keys[at..].iter().take(GROUP).for_each(|key| self.database.kernel.prefetch(key));
+            }
             values.push(match self.begin_read(key)? {
                 Begun::Done(value) => value,
                 Begun::Pending(ticket) => {
@@ -22,12 +38,12 @@ impl<K: Key, V: Value> Session<K, V> {
                 }
             });
         }
-        for (at, ticket) in pending {
+        while let Some((at, ticket)) = pending.pop() {
             if let Outcome::Read(value) = self.outcome_of(ticket)? {
                 values[at] = value;
             }
         }
-        Ok(values)
+        Ok(())
     }
 
     /// Gives each key its value, in order.
