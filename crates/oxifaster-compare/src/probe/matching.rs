@@ -41,7 +41,7 @@ impl Match for Portable {
         let mut hits = 0_u32;
         for at in 0..BUCKET_WORDS {
             // SAFETY: the caller's promise.
-            let word = unsafe { &*bucket.add(at) }.load(Ordering::Relaxed);
+            let word = unsafe { &*bucket.wrapping_add(at) }.load(Ordering::Relaxed);
             hits |= u32::from(word >> TAG_SHIFT == tag) << at;
         }
         hits.trailing_zeros() as usize
@@ -70,13 +70,13 @@ mod tests {
         bucket[7].store(0x0000_4000_0000_4000, Ordering::Relaxed);
         for tag in 0..9 {
             let expected = if tag < 7 { tag } else { 32 };
-            // SAFETY: the eight words of `bucket`; the wide way only where it can be.
-            unsafe {
-                assert_eq!(Portable::place(bucket.at(0), 0x4000 | tag as u64), expected);
-                #[cfg(target_arch = "x86_64")]
-                if has_wide() {
-                    assert_eq!(Wide::place(bucket.at(0), 0x4000 | tag as u64), expected);
-                }
+            let tag = 0x4000 | tag as u64;
+            // SAFETY: the eight words of `bucket`.
+            assert_eq!(unsafe { Portable::place(bucket.at(0), tag) }, expected);
+            #[cfg(target_arch = "x86_64")]
+            if has_wide() {
+                // SAFETY: the eight words of `bucket`, and the processor was asked.
+                assert_eq!(unsafe { Wide::place(bucket.at(0), tag) }, expected);
             }
         }
     }

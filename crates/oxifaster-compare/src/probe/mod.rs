@@ -15,8 +15,10 @@
 //!   addresses in entries and records are word offsets of whole records within the log.
 //! * **P3** Each vector loop is entered only after the processor was asked for its instructions.
 
+pub(crate) mod direct;
 pub(crate) mod matching;
 pub(crate) mod pages;
+pub(crate) mod ring;
 
 pub(crate) mod store;
 pub(crate) mod walk;

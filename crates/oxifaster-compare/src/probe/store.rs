@@ -52,7 +52,7 @@ impl ProbeStore {
         let previous = 'placed: loop {
             for at in 0..ENTRIES {
                 // SAFETY: P2.
-                let slot = unsafe { &*bucket.add(at) };
+                let slot = unsafe { &*bucket.wrapping_add(at) };
                 let word = slot.load(Ordering::Relaxed);
                 if word == 0 || word >> TAG_SHIFT == tag {
                     slot.store(entry, Ordering::Relaxed);
@@ -60,7 +60,7 @@ impl ProbeStore {
                 }
             }
             // SAFETY: P2.
-            let link = unsafe { &*bucket.add(ENTRIES) };
+            let link = unsafe { &*bucket.wrapping_add(ENTRIES) };
             if link.load(Ordering::Relaxed) == 0 {
                 if (self.overflow_used + 1) * BUCKET_WORDS > self.overflow.len() {
                     return Err(io::Error::other("the probe's overflow buckets are used up"));

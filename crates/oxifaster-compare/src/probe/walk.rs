@@ -84,7 +84,7 @@ fn find<M: Match>(store: &ProbeStore, bucket: *const AtomicU64, tag: u64) -> u64
         return find_further::<M>(store, bucket, tag);
     }
     // SAFETY: P2.
-    unsafe { &*bucket.add(place) }.load(Ordering::Acquire)
+    unsafe { &*bucket.wrapping_add(place) }.load(Ordering::Acquire)
 }
 
 #[cold]
@@ -93,7 +93,7 @@ fn find_further<M: Match>(store: &ProbeStore, bucket: *const AtomicU64, tag: u64
     let mut bucket = bucket;
     loop {
         // SAFETY: P2.
-        let link = unsafe { &*bucket.add(BUCKET_WORDS - 1) }.load(Ordering::Acquire);
+        let link = unsafe { &*bucket.wrapping_add(BUCKET_WORDS - 1) }.load(Ordering::Acquire);
         if link == 0 {
             return 0;
         }
@@ -102,7 +102,7 @@ fn find_further<M: Match>(store: &ProbeStore, bucket: *const AtomicU64, tag: u64
         let place = unsafe { M::place(bucket, tag) };
         if place < BUCKET_WORDS {
             // SAFETY: P2.
-            return unsafe { &*bucket.add(place) }.load(Ordering::Acquire);
+            return unsafe { &*bucket.wrapping_add(place) }.load(Ordering::Acquire);
         }
     }
 }
@@ -112,7 +112,7 @@ fn find_further<M: Match>(store: &ProbeStore, bucket: *const AtomicU64, tag: u64
 fn value(store: &ProbeStore, entry: u64, key: u64) -> Option<&AtomicU64> {
     let mut record = store.record(entry);
     // SAFETY: P2; the record at address 0 exists and has the key 0 of no chain, which the test for the end excludes.
-    while unsafe { &*record.add(1) }.load(Ordering::Relaxed) != key {
+    while unsafe { &*record.wrapping_add(1) }.load(Ordering::Relaxed) != key {
         // SAFETY: P2.
         let previous = unsafe { &*record }.load(Ordering::Relaxed);
         if previous == 0 {
@@ -124,7 +124,7 @@ fn value(store: &ProbeStore, entry: u64, key: u64) -> Option<&AtomicU64> {
         return None;
     }
     // SAFETY: P2.
-    Some(unsafe { &*record.add(2) })
+    Some(unsafe { &*record.wrapping_add(2) })
 }
 
 #[inline(always)]
