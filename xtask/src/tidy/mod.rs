@@ -86,3 +86,18 @@ fn is_other_workspace(folder: &Path) -> bool {
 fn read(path: &Path) -> Result<String, String> {
     fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::step::root;
+
+    #[test]
+    fn a_workspace_within_this_one_keeps_its_own_rules() {
+        let (root, mut files) = (root(), Vec::new());
+        collect(&root, &root.join("crates"), "rs", &mut files).unwrap();
+        let has = |folder| files.iter().any(|(path, _)| path.starts_with(folder));
+        assert!(has("crates/oxifaster-cli/"));
+        assert!(!has("crates/oxifaster-compare/"));
+    }
+}
