@@ -21,6 +21,7 @@
 //! `docs/devices.md`.
 
 mod blocking;
+mod channel;
 mod completion;
 #[cfg(all(any(test, feature = "test-util"), not(oxifaster_loom)))]
 pub mod conformance;
@@ -28,6 +29,8 @@ pub mod conformance;
 mod faulty;
 #[cfg(not(oxifaster_loom))]
 mod file;
+#[cfg(not(oxifaster_loom))]
+mod io_uring;
 #[cfg(all(test, oxifaster_loom))]
 mod loom;
 mod memory;
@@ -41,11 +44,14 @@ mod sync_failure;
 mod thread_pool;
 
 pub use blocking::BlockingDevice;
+pub use channel::{IoChannel, SharedChannel};
 pub use completion::{CompletionQueue, CompletionSink};
 #[cfg(all(any(test, feature = "test-util"), not(oxifaster_loom)))]
 pub use faulty::{FaultPlan, FaultyDisk, IoCounts};
 #[cfg(not(oxifaster_loom))]
 pub use file::{FileSystemDisk, FileSystemDiskOptions};
+#[cfg(not(oxifaster_loom))]
+pub use io_uring::{IoBackend, IoUringDevice, PoolReason};
 pub use memory::MemoryDisk;
 pub use null::NullDisk;
 pub use request::{IoDone, IoOp, IoRequest, Token};
