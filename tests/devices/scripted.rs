@@ -4,23 +4,23 @@ use super::*;
 
 /// A blocking device that keeps nothing, and misbehaves on demand.
 #[derive(Debug, Default)]
-pub struct Scripted {
-    pub sync_fails: AtomicBool,
-    pub panics: AtomicBool,
-    pub syncs: AtomicUsize,
-    pub gate: Gate,
+pub(crate) struct Scripted {
+    pub(crate) sync_fails: AtomicBool,
+    pub(crate) panics: AtomicBool,
+    pub(crate) syncs: AtomicUsize,
+    pub(crate) gate: Gate,
 }
 
 /// Holds calls while it is closed.
 #[derive(Debug, Default)]
-pub struct Gate {
+pub(crate) struct Gate {
     closed: Mutex<bool>,
     arrived: AtomicUsize,
     changed: Condvar,
 }
 
 impl Gate {
-    pub fn set_closed(&self, closed: bool) {
+    pub(crate) fn set_closed(&self, closed: bool) {
         *self.closed.lock().unwrap() = closed;
         self.changed.notify_all();
     }
@@ -32,7 +32,7 @@ impl Gate {
         drop(self.changed.wait_timeout_while(closed, PATIENCE, |closed| *closed).unwrap());
     }
 
-    pub fn wait_until_arrived(&self, count: usize) {
+    pub(crate) fn wait_until_arrived(&self, count: usize) {
         let closed = self.closed.lock().unwrap();
         let waited = self
             .changed
