@@ -58,7 +58,8 @@ impl CompletionSink for CompletionQueue {
     }
 }
 
-#[cfg(all(test, not(oxifaster_loom)))]
+#[cfg(test)]
+#[cfg(not(oxifaster_loom))]
 mod tests {
     use super::*;
     use crate::device::IoRequest;
