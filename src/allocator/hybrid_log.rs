@@ -167,16 +167,16 @@ impl HybridLog {
         let core = &self.core;
         let (next, geometry) = (page + 1, core.geometry);
         let first_held = geometry.page().page(core.pointers.safe_head());
-        if next >= first_held + geometry.frames() || next >= Tail::PAGES {
+        if next >= first_held + geometry.frames() || next >= core.tail.pages() {
             core.tail.give_back(page, offset);
             if !core.readable {
                 return Err(Error::new(ErrorKind::Limit, "the log's memory is full and its device keeps nothing")
                     .with("log memory", geometry.memory_bytes())
                     .help("give the store more memory, or a device that can be read back, such as FileSystemDisk"));
             }
-            if next >= Tail::PAGES {
+            if next >= core.tail.pages() {
                 return Err(Error::new(ErrorKind::Limit, "the log has used up its addresses")
-                    .with("pages", Tail::PAGES)
+                    .with("pages", core.tail.pages())
                     .with("page size", geometry.page().page_size())
                     .help("open a new store with larger pages"));
             }

@@ -41,11 +41,14 @@ const fn unpack(word: u64) -> (u64, u64) {
 }
 
 impl Tail {
-    /// Pages that can be numbered.
-    pub(super) const PAGES: u64 = 1 << (64 - OFFSET_BITS);
-
     pub(super) fn new(page: PageGeometry, start: Address) -> Self {
         Self { word: AtomicU64::new(pack(page.page(start), page.offset(start))), page }
+    }
+
+    /// Pages that a log can have: as many as the word can number, and such that the end of the last one is an address.
+    pub(super) const fn pages(&self) -> u64 {
+        let (numbers, addresses) = (1 << (u64::BITS - OFFSET_BITS), 1 << (Address::BITS - self.page.page_bits()));
+        if numbers < addresses { numbers } else { addresses - 1 }
     }
 
     /// Reserves `len` bytes, at most a page.
@@ -126,6 +129,18 @@ mod tests {
         assert_eq!(tail.reserve(8), Reserved::MustTurn { page: 0, offset: 4096 });
         assert_eq!(tail.turn(1, 8), Address::new(4096));
         assert_eq!(tail.reserve(8), Reserved::At(Address::new(4104)));
+    }
+
+    #[test]
+    fn the_end_of_the_last_page_is_an_address_for_every_page_size() {
+        for bits in PageGeometry::MIN_BITS..=PageGeometry::MAX_BITS {
+            let page = PageGeometry::new(bits).unwrap();
+            let tail = Tail::new(page, Address::new(64));
+            let last = tail.pages() - 1;
+            assert_eq!(tail.turn(last, 64), page.start_of(last));
+            assert_eq!(tail.reserve(page.page_size()), Reserved::MustTurn { page: last, offset: 64 });
+            assert_eq!(tail.address(), page.start_of(last + 1));
+        }
     }
 
     #[test]
