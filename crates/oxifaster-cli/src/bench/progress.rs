@@ -24,7 +24,9 @@ impl Progress {
         };
         let target = if self.shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(total), target);
-        if let Ok(style) = ProgressStyle::with_template("{prefix:<16} {wide_bar:.cyan/blue} {percent:>3}%  {msg}") {
+        if let Ok(style) =
+            ProgressStyle::with_template("{prefix:<10} {wide_bar:.cyan/blue} {percent:>3}%  {msg}  {eta:>4} left")
+        {
             bar.set_style(style.progress_chars("=> "));
         }
         bar.set_prefix(label.to_owned());

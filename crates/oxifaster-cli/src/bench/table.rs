@@ -107,9 +107,11 @@ fn verification(text: &mut String, verification: &VerificationReport) -> fmt::Re
         grouped(verification.exact_versions_checked),
         grouped(verification.followed_keys),
     )?;
-    let keys = grouped(verification.keys_read);
+    let (keys, seconds) = (grouped(verification.keys_read), verification.seconds);
     match (verification.faults, verification.complete) {
-        (0, true) => writeln!(text, "verified  all {keys} keys at the end: nothing wrong, stale or missing"),
+        (0, true) => {
+            writeln!(text, "verified  all {keys} keys at the end, in {seconds:.1} s: nothing wrong, stale or missing")
+        }
         (0, false) => {
             writeln!(text, "verified  {keys} keys at the end, not all: nothing wrong, stale or missing so far")
         }
