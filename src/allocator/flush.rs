@@ -8,6 +8,7 @@
 use super::block::{BLOCK_PAYLOAD, BLOCK_SIZE, seal};
 use super::geometry::LogGeometry;
 use super::hybrid_log::LogCore;
+use super::pointers::FIRST;
 use crate::address::Address;
 use crate::device::{CompletionSink, IoDone, IoRequest, Token};
 use crate::error::{Error, Result};
@@ -169,7 +170,7 @@ impl LogCore {
 
 impl CompletionSink for LogCore {
     fn complete(&self, token: Token, done: IoDone) {
-        self.write_pool.give(done.buf);
+        drop(done.buf); // for the next write
         let result = done.result.map(drop).inspect_err(|_| self.counters.write_failures.add(1));
         let flushed = self.flush.lock().finish(token, result);
         if let Some(core) = self.this.upgrade() {

@@ -32,8 +32,12 @@ mod flush;
 mod frames;
 mod geometry;
 mod hybrid_log;
+#[cfg(all(test, oxifaster_loom))]
+mod loom;
 mod pointers;
 mod tail;
+#[cfg(all(test, not(oxifaster_loom)))]
+mod tests;
 
 pub use block::{BLOCK_PAYLOAD, BLOCK_SIZE};
 pub use geometry::LogGeometry;

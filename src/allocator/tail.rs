@@ -71,14 +71,20 @@ impl Tail {
 
     /// Opens `page` with `len` bytes reserved on it, for who was told to turn.
     pub(super) fn turn(&self, page: u64, len: u64) -> Address {
-        self.word.store(pack(page, len), Ordering::Release);
+        self.overwrite(pack(page, len));
         self.page.start_of(page)
     }
 
     /// Puts the tail back where it was, for who was told to turn but has no frame for the next page. What others added
     /// meanwhile gave them nothing, so nothing is lost.
     pub(super) fn give_back(&self, page: u64, offset: u64) {
-        self.word.store(pack(page, offset), Ordering::Release);
+        self.overwrite(pack(page, offset));
+    }
+
+    /// An exchange where a store would do: it follows the others' additions in the word's one order by construction, and
+    /// the model checker, which orders a store after those only that it knows of, sees it too.
+    fn overwrite(&self, word: u64) {
+        self.word.swap(word, Ordering::AcqRel);
     }
 
     /// Moves the tail up to where `boundary` says the next block begins, and returns that place: what comes later shares

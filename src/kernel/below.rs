@@ -47,10 +47,7 @@ impl<V: Value> Below<V> {
     /// # Errors
     /// The device's error, or [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt).
     pub(crate) fn resume<K: Key>(&mut self, kernel: &Kernel<K, V>, key: &K, done: IoDone) -> Result<()> {
-        let Self::Walking { top, next } = *self else {
-            kernel.log.read_pool().give(done.buf);
-            return Ok(());
-        };
+        let Self::Walking { top, next } = *self else { return Ok(()) };
         let size = Kernel::<K, V>::LAYOUT.record_size();
         let record = kernel.log.fetched(next, size, done, RecordLayout::parse::<K, V>)?;
         let previous = record.info.previous();

@@ -1,4 +1,5 @@
 //! The promises of the README, one module per promise.
+#![cfg(not(oxifaster_loom))]
 
 mod concurrency;
 mod crud;
