@@ -68,9 +68,21 @@ fn a_closure_that_panics_leaves_session_and_store_usable() {
         }
         let mut panicking = store.start_session();
         for key in [0, 4_999, 5_000] {
-            panics(|| panicking.rmw(key, |value| { value[1] = 7; panic!("on purpose") }));
+            panics(|| {
+                panicking.rmw(key, |value| {
+                    value[1] = 7;
+                    panic!("on purpose")
+                })
+            });
             assert_eq!(panicking.read(&key).unwrap(), (key < 5_000).then_some([key; 3]));
-            assert!(panicking.rmw(1, |value| { value[0] += 1; true }).unwrap());
+            assert!(
+                panicking
+                    .rmw(1, |value| {
+                        value[0] += 1;
+                        true
+                    })
+                    .unwrap()
+            );
         }
         // Neither holds up the log.
         write_all();

@@ -21,7 +21,14 @@ fn a_store_that_keeps_nothing_on_a_device_is_full_at_some_point_and_loses_nothin
     }
     for key in 0..keys {
         assert_eq!(session.read(&key).unwrap(), Some(key * 3));
-        assert!(session.rmw(key, |value| { *value += 1; true }).unwrap());
+        assert!(
+            session
+                .rmw(key, |value| {
+                    *value += 1;
+                    true
+                })
+                .unwrap()
+        );
     }
     assert_eq!(session.read(&keys).unwrap(), None);
     session.delete(&0).unwrap();

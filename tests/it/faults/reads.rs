@@ -86,7 +86,10 @@ fn flipped<V: Value + PartialEq + std::fmt::Debug>(value_of: fn(u64) -> V) {
                     found += 1;
                 }
             }
-            if let Ok(changed) = session.rmw(key, |value| { assert_eq!(*value, value_of(key)); false }) {
+            if let Ok(changed) = session.rmw(key, |value| {
+                assert_eq!(*value, value_of(key));
+                false
+            }) {
                 assert!(!changed);
             }
         }

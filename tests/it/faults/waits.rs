@@ -17,7 +17,15 @@ fn a_read_that_is_not_answered_gives_up_in_time_and_a_late_answer_does_no_harm()
     store.evict().unwrap();
     let Begun::Pending(early) = session.begin_read(&7).unwrap() else { panic!("it is on the device") };
     plan.pause_only(IoOp::Read);
-    let Begun::Pending(held) = session.begin_rmw(9, |value| { *value += 1; true }).unwrap() else { panic!() };
+    let Begun::Pending(held) = session
+        .begin_rmw(9, |value| {
+            *value += 1;
+            true
+        })
+        .unwrap()
+    else {
+        panic!()
+    };
     let started = Instant::now();
     for error in [
         session.read(&1).unwrap_err(),
