@@ -224,16 +224,18 @@ impl<K: Key, V: Value> Session<K, V> {
 
     /// Takes the operation that waited for this access on, and keeps its outcome if that is its end.
     pub(super) fn arrive(&mut self, token: Token, done: IoDone) {
-        let Some(parked) = self.parked.get_mut(token) else { return }; // its call gave up
+        let mut turn = self.parked.turn(token);
+        let Some(parked) = turn.operation() else { return }; // its call gave up
         let outcome = match parked.go_on(&self.database, &mut self.driver, done) {
             Ok(Progress::Wait(request)) => {
+                turn.park_again();
                 self.driver.submit(&self.database.kernel, request, token);
                 return self.driver.flush();
             }
             Ok(Progress::Done(outcome)) => Ok(outcome),
             Err(error) => Err(error),
         };
-        self.parked.remove(token);
+        drop(turn);
         self.finished.push(Completed { ticket: Ticket(token), outcome });
     }
 
