@@ -82,6 +82,13 @@ impl FileSystemDisk {
     }
 }
 
+#[cfg(all(test, target_os = "linux", feature = "io_uring"))]
+impl FileSystemDisk {
+    pub(super) fn pool(&self) -> &Arc<FilePool> {
+        &self.pool
+    }
+}
+
 impl StorageDevice for FileSystemDisk {
     fn info(&self) -> DeviceInfo {
         self.pool.info()

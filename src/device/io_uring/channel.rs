@@ -101,6 +101,11 @@ impl RingChannel {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn has_ring(&self) -> bool {
+        self.ring.is_some()
+    }
+
     fn is_reading(&self) -> bool {
         !self.queued.is_empty() || self.ring.as_ref().is_some_and(|ring| ring.under_way() > 0)
     }
@@ -167,5 +172,19 @@ fn to_repeat(error: io::Error) -> io::Error {
     match error.raw_os_error() {
         Some(libc::EAGAIN | libc::ECANCELED) => io::ErrorKind::Interrupted.into(),
         _ => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_dropped_is_read_again_and_what_failed_has_failed() {
+        for code in [libc::EAGAIN, libc::ECANCELED, libc::EINTR] {
+            assert_eq!(to_repeat(io::Error::from_raw_os_error(code)).kind(), io::ErrorKind::Interrupted);
+        }
+        let failure = to_repeat(io::Error::from_raw_os_error(libc::EIO));
+        assert_eq!(failure.raw_os_error(), Some(libc::EIO));
     }
 }

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 /// Accesses that a ring has under way at most: the depth at which a disk of this size of machine gives all it has.
 pub(super) const DEPTH: usize = 64;
 /// How long a ring that goes away waits for the kernel.
-const FAREWELL: Duration = Duration::from_secs(2);
+pub(super) const FAREWELL: Duration = Duration::from_secs(2);
 /// Stands for no slot.
 const NOBODY: u64 = u64::MAX;
 
@@ -135,12 +135,12 @@ impl<F, T> Ring<F, T> {
         self.slots.drain(..).flatten().map(leak).collect()
     }
 
-    /// Waits until the kernel is done with everything. If it is not within a time, the slots are given up to it, for ever
+    /// Waits until the kernel is done with everything. If it is not within `patience`, the slots are given up to it, for ever
     /// (U3); false then, and the ring is of no more use.
-    pub(super) fn drain(&mut self) -> bool {
+    pub(super) fn drain(&mut self, patience: Duration) -> bool {
         let begin = Instant::now();
         while self.under_way() > 0 {
-            let left = FAREWELL.saturating_sub(begin.elapsed());
+            let left = patience.saturating_sub(begin.elapsed());
             if left.is_zero() || self.wait(left).is_err() {
                 self.leak();
                 return false;
@@ -174,7 +174,7 @@ impl<F: AsFd, T> Ring<F, T> {
 
 impl<F, T> Drop for Ring<F, T> {
     fn drop(&mut self) {
-        self.drain();
+        self.drain(FAREWELL);
     }
 }
 
@@ -187,5 +187,101 @@ fn tolerate(entered: io::Result<usize>) -> io::Result<()> {
             Some(libc::ETIME | libc::EINTR | libc::EAGAIN | libc::EBUSY | libc::ENOMEM) => Ok(()),
             _ => Err(error),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::AlignedBuf;
+    use std::io::Write;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// A ring, unless this kernel has none to give.
+    fn ring<F: AsFd>() -> Option<Ring<F, usize>> {
+        let made = Ring::new().and_then(|mut ring| ring.prove().map(|()| ring));
+        made.inspect_err(|error| eprintln!("not tested, there are no rings here: {error}")).ok()
+    }
+
+    fn access<F>(file: &Arc<F>, bytes: Range<usize>, with: usize) -> Access<F, usize> {
+        Access { file: Arc::clone(file), offset: 0, buf: AlignedBuf::zeroed(64).into(), bytes, with }
+    }
+
+    #[test]
+    fn what_was_read_comes_back_in_the_part_of_the_buffer_that_was_named() {
+        let Some(mut ring) = ring() else { return };
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&[7; 10]).unwrap();
+        let file = Arc::new(file);
+        assert!(ring.put(access(&file, 8..40, 5)).is_ok());
+        assert!(ring.take().is_none(), "it was not started");
+        let taken = loop {
+            ring.wait(PATIENCE).unwrap();
+            if let Some(taken) = ring.take() {
+                break taken;
+            }
+        };
+        let (Access { buf, with, .. }, read) = taken;
+        assert_eq!((with, read.unwrap(), ring.under_way()), (5, 10, 0));
+        assert_eq!((&buf[..8], &buf[8..18], &buf[18..]), (&[0; 8][..], &[7; 10][..], &[0; 46][..]));
+    }
+
+    #[test]
+    fn a_range_outside_its_buffer_and_an_access_too_many_are_given_back() {
+        let Some(mut ring) = ring() else { return };
+        let file = Arc::new(tempfile::tempfile().unwrap());
+        #[allow(clippy::reversed_empty_ranges, reason = "what must be refused")]
+        for bytes in [60..65, 65..66, 9..8] {
+            assert_eq!(ring.put(access(&file, bytes, 3)).unwrap_err().with, 3);
+        }
+        for with in 0..DEPTH {
+            assert!(ring.put(access(&file, 0..64, with)).is_ok());
+        }
+        assert!(ring.is_full());
+        assert_eq!(ring.put(access(&file, 0..64, DEPTH)).unwrap_err().with, DEPTH);
+        assert!(ring.drain(PATIENCE));
+        assert_eq!((ring.under_way(), Arc::strong_count(&file)), (0, 1));
+    }
+
+    #[test]
+    fn what_the_kernel_does_not_finish_is_left_to_it_and_holds_nobody_up() {
+        let Some(mut ring) = ring() else { return };
+        let (reader, mut writer) = io::pipe().unwrap();
+        let reader = Arc::new(reader);
+        for with in 0..3 {
+            assert!(ring.put(access(&reader, 0..64, with)).is_ok());
+        }
+        ring.start().unwrap();
+        let begin = Instant::now();
+        assert!(!ring.drain(Duration::from_millis(50)));
+        assert_eq!(ring.under_way(), 0);
+        drop(ring);
+        assert!(begin.elapsed() < FAREWELL, "it is not waited for again");
+        assert_eq!(Arc::strong_count(&reader), 4, "files and buffers are never given free");
+        writer.write_all(&[1; 64]).unwrap();
+    }
+
+    #[test]
+    fn an_abandoned_ring_tells_what_was_in_it() {
+        let Some(mut ring) = ring() else { return };
+        let (reader, _writer) = io::pipe().unwrap();
+        let reader = Arc::new(reader);
+        for with in [4, 6] {
+            assert!(ring.put(access(&reader, 0..64, with)).is_ok());
+        }
+        ring.start().unwrap();
+        let mut abandoned = ring.abandon();
+        abandoned.sort_unstable();
+        assert_eq!(abandoned, [4, 6]);
+    }
+
+    #[test]
+    fn a_wait_for_nothing_ends_after_its_timeout() {
+        let Some(mut ring) = ring::<std::fs::File>() else { return };
+        let begin = Instant::now();
+        ring.wait(Duration::from_millis(20)).unwrap();
+        assert!(begin.elapsed() >= Duration::from_millis(20));
+        assert!(ring.take().is_none());
     }
 }

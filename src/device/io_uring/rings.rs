@@ -2,7 +2,7 @@
 
 use super::PoolReason;
 use super::channel::RingChannel;
-use super::ring::Ring;
+use super::ring::{FAREWELL, Ring};
 use crate::device::IoChannel;
 use crate::device::file::{FilePool, Reading, SegmentFile};
 use crate::error::{Error, ErrorKind};
@@ -61,7 +61,7 @@ impl Rings {
 
     /// Takes a ring back once the kernel is done with what is in it. The completions are lost.
     pub(super) fn give_back(&self, mut ring: ReadRing) {
-        if ring.drain() {
+        if ring.drain(FAREWELL) {
             self.idle.lock().push(ring);
         } else {
             self.made.fetch_sub(1, Ordering::Relaxed);
@@ -97,4 +97,49 @@ fn refused(error: io::Error) -> PoolReason {
         _ => "allow the process more open files, or locked memory on kernels before 5.12",
     };
     PoolReason::Refused(Error::new(ErrorKind::Io, "the kernel refuses io_uring").because(error).help(help))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::{CompletionQueue, CompletionSink, FileSystemDiskOptions, IoRequest, StorageDevice};
+    use crate::memory::AlignedBuf;
+    use std::time::Duration;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    fn read(sector: u64) -> IoRequest {
+        IoRequest::read(sector * 4096, 4096, AlignedBuf::zeroed(4096))
+    }
+
+    #[test]
+    fn who_gets_no_ring_reads_through_the_pool_and_gets_one_when_it_is_free() {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = FileSystemDiskOptions::new().open(directory.path()).unwrap();
+        let Ok(rings) = Rings::open() else { return };
+        rings.limit.store(1, Ordering::Relaxed);
+        let rings = Arc::new(rings);
+        let queue = CompletionQueue::new();
+        let write = IoRequest::write(0, 8192, AlignedBuf::zeroed(8192));
+        disk.submit(write, Arc::clone(&queue) as Arc<dyn CompletionSink>, 0);
+        queue.take_within(PATIENCE).unwrap().1.result.unwrap();
+        let open = || RingChannel::new(Arc::clone(&rings), Arc::clone(disk.pool()));
+        let (mut first, mut second) = (open(), open());
+        first.submit(read(0), 1);
+        second.submit(read(1), 2);
+        assert!(first.has_ring() && !second.has_ring());
+        for (channel, token) in [(&mut second, 2), (&mut first, 1)] {
+            let (taken, done) = channel.take_within(PATIENCE).unwrap();
+            assert_eq!((taken, done.result.unwrap()), (token, 4096));
+        }
+        assert!(!first.has_ring(), "others may need it");
+        second.submit(read(1), 3);
+        assert!(second.has_ring());
+        assert_eq!(second.take_within(PATIENCE).unwrap().0, 3);
+        second.submit(read(0), 4);
+        drop(second);
+        first.submit(read(0), 5);
+        assert!(first.has_ring(), "a channel that is dropped gives its ring back");
+        assert_eq!(first.take_within(PATIENCE).unwrap().0, 5);
+    }
 }
