@@ -23,6 +23,8 @@ mod faulty;
 mod files;
 mod memory;
 mod pool;
+#[cfg(target_os = "linux")]
+mod rings;
 mod scripted;
 
 const PATIENCE: Duration = Duration::from_secs(30);
