@@ -14,6 +14,8 @@
 //!   for tests: FaultyDisk around any of them; `conformance` checks the contract
 //! ```
 //!
+//! A session has a channel to the device: its own ring where the device has rings, `submit` and an inbox otherwise.
+//!
 //! A request owns its buffer and a completion brings it back, so a device never borrows memory from its caller. Whether
 //! an access blocks is a matter of the sink alone: a thread waits on a [`CompletionQueue`], a future wakes its task.
 //!

@@ -266,7 +266,7 @@ impl BlockingDevice for Files {
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<usize> {
         let (available, len) = self.begin_read(offset, buf.len())?;
-        for part in self.segments.parts(offset, len) {
+        for part in self.parts(offset, len) {
             let target = &mut buf[part.bytes];
             let filled = match self.existing(part.segment)? {
                 Some(file) => file.read(part.offset, target)?,
@@ -281,7 +281,7 @@ impl BlockingDevice for Files {
 
     fn write_at(&self, offset: u64, buf: &[u8]) -> Result<()> {
         self.check_not_truncated(offset)?;
-        for part in self.segments.parts(offset, buf.len()) {
+        for part in self.parts(offset, buf.len()) {
             let file = self.existing_or_new(part.segment)?;
             file.write(part.offset, &buf[part.bytes])?;
             self.mark_written(part.segment, &file);

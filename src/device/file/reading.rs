@@ -9,6 +9,9 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
+/// More than one system call reads.
+const PART_MAX: usize = 1 << 30;
+
 /// A read under way. The same rules as for a read that blocks: holes give zeros, only the end of the device cuts it short.
 #[derive(Debug)]
 pub(in crate::device) struct Reading {
@@ -82,7 +85,7 @@ impl Reading {
         loop {
             let at = self.request.offset + self.filled as u64;
             let Some(part) = files.parts(at, self.len - self.filled).next() else { return self.finish(files) };
-            let bytes = self.filled..self.filled + part.bytes.len();
+            let bytes = self.filled..self.filled + part.bytes.len().min(PART_MAX);
             match files.existing(part.segment) {
                 Ok(Some(file)) => return Next::Part(self, Part { file, offset: part.offset, bytes }),
                 Ok(None) => self.fill_with_zeros(bytes.end),

@@ -44,8 +44,9 @@ impl RingChannel {
             let access = Access { file, offset, buf: reading.lend_buf(), bytes, with: reading };
             if let Err(access) = ring.put(access) {
                 let Access { file, offset, buf, bytes, with } = access;
-                let impossible = Err(io::ErrorKind::InvalidInput.into());
-                let next = with.land(self.pool.get_ref(), buf, Part { file, offset, bytes }, impossible);
+                // Not to be: there is a place, and a part of a read is a part of its buffer.
+                let refused = Err(io::Error::other("the ring does not take the read"));
+                let next = with.land(self.pool.get_ref(), buf, Part { file, offset, bytes }, refused);
                 return self.go_on(next);
             }
         }
@@ -90,6 +91,16 @@ impl RingChannel {
         }
     }
 
+    /// A completion that is there.
+    fn take_ready(&mut self) -> Option<(Token, IoDone)> {
+        if self.ready.is_empty() {
+            self.reap();
+        }
+        let taken = self.ready.pop_front().or_else(|| self.shared.try_take());
+        self.release_ring();
+        taken
+    }
+
     /// Gives the ring back if nothing is in it and others may need it.
     fn release_ring(&mut self) {
         let is_idle = self.queued.is_empty() && self.ring.as_ref().is_some_and(|ring| ring.under_way() == 0);
@@ -130,19 +141,17 @@ impl IoChannel for RingChannel {
     }
 
     fn try_take(&mut self) -> Option<(Token, IoDone)> {
-        if self.ready.is_empty() && self.is_reading() {
-            self.reap();
+        let taken = self.take_ready();
+        if taken.is_none() {
             self.flush();
         }
-        let taken = self.ready.pop_front().or_else(|| self.shared.try_take());
-        self.release_ring();
         taken
     }
 
     fn take_within(&mut self, timeout: Duration) -> Option<(Token, IoDone)> {
         let begin = Instant::now();
         loop {
-            if let Some(taken) = self.try_take() {
+            if let Some(taken) = self.take_ready() {
                 return Some(taken);
             }
             let left = timeout.saturating_sub(begin.elapsed());
@@ -153,6 +162,7 @@ impl IoChannel for RingChannel {
             if left.is_zero() {
                 return None;
             }
+            // What is queued is started by the call that waits.
             self.enter(Some(left));
         }
     }

