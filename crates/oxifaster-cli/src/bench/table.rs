@@ -46,7 +46,7 @@ fn write(text: &mut String, report: &Report) -> fmt::Result {
 fn runs(report: &Report) -> Table {
     let mut table = Table::new();
     table.load_style(ASCII_MARKDOWN);
-    let head = ["workload", "keys", "ops/s", "p50", "p99", "p99.9", "max", "from memory", "disk reads/s"];
+    let head = ["workload", "keys", "ops/s", "p50", "p99", "p99.9", "max", "in memory", "disk reads/s"];
     table.set_header(head);
     for run in &report.runs {
         let of =
