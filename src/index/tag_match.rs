@@ -37,9 +37,8 @@ fn matching_portable(bucket: &[AtomicU64; WORDS], tag: u16) -> u32 {
 #[cfg(all(target_arch = "x86_64", not(oxifaster_loom)))]
 mod vector {
     use super::{ENTRIES, WORDS};
-    use crate::sync::AtomicU64;
+    use crate::sync::{AtomicU8, AtomicU64, Ordering};
     use std::arch::asm;
-    use std::sync::atomic::{AtomicU8, Ordering};
 
     const UNKNOWN: u8 = 0;
     pub(super) const NONE: u8 = 1;
