@@ -3,7 +3,7 @@
 
 use super::hybrid_log::LogCore;
 use crate::address::Address;
-use crate::sync::Arc;
+use crate::sync::{Arc, Ordering, fence};
 
 impl LogCore {
     /// Closes everything below `to` (a block boundary) to in-place updates, and has it written once that is safe.
@@ -26,6 +26,10 @@ impl LogCore {
     }
 
     pub(super) fn shift_head(self: &Arc<Self>) {
+        // Who asks for head moves `head_wanted` and then reads `flushed`; who finishes a write moves `flushed` and then reads
+        // `head_wanted`. With a fence between on both sides one of the two sees the other; without it both could see the
+        // old, and nobody would come back to it.
+        fence(Ordering::SeqCst);
         let to = Address::new(self.head_wanted.get().min(self.pointers.flushed().get())); // L4
         if self.pointers.advance_head(to) {
             let core = Arc::downgrade(self);

@@ -8,7 +8,6 @@
 use super::block::{BLOCK_PAYLOAD, BLOCK_SIZE, seal};
 use super::geometry::LogGeometry;
 use super::hybrid_log::LogCore;
-use super::pointers::FIRST;
 use crate::address::Address;
 use crate::device::{CompletionSink, IoDone, IoRequest, Token};
 use crate::error::{Error, Result};
@@ -62,13 +61,10 @@ impl FlushQueue {
         }
     }
 
-    /// The next write, given that everything below `immutable` may be written: a block boundary, or [`FIRST`] while
-    /// nothing was closed yet.
+    /// The next write, given that everything below `immutable` may be written. Only whole blocks are: an empty log's gap
+    /// before its first record is not a block, and to write it on its own would move all that follows.
     fn next(&mut self, immutable: Address) -> Option<Chunk> {
-        // A write of the gap in front of the first record would end inside a block, and the next one would begin there.
-        if immutable.get() <= FIRST {
-            return None;
-        }
+        let immutable = self.geometry.block_start(immutable);
         if self.failure.is_some() || self.unfinished >= WRITES_MAX || self.issued >= immutable {
             return None;
         }
@@ -173,7 +169,7 @@ impl LogCore {
 
 impl CompletionSink for LogCore {
     fn complete(&self, token: Token, done: IoDone) {
-        self.write_pool.give(done.buf);
+        drop(done.buf); // for the next write
         let result = done.result.map(drop).inspect_err(|_| self.counters.write_failures.add(1));
         let flushed = self.flush.lock().finish(token, result);
         if let Some(core) = self.this.upgrade() {
@@ -216,14 +212,11 @@ mod tests {
     }
 
     #[test]
-    fn who_looks_for_work_before_anything_is_closed_finds_none() {
+    fn the_gap_before_the_first_record_is_not_written_on_its_own() {
         let mut queue = queue();
-        assert!(take_all(&mut queue, FIRST).is_empty());
-        assert_eq!(
-            take_all(&mut queue, 1 << 20)[0].start,
-            Address::INVALID,
-            "the first write begins with the first block"
-        );
+        assert!(take_all(&mut queue, super::super::pointers::FIRST).is_empty());
+        let chunks = take_all(&mut queue, 3 * BLOCK_PAYLOAD as u64 + 8);
+        assert_eq!((chunks[0].start, chunks[0].end.get()), (Address::INVALID, 3 * BLOCK_PAYLOAD as u64));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::geometry::LogGeometry;
 use crate::address::{Address, PageGeometry};
 use crate::error::Result;
-use crate::memory::Words;
+use crate::memory::{Words, prefetch};
 use crate::sync::{AtomicU64, Ordering};
 use crate::utility::FastDivisor;
 
@@ -30,6 +30,12 @@ impl FrameRing {
         let frame = self.frames.remainder(self.page.page(address));
         let start = ((frame << self.page.page_bits()) | self.page.offset(address)) as usize / 8;
         &self.words[start..start + len / 8]
+    }
+
+    /// Starts loading the first words of what lies at `address` in memory, or of what took its place.
+    #[inline]
+    pub(super) fn prefetch(&self, address: Address) {
+        prefetch(&self.words(address, 8)[0]);
     }
 
     /// Zeros the frame of a page that is closed, for the next page.

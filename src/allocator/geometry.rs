@@ -85,6 +85,12 @@ impl LogGeometry {
         self.page.page(address) * self.blocks_per_page + self.page.offset(address) / BLOCK_PAYLOAD as u64
     }
 
+    /// The first address of the block that the byte at `address` lies in.
+    pub(super) const fn block_start(self, address: Address) -> Address {
+        let offset = self.page.offset(address);
+        Address::new(address.get() - offset % BLOCK_PAYLOAD as u64)
+    }
+
     /// Where a block begins on the device.
     pub const fn device_offset(self, block: u64) -> u64 {
         block * BLOCK_SIZE as u64

@@ -41,15 +41,15 @@ pub(super) struct LogCore {
     pub(super) head_wanted: MonotonicU64,
     pub(super) epoch: Arc<LightEpoch>,
     pub(super) device: Arc<dyn StorageDevice>,
-    pub(super) write_pool: BufferPool,
+    pub(super) write_pool: Arc<BufferPool>,
     pub(super) counters: LogCounters,
-    read_pool: BufferPool,
+    read_pool: Arc<BufferPool>,
     readable: bool,
 }
 
 /// A log of records: its young end in memory, its old part on a device.
 pub(crate) struct HybridLog {
-    core: Arc<LogCore>,
+    pub(super) core: Arc<LogCore>,
 }
 
 /// What a request for space got.
@@ -112,7 +112,7 @@ impl HybridLog {
         self.core.generation
     }
 
-    pub(crate) fn read_pool(&self) -> &BufferPool {
+    pub(crate) fn read_pool(&self) -> &Arc<BufferPool> {
         &self.core.read_pool
     }
 
@@ -154,6 +154,14 @@ impl HybridLog {
     #[inline]
     pub(crate) fn record<'g>(&'g self, address: Address, size: usize, _guard: &'g Guard<'_>) -> RecordRef<'g> {
         RecordRef::new(self.core.frames.words(address, size))
+    }
+
+    /// Starts loading the record at `address`, if there is one and it is in memory.
+    #[inline]
+    pub(crate) fn prefetch(&self, address: Address) {
+        if address >= self.head() {
+            self.core.frames.prefetch(address);
+        }
     }
 
     /// Space for `size` bytes, at most a page less [`FIRST`] bytes, at the tail.

@@ -32,8 +32,13 @@ mod flush;
 mod frames;
 mod geometry;
 mod hybrid_log;
+#[cfg(all(test, oxifaster_loom))]
+mod loom;
 mod pointers;
 mod tail;
+#[cfg(test)]
+#[cfg(not(oxifaster_loom))]
+mod tests;
 
 pub use block::{BLOCK_PAYLOAD, BLOCK_SIZE};
 pub use geometry::LogGeometry;

@@ -7,7 +7,8 @@ use super::table::Table;
 use crate::address::Address;
 use crate::epoch::Guard;
 use crate::error::{Error, ErrorKind, Result};
-use crate::sync::{AtomicU64, Ordering, fence};
+use crate::memory::prefetch;
+use crate::sync::{AtomicU64, Ordering, after_exchange, fence, publish};
 use crate::utility::KeyHash;
 
 /// How large an index is, for its whole life.
@@ -142,10 +143,9 @@ impl MemIndex {
 
     /// Starts loading the bucket of this hash into the cache, for callers that have other hashes to look up meanwhile.
     ///
-    /// It is an ordinary load whose result nobody waits for; the processor goes on to the loads behind it.
     #[inline]
     pub(crate) fn prefetch(&self, hash: KeyHash) {
-        std::hint::black_box(self.table.first(hash).overflow().load(Ordering::Relaxed));
+        prefetch(self.table.first(hash).overflow());
     }
 
     /// Counts what is in the index by walking all of it.
@@ -217,12 +217,13 @@ impl MemIndex {
         let survey = self.table.survey(hash, Some(free));
         // Saturation looks at no slots, so it falls to the claim to see it (I3); see `saturate` for the other half.
         let is_open = matches!(survey.end, Overflow::End | Overflow::Link(_));
-        // Plain stores are enough: a tentative word has one owner (I2). Release hands the record to who follows it.
+        // Nothing has to be compared: a tentative word has one owner (I2).
         if survey.has_rival || !is_open {
             free.store(Entry::FREE.0, Ordering::Release);
             return Err(Conflict);
         }
-        free.store(entry.0, Ordering::Release);
+        // Hands the record to who follows the entry, and ends a write: its caller may read another key right away.
+        publish(free, entry.0);
         Ok(())
     }
 
@@ -253,11 +254,14 @@ fn saturate(last: &AtomicU64) -> Result<(), Conflict> {
     Ok(())
 }
 
-/// One word for another, if it is still what it was.
+/// One word for another, if it is still what it was. The end of a write, like [`publish`].
 #[inline]
 fn replace(word: &AtomicU64, seen: u64, new: u64) -> Result<(), Conflict> {
     match word.compare_exchange(seen, new, Ordering::AcqRel, Ordering::Relaxed) {
-        Ok(_) => Ok(()),
+        Ok(_) => {
+            after_exchange();
+            Ok(())
+        }
         Err(_) => Err(Conflict),
     }
 }

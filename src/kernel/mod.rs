@@ -13,15 +13,17 @@ mod append;
 mod below;
 mod delete;
 mod find;
+#[cfg(all(test, oxifaster_loom))]
+mod loom;
 mod read;
 mod rmw;
 mod upsert;
 
 use crate::allocator::HybridLog;
-use crate::index::MemIndex;
-use crate::operation::Environment;
+use crate::epoch::Guard;
+use crate::index::{MemIndex, Slot};
+use crate::operation::{Environment, Operation, Step};
 use crate::record::{Key, RecordLayout, Value};
-use crate::utility::KeyHash;
 use std::marker::PhantomData;
 use std::time::Duration;
 
@@ -44,12 +46,15 @@ impl<K: Key, V: Value> Kernel<K, V> {
     pub(crate) fn new(index: MemIndex, log: HybridLog, wait_limit: Duration) -> Self {
         Self { index, log, wait_limit, schema: PhantomData }
     }
+}
 
-    /// Starts loading what an operation on `key` looks at first, for callers that have other keys to begin with.
-    #[inline]
-    pub(crate) fn prefetch(&self, key: &K) {
-        self.index.prefetch(KeyHash::of_bytes(key.as_bytes()));
-    }
+/// An operation on one key, which can be begun from an index entry that was looked up by somebody else.
+pub(crate) trait KeyOperation<K: Key, V: Value>: Operation<Kernel<K, V>> {
+    /// True if two of these on the same key must keep their order.
+    const ORDERED: bool;
+
+    /// Goes as far as it can from `slot`, which was found for the operation's key under this pin.
+    fn step_at<'g>(&mut self, kernel: &'g Kernel<K, V>, slot: Slot<'g>, guard: &'g Guard<'_>) -> Step<Self::Output>;
 }
 
 impl<K: Key, V: Value> Environment for Kernel<K, V> {

@@ -1,8 +1,8 @@
 //! Read-modify-write, and everything that is one: conditional insert is the same walk with other logic.
 
-use super::Kernel;
 use super::below::Below;
 use super::find::{Found, Region, Trace};
+use super::{Kernel, KeyOperation};
 use crate::device::IoDone;
 use crate::epoch::Guard;
 use crate::error::Result;
@@ -86,7 +86,12 @@ impl<K: Key, V: Value, L: Logic<V>> RmwOp<K, V, L> {
                 Step::Done(found.record.modify_value::<K, V>(&mut |value: &mut V| self.logic.update(value)))
             }
             Region::Fuzzy => Step::Retry(Retry::Fuzzy), // K2
-            Region::Immutable => self.append(kernel, slot, Some(found.record.value::<K, V>()), guard),
+            Region::Immutable => {
+                // The header that was read above may be from before a deletion in place that has ended since. Only now is
+                // it certain that nobody changes the record any more, so it is looked at once more.
+                let lives = !found.record.info().is_tombstone();
+                self.append(kernel, slot, lives.then(|| found.record.value::<K, V>()), guard)
+            }
         }
     }
 
@@ -120,6 +125,19 @@ impl<K: Key, V: Value, L: Logic<V>> Operation<Kernel<K, V>> for RmwOp<K, V, L> {
             return Step::Wait(request);
         }
         let slot = kernel.index.find(KeyHash::of_bytes(self.key.as_bytes()), guard);
+        self.step_at(kernel, slot, guard)
+    }
+
+    fn resume(&mut self, kernel: &Kernel<K, V>, done: IoDone) -> Result<()> {
+        self.below.resume(kernel, &self.key, done)
+    }
+}
+
+impl<K: Key, V: Value, L: Logic<V>> KeyOperation<K, V> for RmwOp<K, V, L> {
+    const ORDERED: bool = true;
+
+    #[inline]
+    fn step_at<'g>(&mut self, kernel: &'g Kernel<K, V>, slot: Slot<'g>, guard: &'g Guard<'_>) -> Step<OperationStatus> {
         match kernel.trace(&self.key, &slot, self.below.floor(), guard) {
             Trace::Record(found) => self.on_record(kernel, slot, found, guard),
             Trace::End => self.append(kernel, slot, None, guard),
@@ -133,12 +151,8 @@ impl<K: Key, V: Value, L: Logic<V>> Operation<Kernel<K, V>> for RmwOp<K, V, L> {
             Trace::Disk(address) => {
                 // Also when something was known: the chain has grown since, and what was added is on the device by now.
                 self.below.walk(slot.address(), address);
-                self.step(kernel, guard)
+                self.below.request(kernel).map_or(Step::Retry(Retry::Conflict), Step::Wait)
             }
         }
-    }
-
-    fn resume(&mut self, kernel: &Kernel<K, V>, done: IoDone) -> Result<()> {
-        self.below.resume(kernel, &self.key, done)
     }
 }

@@ -10,11 +10,14 @@
 mod aligned;
 mod budget;
 mod pool;
+mod prefetch;
 mod word_copy;
 mod words;
 
 pub use aligned::AlignedBuf;
 pub use budget::{MemoryBudget, Reservation};
 pub(crate) use pool::BufferPool;
+pub use pool::IoBuf;
+pub(crate) use prefetch::prefetch;
 pub(crate) use word_copy::{equals_bytes, load_bytes, store_bytes, words_for};
 pub(crate) use words::Words;

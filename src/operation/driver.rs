@@ -2,7 +2,7 @@
 
 use super::{Environment, Operation, Retry, Step};
 use crate::device::{CompletionQueue, CompletionSink, IoDone, IoRequest, Token};
-use crate::epoch::Participant;
+use crate::epoch::{Guard, Participant};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::{Arc, Backoff};
 use std::time::Instant;
@@ -33,9 +33,7 @@ impl Driver {
         E: Environment + ?Sized,
         O: Operation<E>,
     {
-        if self.participant.epoch().has_pending() {
-            self.participant.epoch().drain();
-        }
+        self.tidy_up();
         // The pin ends with this statement: it is held over no wait of any kind.
         let step = operation.step(environment, &self.participant.pin());
         match step {
@@ -46,9 +44,28 @@ impl Driver {
         }
     }
 
+    /// Pins, for a caller that steps several operations under one pin.
+    #[inline]
+    pub(crate) fn pin(&mut self) -> Guard<'_> {
+        self.participant.pin()
+    }
+
+    /// Runs what waits for the epoch, if anything does. Called while not pinned.
+    #[inline]
+    pub(crate) fn tidy_up(&self) {
+        if self.participant.epoch().has_pending() {
+            self.participant.epoch().drain();
+        }
+    }
+
     /// Repeats the step until it does not ask for that any more.
     #[cold]
-    fn try_again<E, O>(&mut self, environment: &E, operation: &mut O, retry: Retry) -> Result<Progress<O::Output>>
+    pub(crate) fn try_again<E, O>(
+        &mut self,
+        environment: &E,
+        operation: &mut O,
+        retry: Retry,
+    ) -> Result<Progress<O::Output>>
     where
         E: Environment + ?Sized,
         O: Operation<E>,

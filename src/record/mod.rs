@@ -25,6 +25,8 @@ mod field;
 mod info;
 mod latch;
 mod layout;
+#[cfg(all(test, oxifaster_loom))]
+mod loom;
 mod pod;
 mod view;
 

@@ -4,7 +4,7 @@ use super::info::{INVALID, TOMBSTONE};
 use super::{Key, Latch, RecordInfo, RecordLayout, Value};
 use crate::memory::{equals_bytes, load_bytes, store_bytes};
 use crate::status::OperationStatus;
-use crate::sync::{AtomicU64, Backoff, Ordering, publish};
+use crate::sync::{AtomicU64, Backoff, Ordering, after_exchange, publish};
 
 /// The words of one record in the log's memory. The lifetime is that of the guard under which the log handed them out.
 #[derive(Clone, Copy)]
@@ -46,7 +46,9 @@ impl<'g> RecordRef<'g> {
     /// Deletes the record's key where it lies; false if it was deleted before.
     #[inline]
     pub(crate) fn set_tombstone(self) -> bool {
-        self.words[0].fetch_or(TOMBSTONE, Ordering::AcqRel) & TOMBSTONE == 0
+        let before = self.words[0].fetch_or(TOMBSTONE, Ordering::AcqRel);
+        after_exchange();
+        before & TOMBSTONE == 0
     }
 
     #[inline]
@@ -126,7 +128,9 @@ impl<'g> RecordRef<'g> {
         if !modify(&mut value) {
             return Some(false);
         }
-        word.compare_exchange(seen, word_of(&value), Ordering::AcqRel, Ordering::Acquire).is_ok().then_some(true)
+        word.compare_exchange(seen, word_of(&value), Ordering::AcqRel, Ordering::Acquire).ok()?;
+        after_exchange();
+        Some(true)
     }
 }
 

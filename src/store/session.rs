@@ -1,7 +1,7 @@
 //! Sessions: where operations are called.
 
 use super::database::Database;
-use super::pending::{Begun, Completed, Outcome, Parked, Ticket, box_modify};
+use super::pending::{Begun, Completed, Parked, Ticket, box_modify};
 use crate::device::{IoDone, IoRequest, Token};
 use crate::error::Result;
 use crate::kernel::{DeleteOp, Insert, Kernel, Modify, ReadOp, RmwOp, UpsertOp};
@@ -18,11 +18,9 @@ use crate::sync::Arc;
 /// order; a plain call does not wait for them.
 pub struct Session<K: Key, V: Value> {
     pub(super) database: Arc<Database<K, V>>,
-    driver: Driver,
-    parked: PendingTable<Parked<K, V>>,
+    pub(super) driver: Driver,
+    pub(super) parked: PendingTable<Parked<K, V>>,
     finished: Vec<Completed<V>>,
-    /// Accesses whose call gave up waiting for them.
-    abandoned: usize,
     pub(super) counters: Arc<SessionCounters>,
 }
 
@@ -30,7 +28,7 @@ impl<K: Key, V: Value> Session<K, V> {
     pub(super) fn new(database: Arc<Database<K, V>>) -> Self {
         let driver = Driver::new(database.epoch.join());
         let counters = database.enter();
-        Self { database, driver, parked: PendingTable::new(), finished: Vec::new(), abandoned: 0, counters }
+        Self { database, driver, parked: PendingTable::new(), finished: Vec::new(), counters }
     }
 
     /// The value of `key`, or `None` if it is not in the store. Waits for the device if it must.
@@ -169,7 +167,7 @@ impl<K: Key, V: Value> Session<K, V> {
         let token = self.parked.spend_token();
         self.driver.submit(&self.database.kernel, request, token);
         loop {
-            let (arrived, done) = self.driver.take(&self.database.kernel).inspect_err(|_| self.abandoned += 1)?;
+            let (arrived, done) = self.driver.take(&self.database.kernel)?;
             if arrived != token {
                 self.arrive(arrived, done);
                 continue;
@@ -224,56 +222,35 @@ impl<K: Key, V: Value> Session<K, V> {
     }
 
     /// Takes the operation that waited for this access on, and keeps its outcome if that is its end.
-    fn arrive(&mut self, token: Token, done: IoDone) {
-        let Some(parked) = self.parked.get_mut(token) else {
-            self.database.kernel.log.read_pool().give(done.buf);
-            self.abandoned -= 1;
-            return;
-        };
+    pub(super) fn arrive(&mut self, token: Token, done: IoDone) {
+        let mut turn = self.parked.turn(token);
+        let Some(parked) = turn.operation() else { return }; // its call gave up
         let outcome = match parked.go_on(&self.database, &mut self.driver, done) {
-            Ok(Progress::Wait(request)) => return self.driver.submit(&self.database.kernel, request, token),
+            Ok(Progress::Wait(request)) => {
+                turn.park_again();
+                return self.driver.submit(&self.database.kernel, request, token);
+            }
             Ok(Progress::Done(outcome)) => Ok(outcome),
             Err(error) => Err(error),
         };
-        self.parked.remove(token);
+        drop(turn);
         self.finished.push(Completed { ticket: Ticket(token), outcome });
+    }
+
+    pub(super) fn count_lookups(&self, all: usize, waited: usize) {
+        self.counters.read_misses.add(waited as u64);
+        self.counters.read_hits.add((all - waited.min(all)) as u64);
     }
 
     #[inline]
     fn count_lookup(&self, waited: bool) {
         if waited { self.counters.read_misses.add(1) } else { self.counters.read_hits.add(1) }
     }
-
-    /// Gives up on the operation of `ticket`.
-    pub(super) fn forget(&mut self, ticket: Ticket) {
-        self.finished.retain(|completed| completed.ticket != ticket);
-        if self.parked.remove(ticket.0).is_some() {
-            self.abandoned += 1;
-        }
-    }
-
-    /// Waits until the operation of `ticket` is finished, and takes its outcome out.
-    pub(super) fn outcome_of(&mut self, ticket: Ticket) -> Result<Outcome<V>> {
-        loop {
-            if let Some(at) = self.finished.iter().position(|completed| completed.ticket == ticket) {
-                return self.finished.swap_remove(at).outcome;
-            }
-            self.await_one()?;
-        }
-    }
 }
 
 /// What is still pending is given up: it may or may not take effect.
 impl<K: Key, V: Value> Drop for Session<K, V> {
     fn drop(&mut self) {
-        let pool = self.database.kernel.log.read_pool();
-        while let Some((token, done)) = self.driver.try_take(&self.database.kernel) {
-            if self.parked.remove(token).is_none() {
-                self.abandoned -= 1;
-            }
-            pool.give(done.buf);
-        }
-        pool.write_off(self.parked.len() + self.abandoned);
         self.database.leave(&self.counters);
     }
 }

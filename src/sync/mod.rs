@@ -12,7 +12,7 @@ pub(crate) use barrier::{heavy_barrier, light_barrier};
 pub(crate) use crossbeam_utils::CachePadded;
 pub(crate) use lock::{Condvar, Mutex};
 pub(crate) use monotonic::MonotonicU64;
-pub(crate) use publish::publish;
+pub(crate) use publish::{after_exchange, publish};
 
 /// The standard library's under loom too: nothing here counts references by hand, so there is nothing to check, and
 /// loom's neither serves as a method's receiver nor turns into an `Arc<dyn Trait>`.
@@ -20,5 +20,7 @@ pub(crate) use std::sync::{Arc, Weak};
 
 #[cfg(oxifaster_loom)]
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+#[cfg(all(target_arch = "x86_64", not(oxifaster_loom)))]
+pub(crate) use std::sync::atomic::AtomicU8;
 #[cfg(not(oxifaster_loom))]
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};

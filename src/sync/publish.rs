@@ -10,6 +10,15 @@ use super::{AtomicU64, Ordering};
 #[inline]
 pub(crate) fn publish(cell: &AtomicU64, word: u64) {
     cell.swap(word, Ordering::SeqCst);
-    #[cfg(not(target_arch = "x86_64"))]
+    after_exchange();
+}
+
+/// What [`publish`] does after its exchange, for writes that end with another read-modify-write.
+///
+/// Nothing on x86, where each is a full barrier. Under loom it is a fence as elsewhere: loom takes every exchange for
+/// acquire and release, whatever is asked for, and models sequential consistency for fences only.
+#[inline]
+pub(crate) fn after_exchange() {
+    #[cfg(any(oxifaster_loom, not(target_arch = "x86_64")))]
     super::fence(Ordering::SeqCst);
 }

@@ -1,0 +1,301 @@
+//! Models of the log: the tail, the region boundaries with the real epoch, and the writing. Pages have 64 bytes here. The
+//! header of each model says which changes were seen to break it.
+
+use super::geometry::LogGeometry;
+use super::hybrid_log::{Allocation, HybridLog, LogConfig};
+use super::tail::{Reserved, Tail};
+use crate::address::{Address, PageGeometry};
+use crate::device::{CompletionSink, DeviceInfo, IoOp, IoRequest, MemoryDisk, StorageDevice, Token};
+use crate::epoch::{Guard, LightEpoch, Participant};
+use crate::memory::AlignedBuf;
+use crate::record::{RecordInfo, RecordLayout};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering::Relaxed};
+use loom::thread;
+
+const PAGE: u64 = 64;
+const RECORD: usize = RecordLayout::new(8, 8).record_size();
+
+fn tail() -> Tail {
+    Tail::new(PageGeometry::new(6).unwrap(), Address::new(PAGE))
+}
+
+/// Space for one record, whoever has to turn the page for it. The first to be told so while `refuse` is set gives the
+/// turn back.
+fn reserve(tail: &Tail, refuse: &AtomicBool, turns: &AtomicU64) -> u64 {
+    loop {
+        match tail.reserve(RECORD as u64) {
+            Reserved::At(address) => return address.get(),
+            Reserved::MustTurn { page, offset } if refuse.swap(false, Relaxed) => tail.give_back(page, offset),
+            Reserved::MustTurn { page, .. } => {
+                turns.fetch_add(1, Relaxed);
+                return tail.turn(page + 1, RECORD as u64).get();
+            }
+            Reserved::Full => {}
+        }
+        thread::yield_now();
+    }
+}
+
+/// L6: three threads reserve on a page with room for two. Once the page is turned at the first attempt, once the turn is
+/// given back first.
+///
+/// Broken by: a load and a store in place of the addition in `reserve`; telling everyone who comes too late to turn; a
+/// turn that does not reserve for its caller.
+#[test]
+fn each_reservation_has_its_own_place_and_one_thread_turns_the_page() {
+    for refused_once in [false, true] {
+        loom::model(move || {
+            let (tail, refuse) = (Arc::new(tail()), Arc::new(AtomicBool::new(refused_once)));
+            let turns = Arc::new(AtomicU64::new(0));
+            let reserving = || {
+                let (tail, refuse, turns) = (Arc::clone(&tail), Arc::clone(&refuse), Arc::clone(&turns));
+                thread::spawn(move || reserve(&tail, &refuse, &turns))
+            };
+            let others = [reserving(), reserving()];
+            let mut places = vec![reserve(&tail, &refuse, &turns)];
+            places.extend(others.map(|other| other.join().unwrap()));
+            places.sort_unstable();
+            assert_eq!(places, [PAGE, PAGE + RECORD as u64, 2 * PAGE]);
+            assert_eq!(turns.load(Relaxed), 1, "a page is turned once");
+            assert_eq!(tail.address().get(), 2 * PAGE + RECORD as u64);
+        });
+    }
+}
+
+/// L6: a block is closed while others reserve. No reservation lies on both sides of the boundary, none is lost, and what
+/// was there before lies below.
+///
+/// Broken by: a store in place of the compare-and-swap in `close_block`; closing also while a page is being turned.
+#[test]
+fn a_closed_block_cuts_through_no_reservation() {
+    loom::model(|| {
+        let (tail, refuse) = (Arc::new(tail()), Arc::new(AtomicBool::new(true)));
+        let turns = Arc::new(AtomicU64::new(0));
+        let mut places = vec![reserve(&tail, &refuse, &turns)];
+        let reserving = || {
+            let (tail, refuse, turns) = (Arc::clone(&tail), Arc::clone(&refuse), Arc::clone(&turns));
+            thread::spawn(move || reserve(&tail, &refuse, &turns))
+        };
+        let others = [reserving(), reserving()];
+        let closed = tail.close_block(|offset| offset.next_multiple_of(40).min(PAGE));
+        let before = places.clone();
+        places.extend(others.map(|other| other.join().unwrap()));
+        places.sort_unstable();
+        if let Some(closed) = closed {
+            let cuts = |at: &u64| *at < closed.get() && at + RECORD as u64 > closed.get();
+            assert!(!places.iter().any(cuts), "{closed} cuts through one of {places:x?}");
+            assert!(before.iter().all(|at| *at < closed.get()));
+        }
+        assert!(places.windows(2).all(|two| two[0] + RECORD as u64 <= two[1]), "two at one place: {places:x?}");
+        assert!(tail.address().get() >= places[2] + RECORD as u64, "the tail fell behind: {places:x?}");
+    });
+}
+
+fn log(epoch: &Arc<LightEpoch>, device: Arc<dyn StorageDevice>) -> HybridLog {
+    let geometry = LogGeometry::new(6, 4, 0.0).unwrap();
+    let config = LogConfig { geometry, generation: 1, record_size: RECORD, read_buffers: 1 };
+    HybridLog::new(config, Arc::clone(epoch), device).unwrap()
+}
+
+/// Opens a page of its own for one record, whose key and value are its address.
+fn append(log: &HybridLog, guard: &Guard<'_>) -> Option<Address> {
+    let Ok(Allocation::At(address)) = log.allocate(PAGE as usize, guard) else { return None };
+    let record = log.record(address, RECORD, guard);
+    assert_eq!(record.info(), RecordInfo::default(), "L5: a page that opens is empty");
+    record.write(RecordInfo::new(Address::INVALID, 0), &address.get(), Some(&address.get()));
+    Some(address)
+}
+
+/// Appends a page, and does what a session does between operations.
+fn append_and_drain(log: &HybridLog, participant: &mut Participant) -> Option<Address> {
+    let appended = append(log, &participant.pin());
+    log.core.epoch.drain();
+    appended
+}
+
+fn assert_whole(log: &HybridLog, address: Address, guard: &Guard<'_>) {
+    let record = log.record(address, RECORD, guard);
+    assert!(record.info().is_present(), "a wiped record");
+    assert!(record.key_is::<u64, u64>(&address.get()), "another record");
+    assert_eq!(record.value::<u64, u64>(), address.get());
+}
+
+/// L3, L5: a page is turned, which moves head, and a further page needs the frame that head has passed. A reader that is
+/// pinned and found its record at or above head sees this record until it unpins; the new page opens empty, and nobody
+/// wipes it afterwards.
+///
+/// Broken by: closing frames when head moves instead of when that is safe; advancing safe head before the frames are
+/// wiped; bumping before head is moved; opening pages up to head instead of safe head; reading head before the pin.
+#[test]
+fn a_pinned_reader_never_sees_a_wiped_or_reused_frame() {
+    loom::model(|| {
+        let epoch = LightEpoch::new();
+        let log = Arc::new(log(&epoch, Arc::new(MemoryDisk::new())));
+        let mut participant = epoch.join();
+        let oldest = append_and_drain(&log, &mut participant).unwrap();
+        for _ in 0..2 {
+            append_and_drain(&log, &mut participant).unwrap();
+        }
+        assert_eq!(log.head(), oldest, "nothing has been evicted yet");
+        let reader = {
+            let (log, mut participant) = (Arc::clone(&log), epoch.join());
+            thread::spawn(move || {
+                let guard = participant.pin();
+                if oldest >= log.head() {
+                    assert_whole(&log, oldest, &guard);
+                }
+                drop(guard);
+                if participant.epoch().has_pending() {
+                    participant.epoch().drain();
+                }
+            })
+        };
+        append_and_drain(&log, &mut participant).unwrap();
+        let reused = append(&log, &participant.pin());
+        reader.join().unwrap();
+        epoch.drain();
+        if let Some(address) = reused {
+            assert_eq!(address.get(), oldest.get() + 4 * PAGE);
+            assert_whole(&log, address, &participant.pin());
+        }
+        assert!(log.head() > oldest);
+    });
+}
+
+/// L2: the tail is closed while somebody may be changing the last record in place. What was changed under a pin that saw
+/// the record as mutable is on the device once it is written.
+///
+/// Broken by: advancing safe read-only when read-only moves instead of when that is safe; bumping before read-only is
+/// moved; writing up to read-only.
+#[test]
+fn a_change_in_place_is_part_of_what_is_written() {
+    loom::model(|| {
+        let epoch = LightEpoch::new();
+        let log = Arc::new(log(&epoch, Arc::new(MemoryDisk::new())));
+        let mut participant = epoch.join();
+        let address = append(&log, &participant.pin()).unwrap();
+        let changer = {
+            let (log, mut participant) = (Arc::clone(&log), epoch.join());
+            thread::spawn(move || {
+                let guard = participant.pin();
+                let may = address >= log.read_only();
+                if may {
+                    log.record(address, RECORD, &guard).set_value::<u64, u64>(&7);
+                }
+                drop(guard);
+                if participant.epoch().has_pending() {
+                    participant.epoch().drain();
+                }
+                may
+            })
+        };
+        let closed = log.close_tail().unwrap();
+        epoch.drain();
+        let changed = changer.join().unwrap();
+        epoch.drain();
+        assert_eq!(log.addresses().flushed, closed);
+        let request = log.fetch_request(address, RECORD);
+        let queue = crate::device::CompletionQueue::new();
+        log.device().submit(request, Arc::clone(&queue) as Arc<dyn CompletionSink>, 0);
+        let done = queue.try_take().unwrap().1;
+        let written = log.fetched(address, RECORD, done, RecordLayout::parse::<u64, u64>).unwrap();
+        assert_eq!(written.value, if changed { 7 } else { address.get() }, "a change that was lost");
+    });
+}
+
+type Submitted = (IoRequest, Arc<dyn CompletionSink>, Token);
+
+/// A device that finishes writes when it is told to.
+struct Deferred {
+    waiting: Mutex<Vec<Submitted>>,
+    /// The blocks at which writes began, in the order of their submission.
+    submitted: Mutex<Vec<u64>>,
+}
+
+impl Deferred {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { waiting: Mutex::new(Vec::new()), submitted: Mutex::new(Vec::new()) })
+    }
+
+    /// Finishes the oldest write that is under way.
+    fn finish_one(&self) -> bool {
+        let mut waiting = self.waiting.lock();
+        if waiting.is_empty() {
+            return false;
+        }
+        let (request, sink, token) = waiting.remove(0);
+        drop(waiting);
+        let len = request.len;
+        sink.complete(token, request.done(Ok(len)));
+        true
+    }
+}
+
+impl StorageDevice for Deferred {
+    fn info(&self) -> DeviceInfo {
+        DeviceInfo::new(AlignedBuf::ALIGN)
+    }
+
+    fn submit(&self, request: IoRequest, sink: Arc<dyn CompletionSink>, token: Token) {
+        assert_eq!(request.op, IoOp::Write);
+        self.submitted.lock().push(request.offset / AlignedBuf::ALIGN as u64);
+        self.waiting.lock().push((request, sink, token));
+    }
+}
+
+/// Lets everything below `page` be written.
+fn make_immutable(log: &HybridLog, page: u64) {
+    let to = log.geometry().page().start_of(page);
+    log.core.pointers.advance_read_only(to);
+    log.core.pointers.advance_safe_read_only(to);
+}
+
+/// One block per page: as many writes as may be under way are, when two of them finish on two threads while a third one
+/// makes a further page immutable. Each thread pumps or leaves it to another; when all have returned, as many writes are
+/// under way again, each block was submitted once, and in order.
+///
+/// Broken by: clearing `pumping` outside the lock; pumping without the role; reading safe read-only before the lock.
+#[test]
+fn whoever_pumps_no_write_is_left_out_or_issued_twice() {
+    loom::model(|| {
+        let (epoch, device) = (LightEpoch::new(), Deferred::new());
+        let log = Arc::new(log(&epoch, Arc::clone(&device) as Arc<dyn StorageDevice>));
+        make_immutable(&log, 5);
+        log.core.pump();
+        assert_eq!(*device.submitted.lock(), [0, 1, 2, 3]);
+        let finishing = {
+            let device = Arc::clone(&device);
+            thread::spawn(move || assert!(device.finish_one()))
+        };
+        make_immutable(&log, 6);
+        log.core.pump();
+        assert!(device.finish_one());
+        finishing.join().unwrap();
+        assert_eq!(*device.submitted.lock(), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(log.addresses().flushed, log.geometry().page().start_of(2));
+        while device.finish_one() {}
+        assert_eq!(log.addresses().flushed, log.geometry().page().start_of(6));
+    });
+}
+
+/// L4: head is asked for while the write that it has to wait for finishes. Nobody asks again, and head gets there.
+///
+/// Broken by: no fence in `shift_head`.
+#[test]
+fn a_wish_for_head_and_the_end_of_a_write_do_not_miss_each_other() {
+    loom::model(|| {
+        let (epoch, device) = (LightEpoch::new(), Deferred::new());
+        let log = Arc::new(log(&epoch, Arc::clone(&device) as Arc<dyn StorageDevice>));
+        make_immutable(&log, 2);
+        log.core.pump();
+        assert!(device.finish_one());
+        let finishing = {
+            let device = Arc::clone(&device);
+            thread::spawn(move || assert!(device.finish_one()))
+        };
+        let wanted = log.geometry().page().start_of(2);
+        log.evict_until(wanted);
+        finishing.join().unwrap();
+        assert_eq!(log.head(), wanted);
+    });
+}
