@@ -8,7 +8,6 @@
 use super::block::{BLOCK_PAYLOAD, BLOCK_SIZE, seal};
 use super::geometry::LogGeometry;
 use super::hybrid_log::LogCore;
-use super::pointers::FIRST;
 use crate::address::Address;
 use crate::device::{CompletionSink, IoDone, IoRequest, Token};
 use crate::error::{Error, Result};
