@@ -94,7 +94,7 @@ fn a_closed_block_cuts_through_no_reservation() {
 fn log(epoch: &Arc<LightEpoch>, device: Arc<dyn StorageDevice>) -> HybridLog {
     let geometry = LogGeometry::new(6, 4, 0.0).unwrap();
     let config = LogConfig { geometry, generation: 1, record_size: RECORD, read_buffers: 1 };
-    HybridLog::new(config, Arc::clone(epoch), device)
+    HybridLog::new(config, Arc::clone(epoch), device).unwrap()
 }
 
 /// Opens a page of its own for one record, whose key and value are its address.

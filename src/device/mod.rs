@@ -52,3 +52,8 @@ pub use request::{IoDone, IoOp, IoRequest, Token};
 pub use storage_device::{DeviceInfo, StorageDevice};
 #[cfg(not(oxifaster_loom))]
 pub use thread_pool::ThreadPoolDevice;
+
+/// The examples of the guide are run as tests.
+#[cfg(all(doctest, feature = "test-util"))]
+#[doc = include_str!("../../docs/devices.md")]
+mod guide {}

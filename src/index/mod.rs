@@ -35,6 +35,7 @@ mod loom;
 mod mem_index;
 mod stats;
 mod table;
+mod tag_match;
 #[cfg(test)]
 #[cfg(not(oxifaster_loom))]
 mod tests;

@@ -24,8 +24,8 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     /// not yet safe from a power failure then.
     ///
     /// # Errors
-    /// [`ErrorKind::DeviceFailed`](crate::ErrorKind::DeviceFailed) if writing fails, also when it is tried again;
-    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy) if a session keeps a page from being closed for too long.
+    /// [`ErrorKind::DeviceFailed`] if writing fails, also when it is tried again;
+    /// [`ErrorKind::Busy`] if a session keeps a page from being closed for too long.
     pub fn flush(&self) -> Result<()> {
         self.flush_to_tail().map(drop)
     }
@@ -34,7 +34,7 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     /// records: until they are written again, all keys are read from the device.
     ///
     /// # Errors
-    /// As for [`flush`](Self::flush), and [`ErrorKind::Limit`](crate::ErrorKind::Limit) if the device keeps nothing: then
+    /// As for [`flush`](Self::flush), and [`ErrorKind::Limit`] if the device keeps nothing: then
     /// memory is the only place where the keys are.
     pub fn evict(&self) -> Result<()> {
         if !self.device().info().readable {

@@ -1,4 +1,5 @@
 //! The promises of the README, one module per promise.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test panics when it fails")]
 #![cfg(not(oxifaster_loom))]
 
 mod concurrency;

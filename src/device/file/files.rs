@@ -4,6 +4,8 @@
 //!   deleted, it is there, empty if nothing was written to it. So a device that is opened again knows its beginning.
 //! * **F2** A write puts its file on the list `written` before it returns, and a sync takes the list before it syncs, so
 //!   it covers every write that had returned. Files on the list stay open by themselves.
+//!   The first sync after opening covers every file there is: an earlier owner may have ended without one, and what it
+//!   wrote counts as written once it has been read.
 //! * **F3** A file that does not exist, or ends early, below the end of the device holds zeros there.
 
 use super::os;
@@ -42,7 +44,9 @@ pub(super) struct Files {
     segments: Segments,
     open: RwLock<FileMap>,
     written: Mutex<FileMap>,
-    /// True if a name was made or removed since the directory was synced.
+    /// True until the first sync: files may hold what an earlier owner wrote and did not sync.
+    inherited: AtomicBool,
+    /// True if a name was, or may have been, made or removed since the directory was synced.
     names_changed: AtomicBool,
     /// Below it everything was truncated; the beginning of a segment if there are several.
     begin: AtomicU64,
@@ -72,12 +76,11 @@ impl Files {
     }
 
     /// The one file at `path`, which is locked already.
-    pub(super) fn in_single_file(path: &Path, file: File, len: u64, is_new: bool, direct: bool) -> Self {
+    pub(super) fn in_single_file(path: &Path, file: File, len: u64, direct: bool) -> Self {
         let place = Place::Single(path.to_path_buf());
         let files = Self::new(place, Segments::new(u64::MAX), 0, len, direct && os::enable_direct(&file), None);
         let file = SegmentFile::new(file, path.to_path_buf(), Arc::clone(&files.direct));
         files.open.write().unwrap_or_else(PoisonError::into_inner).insert(0, Arc::new(file));
-        files.names_changed.store(is_new, Ordering::Relaxed);
         files
     }
 
@@ -87,7 +90,8 @@ impl Files {
             segments,
             open: RwLock::default(),
             written: Mutex::default(),
-            names_changed: AtomicBool::new(false),
+            inherited: AtomicBool::new(true),
+            names_changed: AtomicBool::new(true),
             begin: AtomicU64::new(begin),
             end: AtomicU64::new(end),
             extent: end,
@@ -179,6 +183,22 @@ impl Files {
         written.entry(segment).or_insert_with(|| Arc::clone(file));
     }
 
+    fn sync_inherited(&self) -> Result<()> {
+        if !self.inherited.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let segments = match &self.place {
+            Place::Directory(directory) => list_segments(directory)?,
+            Place::Single(_) => vec![0],
+        };
+        for segment in segments {
+            if let Some(file) = self.existing(segment)? {
+                file.sync()?;
+            }
+        }
+        Ok(())
+    }
+
     fn sync_names(&self) -> Result<()> {
         if !self.names_changed.swap(false, Ordering::AcqRel) {
             return Ok(());
@@ -265,6 +285,7 @@ impl BlockingDevice for Files {
         for file in written.values() {
             file.sync()?;
         }
+        self.sync_inherited()?;
         self.sync_names()
     }
 
@@ -319,5 +340,21 @@ mod tests {
         files.write_at(8192, &[2; 4096]).unwrap();
         assert_eq!(waiting_for_sync(&files), [2]);
         assert!(!files.names_changed.load(Ordering::Acquire), "no name is new");
+    }
+
+    #[test]
+    fn the_first_sync_covers_what_an_earlier_owner_left_unsynced() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = || {
+            let lock = File::create(directory.path().join("LOCK")).unwrap();
+            Files::in_directory(directory.path(), 4096, false, lock).unwrap()
+        };
+        open().write_at(0, &[1; 3 * 4096]).unwrap();
+        let files = open();
+        assert!(files.names_changed.load(Ordering::Acquire), "nor may the names be durable");
+        files.sync().unwrap();
+        let reached: Vec<u64> = files.open.read().unwrap().keys().copied().collect();
+        assert_eq!(reached, [0, 1, 2]);
+        assert!(!files.names_changed.load(Ordering::Acquire));
     }
 }

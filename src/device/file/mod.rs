@@ -138,8 +138,8 @@ impl FileSystemDiskOptions {
     pub fn single_file(&self, path: impl AsRef<Path>) -> Result<FileSystemDisk> {
         self.check()?;
         let path = path.as_ref();
-        let (file, len, is_new) = directory::open_single(path)?;
-        Ok(self.start(Files::in_single_file(path, file, len, is_new, self.direct_io)))
+        let (file, len) = directory::open_single(path)?;
+        Ok(self.start(Files::in_single_file(path, file, len, self.direct_io)))
     }
 
     fn start(&self, files: Files) -> FileSystemDisk {
