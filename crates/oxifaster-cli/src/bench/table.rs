@@ -187,6 +187,8 @@ mod tests {
         report.interrupted = true;
         let text = render(&report);
         assert!(text.contains("MORE THAN the budget"), "{text}");
-        assert!(text.contains("not all") && text.contains("Ctrl-C"), "{text}");
+        assert!(text.contains("had not begun") && text.contains("Ctrl-C"), "{text}");
+        report.verification.keys_read = 5;
+        assert!(render(&report).contains("5 keys at the end, not all"));
     }
 }
