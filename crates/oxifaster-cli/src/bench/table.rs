@@ -123,6 +123,7 @@ fn verification(text: &mut String, verification: &VerificationReport) -> fmt::Re
         (0, true) => {
             writeln!(text, "verified  all {keys} keys at the end, in {seconds:.1} s: nothing wrong, stale or missing")
         }
+        (0, false) if verification.keys_read == 0 => writeln!(text, "verified  not yet: the final pass had not begun"),
         (0, false) => {
             writeln!(text, "verified  {keys} keys at the end, not all: nothing wrong, stale or missing so far")
         }
