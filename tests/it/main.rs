@@ -2,6 +2,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test panics when it fails")]
 #![cfg(not(oxifaster_loom))]
 
+mod async_session;
 mod concurrency;
 mod config;
 mod crud;
