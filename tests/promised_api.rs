@@ -98,7 +98,7 @@ fn a_session_has_a_pending_face_and_can_be_sent() {
 oxifaster::pod! {
     /// A type of one's own.
     #[derive(Eq)]
-    pub struct Position { pub x: i64, pub y: i64 }
+    struct Position { x: i64, y: i64 }
 }
 
 #[test]
