@@ -1,4 +1,22 @@
-//! A concurrent key-value store larger than memory.
+//! A concurrent key-value store that may be larger than memory.
+//!
+//! ```text
+//!   session  session  session      each from one thread at a time; any number
+//!      |        |        |
+//!   +--v--------v--------v--+
+//!   |  hash index           |      one 8-byte entry per key, latch-free; leads to the newest record of a chain
+//!   +--|--------------------+
+//!      v
+//!   +--------+-------------------+----------------------+
+//!   |  disk  |  immutable pages  |  mutable pages  tail>|      the hybrid log: records in the order they were written
+//!   +--------+-------------------+----------------------+
+//! ```
+//!
+//! A record in the mutable part is updated in place. An older one is updated by a new record at the tail, and goes to the
+//! device with its page. What an operation needs from the device it asks for in one read. [`epoch`]s tell when nobody can
+//! still be looking at a page whose memory is to be used again.
+//!
+//! Begin with [`store::FasterKv`] and [`store::Session`]; choose a [`device`]; declare own types with [`pod!`].
 #![deny(missing_docs)]
 
 #[cfg(target_endian = "big")]
@@ -27,3 +45,8 @@ pub mod utility;
 pub use error::{Error, ErrorKind, Result};
 #[doc(hidden)]
 pub use zerocopy;
+
+/// The README's example compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -44,12 +44,9 @@ impl HybridLog {
         mut done: IoDone,
         parse: impl FnOnce(&[u8]) -> Result<T>,
     ) -> Result<T> {
-        let parsed = self
-            .checked(address, len, &mut done)
+        self.checked(address, len, &mut done)
             .and_then(|start| parse(&done.buf[start..start + len]))
-            .map_err(|error| error.with("log address", address));
-        self.read_pool().give(done.buf);
-        parsed
+            .map_err(|error| error.with("log address", address))
     }
 
     /// Verifies the blocks and closes the gaps between their payloads, in place. Returns where the bytes begin.

@@ -61,8 +61,10 @@ impl FlushQueue {
         }
     }
 
-    /// The next write, given that everything below `immutable` (a block boundary) may be written.
+    /// The next write, given that everything below `immutable` may be written. Only whole blocks are: an empty log's gap
+    /// before its first record is not a block, and to write it on its own would move all that follows.
     fn next(&mut self, immutable: Address) -> Option<Chunk> {
+        let immutable = self.geometry.block_start(immutable);
         if self.failure.is_some() || self.unfinished >= WRITES_MAX || self.issued >= immutable {
             return None;
         }
@@ -167,7 +169,7 @@ impl LogCore {
 
 impl CompletionSink for LogCore {
     fn complete(&self, token: Token, done: IoDone) {
-        self.write_pool.give(done.buf);
+        drop(done.buf); // for the next write
         let result = done.result.map(drop).inspect_err(|_| self.counters.write_failures.add(1));
         let flushed = self.flush.lock().finish(token, result);
         if let Some(core) = self.this.upgrade() {
@@ -180,7 +182,8 @@ impl CompletionSink for LogCore {
     }
 }
 
-#[cfg(all(test, not(oxifaster_loom)))]
+#[cfg(test)]
+#[cfg(not(oxifaster_loom))]
 mod tests {
     use super::*;
     use crate::error::ErrorKind;
@@ -206,6 +209,14 @@ mod tests {
             }
         }
         assert_eq!((at, queue.prefix.get(), queue.writes.len()), (immutable, immutable, 0));
+    }
+
+    #[test]
+    fn the_gap_before_the_first_record_is_not_written_on_its_own() {
+        let mut queue = queue();
+        assert!(take_all(&mut queue, super::super::pointers::FIRST).is_empty());
+        let chunks = take_all(&mut queue, 3 * BLOCK_PAYLOAD as u64 + 8);
+        assert_eq!((chunks[0].start, chunks[0].end.get()), (Address::INVALID, 3 * BLOCK_PAYLOAD as u64));
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use super::geometry::LogGeometry;
 use crate::address::{Address, PageGeometry};
-use crate::memory::Words;
+use crate::error::Result;
+use crate::memory::{Words, prefetch};
 use crate::sync::{AtomicU64, Ordering};
 use crate::utility::FastDivisor;
 
@@ -14,12 +15,12 @@ pub(super) struct FrameRing {
 }
 
 impl FrameRing {
-    pub(super) fn new(geometry: LogGeometry) -> Self {
-        Self {
-            words: Words::zeroed((geometry.memory_bytes() / 8) as usize),
+    pub(super) fn new(geometry: LogGeometry) -> Result<Self> {
+        Ok(Self {
+            words: Words::zeroed((geometry.memory_bytes() / 8) as usize)?,
             page: geometry.page(),
             frames: FastDivisor::new(geometry.frame_divisor()),
-        }
+        })
     }
 
     /// The words of the `len` bytes at `address`, all on one page. They are those of `address` only as long as L3 holds;
@@ -29,6 +30,12 @@ impl FrameRing {
         let frame = self.frames.remainder(self.page.page(address));
         let start = ((frame << self.page.page_bits()) | self.page.offset(address)) as usize / 8;
         &self.words[start..start + len / 8]
+    }
+
+    /// Starts loading the first words of what lies at `address` in memory, or of what took its place.
+    #[inline]
+    pub(super) fn prefetch(&self, address: Address) {
+        prefetch(&self.words(address, 8)[0]);
     }
 
     /// Zeros the frame of a page that is closed, for the next page.

@@ -80,14 +80,15 @@ impl LogGeometry {
         self.frames.get() * self.page.page_size()
     }
 
-    /// Blocks that a page takes on the device.
-    pub(super) const fn blocks_per_page(self) -> u64 {
-        self.blocks_per_page
-    }
-
     /// The block that the byte at `address` lies in, counted over the whole device.
     pub const fn block_of(self, address: Address) -> u64 {
         self.page.page(address) * self.blocks_per_page + self.page.offset(address) / BLOCK_PAYLOAD as u64
+    }
+
+    /// The first address of the block that the byte at `address` lies in.
+    pub(super) const fn block_start(self, address: Address) -> Address {
+        let offset = self.page.offset(address);
+        Address::new(address.get() - offset % BLOCK_PAYLOAD as u64)
     }
 
     /// Where a block begins on the device.

@@ -1,6 +1,6 @@
 //! The hybrid log: the face of this folder.
 
-use super::block::BLOCK_SIZE;
+use super::block::{BLOCK_PAYLOAD, BLOCK_SIZE};
 use super::flush::{CHUNK_BYTES, FlushQueue, WRITES_MAX};
 use super::frames::FrameRing;
 use super::geometry::LogGeometry;
@@ -41,9 +41,9 @@ pub(super) struct LogCore {
     pub(super) head_wanted: MonotonicU64,
     pub(super) epoch: Arc<LightEpoch>,
     pub(super) device: Arc<dyn StorageDevice>,
-    pub(super) write_pool: BufferPool,
+    pub(super) write_pool: Arc<BufferPool>,
     pub(super) counters: LogCounters,
-    read_pool: BufferPool,
+    read_pool: Arc<BufferPool>,
     readable: bool,
 }
 
@@ -63,38 +63,45 @@ pub(crate) enum Allocation {
 
 impl HybridLog {
     /// An empty log that writes to `device`.
-    pub(crate) fn new(config: LogConfig, epoch: Arc<LightEpoch>, device: Arc<dyn StorageDevice>) -> Self {
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`] if the system does not give the memory.
+    pub(crate) fn new(config: LogConfig, epoch: Arc<LightEpoch>, device: Arc<dyn StorageDevice>) -> Result<Self> {
         let geometry = config.geometry;
-        let read_len = config.record_size.div_ceil(super::BLOCK_PAYLOAD) * BLOCK_SIZE + BLOCK_SIZE;
+        let read_len = config.record_size.div_ceil(BLOCK_PAYLOAD) * BLOCK_SIZE + BLOCK_SIZE;
+        let frames = FrameRing::new(geometry)?;
         let core = Arc::new_cyclic(|this| LogCore {
             this: this.clone(),
             geometry,
             generation: config.generation,
             pointers: LogPointers::new(),
             tail: Tail::new(geometry.page(), Address::new(FIRST)),
-            frames: FrameRing::new(geometry),
+            frames,
             flush: Mutex::new(FlushQueue::new(geometry)),
             head_wanted: MonotonicU64::new(FIRST),
             epoch,
             readable: device.info().readable,
             device,
-            write_pool: BufferPool::new(Self::write_buffer_len(geometry), WRITES_MAX),
+            write_pool: BufferPool::new(Self::write_buffer_len(geometry.page().page_bits()), WRITES_MAX),
             read_pool: BufferPool::new(read_len, config.read_buffers),
             counters: LogCounters::default(),
         });
-        Self { core }
+        Ok(Self { core })
     }
 
-    /// The most bytes of memory that write buffers take.
-    pub(crate) const WRITE_BUFFERS_MAX: usize = WRITES_MAX * CHUNK_BYTES;
+    /// Bytes of one write buffer: a whole page, or as much of it as is written at once.
+    fn write_buffer_len(page_bits: u32) -> usize {
+        ((1usize << page_bits).div_ceil(BLOCK_PAYLOAD) * BLOCK_SIZE).min(CHUNK_BYTES)
+    }
 
-    fn write_buffer_len(geometry: LogGeometry) -> usize {
-        CHUNK_BYTES.min(geometry.blocks_per_page() as usize * BLOCK_SIZE)
+    /// Bytes of memory that the write buffers of a log with pages of `1 << page_bits` bytes take.
+    pub(crate) fn write_buffer_bytes(page_bits: u32) -> usize {
+        WRITES_MAX * Self::write_buffer_len(page_bits)
     }
 
     /// Bytes of memory that a log takes besides its read buffers.
     pub(crate) fn memory_bytes(geometry: LogGeometry) -> usize {
-        geometry.memory_bytes() as usize + WRITES_MAX * Self::write_buffer_len(geometry)
+        geometry.memory_bytes() as usize + Self::write_buffer_bytes(geometry.page().page_bits())
     }
 
     pub(crate) fn geometry(&self) -> LogGeometry {
@@ -105,7 +112,7 @@ impl HybridLog {
         self.core.generation
     }
 
-    pub(crate) fn read_pool(&self) -> &BufferPool {
+    pub(crate) fn read_pool(&self) -> &Arc<BufferPool> {
         &self.core.read_pool
     }
 
@@ -122,6 +129,7 @@ impl HybridLog {
         self.core.pointers.snapshot(|| self.core.tail.address())
     }
 
+    #[inline]
     pub(crate) fn begin(&self) -> Address {
         self.core.pointers.begin()
     }
@@ -146,6 +154,14 @@ impl HybridLog {
     #[inline]
     pub(crate) fn record<'g>(&'g self, address: Address, size: usize, _guard: &'g Guard<'_>) -> RecordRef<'g> {
         RecordRef::new(self.core.frames.words(address, size))
+    }
+
+    /// Starts loading the record at `address`, if there is one and it is in memory.
+    #[inline]
+    pub(crate) fn prefetch(&self, address: Address) {
+        if address >= self.head() {
+            self.core.frames.prefetch(address);
+        }
     }
 
     /// Space for `size` bytes, at most a page less [`FIRST`] bytes, at the tail.

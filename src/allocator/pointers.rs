@@ -50,31 +50,32 @@ impl LogPointers {
         }
     }
 
+    #[inline]
     pub(super) fn begin(&self) -> Address {
-        Address::new(self.begin.get())
+        Address::from_word(self.begin.get())
     }
 
     pub(super) fn safe_head(&self) -> Address {
-        Address::new(self.safe_head.get())
+        Address::from_word(self.safe_head.get())
     }
 
     #[inline]
     pub(super) fn head(&self) -> Address {
-        Address::new(self.head.get())
+        Address::from_word(self.head.get())
     }
 
     pub(super) fn flushed(&self) -> Address {
-        Address::new(self.flushed.get())
+        Address::from_word(self.flushed.get())
     }
 
     #[inline]
     pub(super) fn safe_read_only(&self) -> Address {
-        Address::new(self.safe_read_only.get())
+        Address::from_word(self.safe_read_only.get())
     }
 
     #[inline]
     pub(super) fn read_only(&self) -> Address {
-        Address::new(self.read_only.get())
+        Address::from_word(self.read_only.get())
     }
 
     /// True if this call moved it.
@@ -124,7 +125,8 @@ impl LogPointers {
     }
 }
 
-#[cfg(all(test, not(oxifaster_loom)))]
+#[cfg(test)]
+#[cfg(not(oxifaster_loom))]
 mod tests {
     use super::*;
 

@@ -4,7 +4,7 @@
 //! for the overshoot of every thread that can be between its look at the word and its addition.
 
 use crate::address::{Address, PageGeometry};
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, CachePadded, Ordering};
 
 const OFFSET_BITS: u32 = 38;
 const OFFSET_MASK: u64 = (1 << OFFSET_BITS) - 1;
@@ -12,7 +12,8 @@ const OFFSET_MASK: u64 = (1 << OFFSET_BITS) - 1;
 /// Page and offset in one word.
 #[derive(Debug)]
 pub(super) struct Tail {
-    word: AtomicU64,
+    /// On a cache line of its own: every append writes it.
+    word: CachePadded<AtomicU64>,
     page: PageGeometry,
 }
 
@@ -41,14 +42,15 @@ const fn unpack(word: u64) -> (u64, u64) {
 }
 
 impl Tail {
-    pub(super) fn new(page: PageGeometry, start: Address) -> Self {
-        Self { word: AtomicU64::new(pack(page.page(start), page.offset(start))), page }
+    /// Pages that can be numbered: by the word, and by an address, whose top bit is reserved for read caches.
+    pub(super) const fn pages(&self) -> u64 {
+        let by_word = 1 << (64 - OFFSET_BITS);
+        let by_address = 1 << (Address::BITS - 1 - self.page.page_bits());
+        if by_word < by_address { by_word } else { by_address }
     }
 
-    /// Pages that a log can have: as many as the word can number, and such that the end of the last one is an address.
-    pub(super) const fn pages(&self) -> u64 {
-        let (numbers, addresses) = (1 << (u64::BITS - OFFSET_BITS), 1 << (Address::BITS - self.page.page_bits()));
-        if numbers < addresses { numbers } else { addresses - 1 }
+    pub(super) fn new(page: PageGeometry, start: Address) -> Self {
+        Self { word: CachePadded::new(AtomicU64::new(pack(page.page(start), page.offset(start)))), page }
     }
 
     /// Reserves `len` bytes, at most a page.
@@ -109,7 +111,8 @@ impl Tail {
     }
 }
 
-#[cfg(all(test, not(oxifaster_loom)))]
+#[cfg(test)]
+#[cfg(not(oxifaster_loom))]
 mod tests {
     use super::*;
 

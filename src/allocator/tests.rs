@@ -8,7 +8,7 @@ use crate::address::Address;
 use crate::device::{CompletionQueue, CompletionSink, IoDone, IoRequest, MemoryDisk, StorageDevice};
 use crate::epoch::{LightEpoch, Participant};
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::AlignedBuf;
+use crate::memory::{AlignedBuf, IoBuf};
 use crate::record::{Record, RecordInfo, RecordLayout, Value};
 use crate::sync::{Arc, Backoff};
 use std::time::{Duration, Instant};
@@ -29,7 +29,7 @@ impl World {
         let geometry = LogGeometry::new(page_bits, 4, 0.5).unwrap();
         let config = LogConfig { geometry, generation: GENERATION, record_size: 128, read_buffers: 2 };
         let log = HybridLog::new(config, Arc::clone(&epoch), Arc::new(disk.clone()));
-        Self { epoch, log, disk }
+        Self { epoch, log: log.unwrap(), disk }
     }
 
     /// Calls `attempt` until it gives something, and does what there is to do in between.
@@ -80,7 +80,7 @@ impl World {
         self.log.fetched(address, size, done, RecordLayout::parse::<u64, V>)
     }
 
-    fn block(&self, number: u64) -> AlignedBuf {
+    fn block(&self, number: u64) -> IoBuf {
         let read = IoRequest::read(number * BLOCK_SIZE as u64, BLOCK_SIZE, AlignedBuf::zeroed(BLOCK_SIZE));
         let done = self.submit(read);
         assert_eq!(done.result.unwrap(), BLOCK_SIZE);

@@ -36,9 +36,13 @@ impl CompletionQueue {
         if let Some(oldest) = inbox.pop_front() {
             return Some(oldest);
         }
-        let deadline = Instant::now() + timeout;
+        // None: further away than the clock can tell.
+        let deadline = Instant::now().checked_add(timeout);
         loop {
-            let left = deadline.checked_duration_since(Instant::now())?;
+            let left = match deadline {
+                Some(deadline) => deadline.checked_duration_since(Instant::now())?,
+                None => timeout,
+            };
             inbox = self.arrived.wait_timeout(inbox, left);
             if let Some(oldest) = inbox.pop_front() {
                 return Some(oldest);
@@ -51,5 +55,32 @@ impl CompletionSink for CompletionQueue {
     fn complete(&self, token: Token, done: IoDone) {
         self.inbox.lock().push_back((token, done));
         self.arrived.notify_all();
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(oxifaster_loom))]
+mod tests {
+    use super::*;
+    use crate::device::IoRequest;
+
+    #[test]
+    fn completions_come_out_in_the_order_in_which_they_arrived() {
+        let queue = CompletionQueue::new();
+        for token in [3, 1, 2] {
+            queue.complete(token, IoRequest::sync().done(Ok(0)));
+        }
+        assert_eq!(queue.take_within(Duration::MAX).map(|(token, _)| token), Some(3));
+        assert_eq!(queue.try_take().map(|(token, _)| token), Some(1));
+        assert_eq!(queue.take_within(Duration::ZERO).map(|(token, _)| token), Some(2));
+        assert!(queue.try_take().is_none());
+    }
+
+    #[test]
+    fn a_wait_for_nothing_ends_after_its_timeout() {
+        let queue = CompletionQueue::new();
+        let (begin, timeout) = (Instant::now(), Duration::from_millis(20));
+        assert!(queue.take_within(timeout).is_none());
+        assert!(begin.elapsed() >= timeout);
     }
 }

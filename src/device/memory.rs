@@ -15,7 +15,7 @@ const CHUNKS: Segments = Segments::new(CHUNK_SIZE as u64);
 /// A device whose bytes live in memory, for tests and examples.
 ///
 /// A clone is another handle to the same bytes: keep one to look at them, or to open them again after the store that
-/// used the other is gone. Completes within [`submit`](StorageDevice::submit), which makes it the hardest test of
+/// used the other is gone; its extent is always the present one. Completes within [`submit`](StorageDevice::submit), which makes it the hardest test of
 /// re-entrance for its callers.
 #[derive(Debug, Clone)]
 pub struct MemoryDisk {

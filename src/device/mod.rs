@@ -1,9 +1,35 @@
 //! Where bytes live and how accesses complete.
+//!
+//! ```text
+//!        the log, a session, a scan
+//!          |  submit(request, sink, token)           ^  sink.complete(token, done)
+//!          v                                         |
+//!   +---- StorageDevice -----------------------------+-------------------------------+
+//!   |  NullDisk      MemoryDisk      FileSystemDisk        a device of your own      |
+//!   |  keeps         bytes in        segment files,        BlockingDevice (read,     |
+//!   |  nothing       memory          or one file           write, sync, truncate)    |
+//!   |     \              /                 \                   /                      |
+//!   |     complete within submit          ThreadPoolDevice                           |
+//!   +--------------------------------------------------------------------------------+
+//!   for tests: FaultyDisk around any of them; `conformance` checks the contract
+//! ```
+//!
+//! A request owns its buffer and a completion brings it back, so a device never borrows memory from its caller. Whether
+//! an access blocks is a matter of the sink alone: a thread waits on a [`CompletionQueue`], a future wakes its task.
+//!
+//! The contract is the list C1 to C10 at [`StorageDevice`]. How to choose a device and how to write one:
+//! `docs/devices.md`.
 
 mod blocking;
 mod completion;
+#[cfg(all(any(test, feature = "test-util"), not(oxifaster_loom)))]
+pub mod conformance;
+#[cfg(all(any(test, feature = "test-util"), not(oxifaster_loom)))]
+mod faulty;
 #[cfg(not(oxifaster_loom))]
 mod file;
+#[cfg(all(test, oxifaster_loom))]
+mod loom;
 mod memory;
 mod null;
 mod request;
@@ -16,6 +42,8 @@ mod thread_pool;
 
 pub use blocking::BlockingDevice;
 pub use completion::{CompletionQueue, CompletionSink};
+#[cfg(all(any(test, feature = "test-util"), not(oxifaster_loom)))]
+pub use faulty::{FaultPlan, FaultyDisk, IoCounts};
 #[cfg(not(oxifaster_loom))]
 pub use file::{FileSystemDisk, FileSystemDiskOptions};
 pub use memory::MemoryDisk;
@@ -24,3 +52,8 @@ pub use request::{IoDone, IoOp, IoRequest, Token};
 pub use storage_device::{DeviceInfo, StorageDevice};
 #[cfg(not(oxifaster_loom))]
 pub use thread_pool::ThreadPoolDevice;
+
+/// The examples of the guide are run as tests.
+#[cfg(all(doctest, feature = "test-util"))]
+#[doc = include_str!("../../docs/devices.md")]
+mod guide {}

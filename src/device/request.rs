@@ -1,7 +1,7 @@
 //! One access to a device: the request that owns its buffer, and what comes back.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::AlignedBuf;
+use crate::memory::IoBuf;
 
 /// Names a request among those of its sink. The sink's owner chooses it.
 pub type Token = u64;
@@ -33,28 +33,28 @@ pub struct IoRequest {
     /// How many bytes of the buffer take part.
     pub len: usize,
     /// The memory that is read into or written from; empty for a sync or truncation.
-    pub buf: AlignedBuf,
+    pub buf: IoBuf,
 }
 
 impl IoRequest {
     /// A read of `len` bytes at `offset` into `buf`.
-    pub fn read(offset: u64, len: usize, buf: AlignedBuf) -> Self {
-        Self { op: IoOp::Read, offset, len, buf }
+    pub fn read(offset: u64, len: usize, buf: impl Into<IoBuf>) -> Self {
+        Self { op: IoOp::Read, offset, len, buf: buf.into() }
     }
 
     /// A write of the first `len` bytes of `buf` at `offset`.
-    pub fn write(offset: u64, len: usize, buf: AlignedBuf) -> Self {
-        Self { op: IoOp::Write, offset, len, buf }
+    pub fn write(offset: u64, len: usize, buf: impl Into<IoBuf>) -> Self {
+        Self { op: IoOp::Write, offset, len, buf: buf.into() }
     }
 
     /// A sync of everything written.
     pub fn sync() -> Self {
-        Self { op: IoOp::Sync, offset: 0, len: 0, buf: AlignedBuf::empty() }
+        Self { op: IoOp::Sync, offset: 0, len: 0, buf: IoBuf::empty() }
     }
 
     /// Gives up everything below `offset`.
     pub fn truncate_before(offset: u64) -> Self {
-        Self { op: IoOp::TruncateBefore, offset, len: 0, buf: AlignedBuf::empty() }
+        Self { op: IoOp::TruncateBefore, offset, len: 0, buf: IoBuf::empty() }
     }
 
     /// Clause C10 for a device with sectors of `sector_size` bytes: is this a request that can be carried out at all?
@@ -107,7 +107,7 @@ impl IoRequest {
 #[derive(Debug)]
 pub struct IoDone {
     /// The request's buffer.
-    pub buf: AlignedBuf,
+    pub buf: IoBuf,
     /// Bytes read or written, or why not.
     pub result: Result<usize>,
 }

@@ -27,12 +27,6 @@ impl Segments {
         Self { size }
     }
 
-    /// One segment without an end.
-    #[cfg(not(oxifaster_loom))]
-    pub(super) fn single() -> Self {
-        Self { size: u64::MAX }
-    }
-
     /// The segment that holds the byte at `offset`.
     pub(super) fn segment_of(self, offset: u64) -> u64 {
         offset / self.size
@@ -68,33 +62,7 @@ pub(super) fn truncated(offset: u64, begin: u64) -> Error {
         .with("begin", begin)
 }
 
-/// How the files of segments are called: `<prefix>.<number>`, the number with at least six digits so that a directory
-/// listing is in order.
-#[cfg(not(oxifaster_loom))]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct SegmentName {
-    prefix: &'static str,
-}
-
-#[cfg(not(oxifaster_loom))]
-impl SegmentName {
-    pub(super) const fn new(prefix: &'static str) -> Self {
-        Self { prefix }
-    }
-
-    pub(super) fn file_name(self, segment: u64) -> String {
-        format!("{}.{segment:06}", self.prefix)
-    }
-
-    /// The number of the segment that is called `file_name`, if a segment is called so.
-    pub(super) fn parse(self, file_name: &str) -> Option<u64> {
-        let digits = file_name.strip_prefix(self.prefix)?.strip_prefix('.')?;
-        let segment = digits.parse().ok()?;
-        (self.file_name(segment) == file_name).then_some(segment)
-    }
-}
-
-#[cfg(all(test, not(oxifaster_loom)))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
@@ -116,12 +84,6 @@ mod tests {
             }
             prop_assert_eq!(next, len);
         }
-
-        #[test]
-        fn a_file_name_says_which_segment_it_is(segment in any::<u64>()) {
-            let name = SegmentName::new("log");
-            prop_assert_eq!(name.parse(&name.file_name(segment)), Some(segment));
-        }
     }
 
     #[test]
@@ -131,18 +93,8 @@ mod tests {
     }
 
     #[test]
-    fn a_single_segment_takes_everything() {
-        let parts: Vec<_> = Segments::single().parts(1 << 62, 4096).collect();
+    fn one_segment_without_an_end_takes_everything() {
+        let parts: Vec<_> = Segments::new(u64::MAX).parts(1 << 62, 4096).collect();
         assert_eq!(parts, [Part { segment: 0, offset: 1 << 62, bytes: 0..4096 }]);
-    }
-
-    #[test]
-    fn foreign_files_are_not_taken_for_segments() {
-        let name = SegmentName::new("log");
-        assert_eq!(name.file_name(7), "log.000007");
-        assert_eq!(name.parse("log.1234567"), Some(1_234_567));
-        for foreign in ["log", "log.", "log.7", "log.0000007", "log.+00007", "log.00000a", "LOCK", "blog.000007"] {
-            assert_eq!(name.parse(foreign), None, "{foreign}");
-        }
     }
 }

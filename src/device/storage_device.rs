@@ -47,13 +47,13 @@ impl DeviceInfo {
 /// * **C5** A completed sync covers every write that had completed before it was submitted.
 /// * **C6** A read returns fewer bytes than asked for only where the device's contents end; everything else short is an
 ///   error. A read in a place that was never written, below the end, gives zeros.
-/// * **C7** After a failed sync every later sync and write is refused with [`ErrorKind::DeviceFailed`]
-///   (crate::ErrorKind::DeviceFailed): nobody can know which of the earlier writes are durable. A failed write may be
-///   tried again.
+/// * **C7** After a failed sync every later sync and write is refused with
+///   [`DeviceFailed`](crate::ErrorKind::DeviceFailed): nobody can know which of the earlier writes are durable. A failed
+///   write may be tried again.
 /// * **C8** Truncation is idempotent and may be lazy; reads below the truncation point may fail or still succeed.
 /// * **C9** No call allocates per access on the steady path beyond what its completion needs.
 /// * **C10** Wrong requests (unaligned, a buffer shorter than the length) complete with an error of kind
-///   [`ErrorKind::Config`](crate::ErrorKind::Config); they never panic.
+///   [`Config`](crate::ErrorKind::Config); they never panic. [`IoRequest::check`] finds them.
 pub trait StorageDevice: Send + Sync + 'static {
     /// What the engine may know of this device.
     fn info(&self) -> DeviceInfo;

@@ -1,9 +1,9 @@
 //! Threads that carry out blocking accesses and complete them.
 //!
 //! ```text
-//!   submit ──► accesses ──┐
-//!                         ├─► worker ──► BlockingDevice ──► sink.complete
-//!   submit ──► syncs ─────┘      (at most one worker in sync; it takes all that wait)
+//!   submit --> accesses --+
+//!                         +--> worker --> BlockingDevice --> sink.complete
+//!   submit --> syncs -----+     (at most one worker is in a sync; it answers all that wait)
 //! ```
 //!
 //! * **W1** A request is in exactly one place: in a queue, or in the hands of one worker. It leaves the worker by its

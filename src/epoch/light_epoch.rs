@@ -50,6 +50,12 @@ impl LightEpoch {
         }
     }
 
+    #[cfg(test)]
+    #[cfg(not(oxifaster_loom))]
+    pub(super) fn rows(&self) -> usize {
+        self.table.lock().rows.len()
+    }
+
     /// The number of the current epoch.
     #[inline]
     pub fn current(&self) -> u64 {

@@ -59,10 +59,12 @@
 mod drain;
 mod guard;
 mod light_epoch;
-#[cfg(all(test, oxifaster_loom))]
+#[cfg(test)]
+#[cfg(oxifaster_loom)]
 mod loom;
 mod participant;
-#[cfg(all(test, not(oxifaster_loom)))]
+#[cfg(test)]
+#[cfg(not(oxifaster_loom))]
 mod tests;
 
 pub use guard::Guard;

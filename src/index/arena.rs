@@ -1,6 +1,7 @@
 //! Overflow buckets, all allocated up front.
 
 use super::bucket::{Bucket, WORDS};
+use crate::error::Result;
 use crate::memory::Words;
 use crate::sync::{AtomicU64, Mutex, Ordering};
 
@@ -15,13 +16,13 @@ pub(super) struct Arena {
 
 impl Arena {
     /// An arena of `len` buckets; the caller has checked that they fit the address space.
-    pub(super) fn new(len: u64) -> Self {
-        Self {
-            words: Words::zeroed(len as usize * WORDS),
+    pub(super) fn new(len: u64) -> Result<Self> {
+        Ok(Self {
+            words: Words::zeroed(len as usize * WORDS)?,
             len,
             next: AtomicU64::new(0),
             returned: Mutex::new(Vec::new()),
-        }
+        })
     }
 
     pub(super) fn len(&self) -> u64 {

@@ -7,6 +7,7 @@ use super::table::Table;
 use crate::address::Address;
 use crate::epoch::Guard;
 use crate::error::{Error, ErrorKind, Result};
+use crate::memory::prefetch;
 use crate::sync::{AtomicU64, Ordering, after_exchange, fence, publish};
 use crate::utility::KeyHash;
 
@@ -48,13 +49,13 @@ impl Slot<'_> {
     }
 
     /// The whole word, 0 if there is no entry.
-    #[inline]
+    #[cfg(test)]
     pub(crate) fn seen(&self) -> u64 {
         self.seen
     }
 
     /// True if both finds saw the same entry in the same state: nothing happened to it in between.
-    #[inline]
+    #[cfg(test)]
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.hash == other.hash
             && self.seen == other.seen
@@ -66,7 +67,7 @@ impl MemIndex {
     /// An empty index. It never takes more memory than [`bytes`](Self::bytes) says.
     ///
     /// # Errors
-    /// `Config` if `buckets` is not a power of two or either number is out of range.
+    /// `Config` if `buckets` is not a power of two or either number is out of range, `Limit` if the system does not give the memory.
     pub(crate) fn new(config: IndexConfig) -> Result<Self> {
         let IndexConfig { buckets, overflow_buckets } = config;
         if !buckets.is_power_of_two() || buckets > BUCKETS_MAX {
@@ -79,7 +80,7 @@ impl MemIndex {
                 .with("overflow_buckets", overflow_buckets)
                 .help("choose a number from 0 to 2^36; a bucket takes 64 bytes"));
         }
-        Ok(Self { table: Table::new(buckets, overflow_buckets) })
+        Ok(Self { table: Table::new(buckets, overflow_buckets)? })
     }
 
     /// The memory that an index of this size takes.
@@ -142,10 +143,9 @@ impl MemIndex {
 
     /// Starts loading the bucket of this hash into the cache, for callers that have other hashes to look up meanwhile.
     ///
-    /// It is an ordinary load whose result nobody waits for; the processor goes on to the loads behind it.
     #[inline]
     pub(crate) fn prefetch(&self, hash: KeyHash) {
-        std::hint::black_box(self.table.first(hash).overflow().load(Ordering::Relaxed));
+        prefetch(self.table.first(hash).overflow());
     }
 
     /// Counts what is in the index by walking all of it.
@@ -164,6 +164,11 @@ impl MemIndex {
             }
         }
         stats
+    }
+
+    #[cfg(test)]
+    pub(super) fn table(&self) -> &Table {
+        &self.table
     }
 
     /// The first entry of a tag in a chain: a two-phase insert, which leaves at most one entry of the tag (I1).

@@ -29,13 +29,18 @@
 mod arena;
 mod bucket;
 mod entry;
-#[cfg(all(test, oxifaster_loom))]
+#[cfg(test)]
+#[cfg(oxifaster_loom)]
 mod loom;
 mod mem_index;
 mod stats;
 mod table;
-#[cfg(all(test, not(oxifaster_loom)))]
+mod tag_match;
+#[cfg(test)]
+#[cfg(not(oxifaster_loom))]
 mod tests;
 
-pub(crate) use mem_index::{Conflict, IndexConfig, MemIndex, Slot};
+#[cfg(test)]
+use mem_index::Conflict;
+pub(crate) use mem_index::{IndexConfig, MemIndex, Slot};
 pub use stats::IndexStats;

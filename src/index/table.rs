@@ -3,6 +3,7 @@
 use super::arena::Arena;
 use super::bucket::{Bucket, WORDS};
 use super::entry::{Entry, Overflow};
+use crate::error::Result;
 use crate::memory::Words;
 use crate::sync::{AtomicU64, Ordering};
 use crate::utility::KeyHash;
@@ -26,8 +27,8 @@ pub(super) struct Survey<'t> {
 
 impl Table {
     /// A table of `buckets` buckets, a power of two; the caller has checked that they fit the address space.
-    pub(super) fn new(buckets: u64, overflow_buckets: u64) -> Self {
-        Self { words: Words::zeroed(buckets as usize * WORDS), arena: Arena::new(overflow_buckets) }
+    pub(super) fn new(buckets: u64, overflow_buckets: u64) -> Result<Self> {
+        Ok(Self { words: Words::zeroed(buckets as usize * WORDS)?, arena: Arena::new(overflow_buckets)? })
     }
 
     #[inline]

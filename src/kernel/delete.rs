@@ -1,7 +1,7 @@
 //! Deleting a key.
 
-use super::Kernel;
 use super::find::{Found, Region, Trace};
+use super::{Kernel, KeyOperation};
 use crate::address::Address;
 use crate::device::IoDone;
 use crate::epoch::Guard;
@@ -30,6 +30,19 @@ impl<K: Key, V: Value> Operation<Kernel<K, V>> for DeleteOp<K> {
 
     fn step(&mut self, kernel: &Kernel<K, V>, guard: &Guard<'_>) -> Step<OperationStatus> {
         let slot = kernel.index.find(KeyHash::of_bytes(self.key.as_bytes()), guard);
+        self.step_at(kernel, slot, guard)
+    }
+
+    fn resume(&mut self, _: &Kernel<K, V>, _: IoDone) -> Result<()> {
+        Ok(()) // it asks the device for nothing
+    }
+}
+
+impl<K: Key, V: Value> KeyOperation<K, V> for DeleteOp<K> {
+    const ORDERED: bool = true;
+
+    #[inline]
+    fn step_at<'g>(&mut self, kernel: &'g Kernel<K, V>, slot: Slot<'g>, guard: &'g Guard<'_>) -> Step<OperationStatus> {
         match kernel.trace(&self.key, &slot, Address::INVALID, guard) {
             Trace::End => return Step::Done(OperationStatus::NotFound),
             Trace::Record(found) if found.info.is_tombstone() => return Step::Done(OperationStatus::NotFound),
@@ -43,11 +56,6 @@ impl<K: Key, V: Value> Operation<Kernel<K, V>> for DeleteOp<K> {
             Ok(Err(retry)) => Step::Retry(retry),
             Err(error) => Step::Failed(error),
         }
-    }
-
-    fn resume(&mut self, kernel: &Kernel<K, V>, done: IoDone) -> Result<()> {
-        kernel.log.read_pool().give(done.buf);
-        Ok(())
     }
 }
 

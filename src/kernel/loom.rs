@@ -24,7 +24,7 @@ fn model(run: impl Fn() + Sync + Send + 'static) {
 fn store(epoch: &Arc<LightEpoch>) -> Arc<Store> {
     let geometry = LogGeometry::new(7, 4, 1.0).unwrap();
     let log = LogConfig { geometry, generation: 1, record_size: 24, read_buffers: 1 };
-    let log = HybridLog::new(log, Arc::clone(epoch), Arc::new(MemoryDisk::new()));
+    let log = HybridLog::new(log, Arc::clone(epoch), Arc::new(MemoryDisk::new())).unwrap();
     let index = MemIndex::new(IndexConfig { buckets: 1, overflow_buckets: 0 }).unwrap();
     Arc::new(Kernel::new(index, log, Duration::from_secs(1)))
 }

@@ -20,8 +20,9 @@ mod rmw;
 mod upsert;
 
 use crate::allocator::HybridLog;
-use crate::index::MemIndex;
-use crate::operation::Environment;
+use crate::epoch::Guard;
+use crate::index::{MemIndex, Slot};
+use crate::operation::{Environment, Operation, Step};
 use crate::record::{Key, RecordLayout, Value};
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -45,6 +46,15 @@ impl<K: Key, V: Value> Kernel<K, V> {
     pub(crate) fn new(index: MemIndex, log: HybridLog, wait_limit: Duration) -> Self {
         Self { index, log, wait_limit, schema: PhantomData }
     }
+}
+
+/// An operation on one key, which can be begun from an index entry that was looked up by somebody else.
+pub(crate) trait KeyOperation<K: Key, V: Value>: Operation<Kernel<K, V>> {
+    /// True if two of these on the same key must keep their order.
+    const ORDERED: bool;
+
+    /// Goes as far as it can from `slot`, which was found for the operation's key under this pin.
+    fn step_at<'g>(&mut self, kernel: &'g Kernel<K, V>, slot: Slot<'g>, guard: &'g Guard<'_>) -> Step<Self::Output>;
 }
 
 impl<K: Key, V: Value> Environment for Kernel<K, V> {

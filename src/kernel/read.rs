@@ -1,12 +1,13 @@
 //! Reading a key.
 
-use super::Kernel;
 use super::below::Below;
 use super::find::Trace;
+use super::{Kernel, KeyOperation};
 use crate::address::Address;
 use crate::device::IoDone;
 use crate::epoch::Guard;
 use crate::error::Result;
+use crate::index::Slot;
 use crate::operation::{Operation, Step};
 use crate::record::{Key, Value};
 use crate::utility::KeyHash;
@@ -37,18 +38,27 @@ impl<K: Key, V: Value> Operation<Kernel<K, V>> for ReadOp<K, V> {
             }
         }
         let slot = kernel.index.find(KeyHash::of_bytes(self.key.as_bytes()), guard);
+        self.step_at(kernel, slot, guard)
+    }
+
+    fn resume(&mut self, kernel: &Kernel<K, V>, done: IoDone) -> Result<()> {
+        self.below.resume(kernel, &self.key, done)
+    }
+}
+
+impl<K: Key, V: Value> KeyOperation<K, V> for ReadOp<K, V> {
+    const ORDERED: bool = false;
+
+    #[inline]
+    fn step_at<'g>(&mut self, kernel: &'g Kernel<K, V>, slot: Slot<'g>, guard: &'g Guard<'_>) -> Step<Option<V>> {
         match kernel.trace(&self.key, &slot, Address::INVALID, guard) {
             Trace::Record(found) if found.info.is_tombstone() => Step::Done(None),
             Trace::Record(found) => Step::Done(Some(found.record.value::<K, V>())),
             Trace::Floor | Trace::End => Step::Done(None),
             Trace::Disk(address) => {
                 self.below.walk(slot.address(), address);
-                self.step(kernel, guard)
+                self.below.request(kernel).map_or_else(|| Step::Done(None), Step::Wait)
             }
         }
-    }
-
-    fn resume(&mut self, kernel: &Kernel<K, V>, done: IoDone) -> Result<()> {
-        self.below.resume(kernel, &self.key, done)
     }
 }

@@ -1,8 +1,8 @@
 //! Read-modify-write, and everything that is one: conditional insert is the same walk with other logic.
 
-use super::Kernel;
 use super::below::Below;
 use super::find::{Found, Region, Trace};
+use super::{Kernel, KeyOperation};
 use crate::device::IoDone;
 use crate::epoch::Guard;
 use crate::error::Result;
@@ -64,6 +64,11 @@ impl<K: Key, V: Value, L: Logic<V>> RmwOp<K, V, L> {
         Self { key, logic, below: Below::Unknown }
     }
 
+    /// The same operation, as far as it has come, with its logic in another form.
+    pub(crate) fn map_logic<M>(self, map: impl FnOnce(L) -> M) -> RmwOp<K, V, M> {
+        RmwOp { key: self.key, logic: map(self.logic), below: self.below }
+    }
+
     /// The key has a record in memory.
     #[inline]
     fn on_record(
@@ -120,6 +125,19 @@ impl<K: Key, V: Value, L: Logic<V>> Operation<Kernel<K, V>> for RmwOp<K, V, L> {
             return Step::Wait(request);
         }
         let slot = kernel.index.find(KeyHash::of_bytes(self.key.as_bytes()), guard);
+        self.step_at(kernel, slot, guard)
+    }
+
+    fn resume(&mut self, kernel: &Kernel<K, V>, done: IoDone) -> Result<()> {
+        self.below.resume(kernel, &self.key, done)
+    }
+}
+
+impl<K: Key, V: Value, L: Logic<V>> KeyOperation<K, V> for RmwOp<K, V, L> {
+    const ORDERED: bool = true;
+
+    #[inline]
+    fn step_at<'g>(&mut self, kernel: &'g Kernel<K, V>, slot: Slot<'g>, guard: &'g Guard<'_>) -> Step<OperationStatus> {
         match kernel.trace(&self.key, &slot, self.below.floor(), guard) {
             Trace::Record(found) => self.on_record(kernel, slot, found, guard),
             Trace::End => self.append(kernel, slot, None, guard),
@@ -133,12 +151,8 @@ impl<K: Key, V: Value, L: Logic<V>> Operation<Kernel<K, V>> for RmwOp<K, V, L> {
             Trace::Disk(address) => {
                 // Also when something was known: the chain has grown since, and what was added is on the device by now.
                 self.below.walk(slot.address(), address);
-                self.step(kernel, guard)
+                self.below.request(kernel).map_or(Step::Retry(Retry::Conflict), Step::Wait)
             }
         }
-    }
-
-    fn resume(&mut self, kernel: &Kernel<K, V>, done: IoDone) -> Result<()> {
-        self.below.resume(kernel, &self.key, done)
     }
 }

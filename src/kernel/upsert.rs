@@ -1,11 +1,12 @@
 //! Writing a value without looking at the old one.
 
-use super::Kernel;
 use super::find::{Region, Trace};
+use super::{Kernel, KeyOperation};
 use crate::address::Address;
 use crate::device::IoDone;
 use crate::epoch::Guard;
 use crate::error::Result;
+use crate::index::Slot;
 use crate::operation::{Operation, Step};
 use crate::record::{Key, Value};
 use crate::status::OperationStatus;
@@ -30,8 +31,21 @@ impl<K: Key, V: Value> Operation<Kernel<K, V>> for UpsertOp<K, V> {
     #[inline]
     fn step(&mut self, kernel: &Kernel<K, V>, guard: &Guard<'_>) -> Step<OperationStatus> {
         let slot = kernel.index.find(KeyHash::of_bytes(self.key.as_bytes()), guard);
+        self.step_at(kernel, slot, guard)
+    }
+
+    fn resume(&mut self, _: &Kernel<K, V>, _: IoDone) -> Result<()> {
+        Ok(()) // it asks the device for nothing
+    }
+}
+
+impl<K: Key, V: Value> KeyOperation<K, V> for UpsertOp<K, V> {
+    const ORDERED: bool = true;
+
+    #[inline]
+    fn step_at<'g>(&mut self, kernel: &'g Kernel<K, V>, slot: Slot<'g>, guard: &'g Guard<'_>) -> Step<OperationStatus> {
         // Older records than the mutable ones make no difference: a new one goes in front of them whatever they are.
-        let floor = Address::new(kernel.log.read_only().get() - 1);
+        let floor = Address::from_word(kernel.log.read_only().get() - 1);
         let trace = kernel.trace(&self.key, &slot, floor, guard);
         if let Trace::Record(found) = &trace
             && !found.info.is_tombstone()
@@ -46,10 +60,5 @@ impl<K: Key, V: Value> Operation<Kernel<K, V>> for UpsertOp<K, V> {
             Ok(Err(retry)) => Step::Retry(retry),
             Err(error) => Step::Failed(error),
         }
-    }
-
-    fn resume(&mut self, kernel: &Kernel<K, V>, done: IoDone) -> Result<()> {
-        kernel.log.read_pool().give(done.buf);
-        Ok(())
     }
 }

@@ -9,7 +9,6 @@ use std::ptr::NonNull;
 pub struct AlignedBuf {
     start: NonNull<u8>,
     len: usize,
-    align: usize,
 }
 
 // SAFETY: M2; the pointer `start` is owned like a Box's, and no thread-bound state exists beside it.
@@ -23,7 +22,7 @@ impl AlignedBuf {
 
     /// A buffer of no bytes; allocates nothing.
     pub const fn empty() -> Self {
-        Self { start: NonNull::dangling(), len: 0, align: Self::ALIGN }
+        Self { start: NonNull::dangling(), len: 0 }
     }
 
     /// A zeroed buffer of `len` bytes.
@@ -31,40 +30,30 @@ impl AlignedBuf {
     /// # Panics
     /// Aborts like any allocation when the system has no memory left; panics if `len` is near `isize::MAX`.
     pub fn zeroed(len: usize) -> Self {
-        Self::zeroed_with_align(len, Self::ALIGN)
-    }
-
-    /// A zeroed buffer of `len` bytes that starts at a multiple of `align`, a power of two.
-    pub(crate) fn zeroed_with_align(len: usize, align: usize) -> Self {
         if len == 0 {
             return Self::empty();
         }
-        let layout = Self::layout(len, align);
+        let layout = Self::layout(len);
         // SAFETY: M1; the layout has a non-zero size.
         let start = unsafe { alloc_zeroed(layout) };
         let Some(start) = NonNull::new(start) else { handle_alloc_error(layout) };
-        Self { start, len, align }
+        Self { start, len }
     }
 
-    fn layout(len: usize, align: usize) -> Layout {
-        match Layout::from_size_align(len, align.max(Self::ALIGN)) {
+    #[expect(clippy::panic, reason = "documented at `zeroed`: no caller asks for half of the address space")]
+    fn layout(len: usize) -> Layout {
+        match Layout::from_size_align(len, Self::ALIGN) {
             Ok(layout) => layout,
-            Err(_) => panic!("a buffer of {len} bytes at alignment {align} is not possible"),
+            Err(_) => panic!("a buffer of {len} bytes is not possible"),
         }
-    }
-
-    /// The buffer's first byte, for [`super::Words`], which keeps the buffer alive and never uses it as bytes.
-    #[cfg(not(oxifaster_loom))]
-    pub(super) fn as_ptr(&self) -> NonNull<u8> {
-        self.start
     }
 }
 
 impl Drop for AlignedBuf {
     fn drop(&mut self) {
         if self.len > 0 {
-            // SAFETY: M1; allocated in `zeroed_with_align` with this very layout, and dropped once.
-            unsafe { dealloc(self.start.as_ptr(), Self::layout(self.len, self.align)) }
+            // SAFETY: M1; allocated in `zeroed` with this very layout, and dropped once.
+            unsafe { dealloc(self.start.as_ptr(), Self::layout(self.len)) }
         }
     }
 }
@@ -91,7 +80,7 @@ impl std::fmt::Debug for AlignedBuf {
     }
 }
 
-#[cfg(all(test, not(oxifaster_loom)))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -99,7 +88,7 @@ mod tests {
     fn a_buffer_is_zeroed_aligned_and_writable() {
         let mut buf = AlignedBuf::zeroed(10_000);
         assert!(buf.iter().all(|byte| *byte == 0));
-        assert_eq!(buf.as_ptr().as_ptr() as usize % AlignedBuf::ALIGN, 0);
+        assert_eq!(buf.as_ptr() as usize % AlignedBuf::ALIGN, 0);
         buf[9_999] = 7;
         assert_eq!(buf[9_999], 7);
         assert_eq!(AlignedBuf::empty().len(), 0);

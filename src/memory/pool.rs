@@ -1,7 +1,8 @@
 //! Buffers for disk accesses, kept for the next one.
 
 use super::AlignedBuf;
-use crate::sync::{AtomicUsize, Mutex, Ordering};
+use crate::sync::{Arc, AtomicUsize, Mutex, Ordering};
+use std::ops::{Deref, DerefMut};
 
 /// Keeps up to a bound of buffers of one size for reuse. Larger ones are made on demand and not kept.
 #[derive(Debug)]
@@ -13,24 +14,34 @@ pub(crate) struct BufferPool {
     kept: Mutex<Vec<AlignedBuf>>,
 }
 
+/// The buffer of a disk access: one of its own, or one that goes back to its pool when it is dropped.
+#[derive(Debug)]
+pub struct IoBuf {
+    buf: AlignedBuf,
+    home: Option<Arc<BufferPool>>,
+}
+
 impl BufferPool {
     /// A pool that keeps at most `kept_max` buffers of `buf_len` bytes.
-    pub(crate) fn new(buf_len: usize, kept_max: usize) -> Self {
-        Self { buf_len, kept_max, out: AtomicUsize::new(0), kept: Mutex::new(Vec::new()) }
+    pub(crate) fn new(buf_len: usize, kept_max: usize) -> Arc<Self> {
+        Arc::new(Self { buf_len, kept_max, out: AtomicUsize::new(0), kept: Mutex::new(Vec::new()) })
     }
 
     /// A buffer of at least `len` bytes. Its contents are whatever the last user left.
-    pub(crate) fn take(&self, len: usize) -> AlignedBuf {
+    pub(crate) fn take(self: &Arc<Self>, len: usize) -> IoBuf {
         self.out.fetch_add(1, Ordering::Relaxed);
-        if len > self.buf_len {
-            return AlignedBuf::zeroed(len);
-        }
-        let kept = self.kept.lock().pop();
-        kept.unwrap_or_else(|| AlignedBuf::zeroed(self.buf_len))
+        let kept = if len > self.buf_len { None } else { self.kept.lock().pop() };
+        let buf = kept.unwrap_or_else(|| AlignedBuf::zeroed(len.max(self.buf_len)));
+        IoBuf { buf, home: Some(Arc::clone(self)) }
     }
 
-    /// Takes a buffer back.
-    pub(crate) fn give(&self, buf: AlignedBuf) {
+    /// True if at least as many buffers are out as the pool would keep: the time to finish accesses under way before
+    /// starting more.
+    pub(crate) fn is_strained(&self) -> bool {
+        self.out.load(Ordering::Relaxed) >= self.kept_max
+    }
+
+    fn take_back(&self, buf: AlignedBuf) {
         self.out.fetch_sub(1, Ordering::Relaxed);
         if buf.len() == self.buf_len {
             let mut kept = self.kept.lock();
@@ -39,32 +50,55 @@ impl BufferPool {
             }
         }
     }
+}
 
-    /// Notes that `count` buffers will not come back.
-    pub(crate) fn write_off(&self, count: usize) {
-        self.out.fetch_sub(count, Ordering::Relaxed);
+impl IoBuf {
+    /// A buffer of no bytes; allocates nothing.
+    pub const fn empty() -> Self {
+        Self { buf: AlignedBuf::empty(), home: None }
     }
+}
 
-    /// True if at least as many buffers are out as the pool would keep: the time to finish accesses under way before
-    /// starting more.
-    pub(crate) fn is_strained(&self) -> bool {
-        self.out.load(Ordering::Relaxed) >= self.kept_max
+impl From<AlignedBuf> for IoBuf {
+    fn from(buf: AlignedBuf) -> Self {
+        Self { buf, home: None }
+    }
+}
+
+impl Deref for IoBuf {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.buf
+    }
+}
+
+impl DerefMut for IoBuf {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.buf
+    }
+}
+
+impl Drop for IoBuf {
+    fn drop(&mut self) {
+        if let Some(home) = self.home.take() {
+            home.take_back(std::mem::replace(&mut self.buf, AlignedBuf::empty()));
+        }
     }
 }
 
 #[cfg(test)]
+#[cfg(not(oxifaster_loom))]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_pool_keeps_up_to_its_bound() {
+    fn a_pool_keeps_up_to_its_bound_of_what_comes_back() {
         let pool = BufferPool::new(4096, 1);
         let (one, two, large) = (pool.take(1), pool.take(4096), pool.take(5000));
         assert_eq!((one.len(), large.len()), (4096, 5000));
         assert!(pool.is_strained());
-        pool.give(one);
-        pool.give(two);
-        pool.give(large);
+        drop((one, two, large, IoBuf::from(AlignedBuf::zeroed(4096))));
         assert_eq!(pool.kept.lock().len(), 1);
         assert!(!pool.is_strained());
     }

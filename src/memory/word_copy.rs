@@ -51,7 +51,8 @@ pub(crate) fn equals_bytes(words: &[AtomicU64], bytes: &[u8]) -> bool {
         && (rest.is_empty() || words[whole.len()].load(Ordering::Relaxed) == word_of(rest))
 }
 
-#[cfg(all(test, not(oxifaster_loom)))]
+#[cfg(test)]
+#[cfg(not(oxifaster_loom))]
 mod tests {
     use super::*;
 

@@ -1,56 +1,25 @@
-//! Shared memory as atomic words. Invariant M3 of [`crate::memory`].
+//! Shared memory as atomic words. Invariants M1, M3 and M5 of [`crate::memory`].
 //!
 //! Log pages and index buckets are read while others write them. Making every access an atomic word access removes the
 //! data race by construction, and with it the need for `unsafe` in everything built on top. A relaxed 8-byte load or store
 //! is a plain `mov` on the machines we run on.
 #![allow(unsafe_code)]
 
-#[cfg(not(oxifaster_loom))]
-use super::AlignedBuf;
+use crate::error::Result;
 use crate::sync::AtomicU64;
 use std::ops::Deref;
 
 /// Owned, zeroed memory that is seen as atomic words only.
-pub(crate) struct Words {
-    #[cfg(not(oxifaster_loom))]
-    buf: AlignedBuf,
-    #[cfg(oxifaster_loom)]
-    cells: Box<[AtomicU64]>,
-}
-
-/// Size and alignment of the pages that keep address translation cheap.
-#[cfg(not(oxifaster_loom))]
-const HUGE_PAGE: usize = 2 << 20;
+pub(crate) struct Words(imp::Memory);
 
 impl Words {
     /// `len` words of zero. Large areas start at a huge-page boundary and ask the system for huge pages.
-    pub(crate) fn zeroed(len: usize) -> Self {
-        #[cfg(oxifaster_loom)]
-        return Self { cells: (0..len).map(|_| AtomicU64::new(0)).collect() };
-        #[cfg(not(oxifaster_loom))]
-        {
-            let bytes = len * size_of::<AtomicU64>();
-            let align = if bytes >= HUGE_PAGE { HUGE_PAGE } else { AlignedBuf::ALIGN };
-            let words = Self { buf: AlignedBuf::zeroed_with_align(bytes, align) };
-            words.advise_huge_pages();
-            words
-        }
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) if the system refuses that much.
+    pub(crate) fn zeroed(len: usize) -> Result<Self> {
+        imp::Memory::zeroed(len).map(Self)
     }
-
-    /// Asks for huge pages; a refusal costs speed, nothing else.
-    #[cfg(all(target_os = "linux", not(oxifaster_loom)))]
-    fn advise_huge_pages(&self) {
-        let whole = self.buf.len() / HUGE_PAGE * HUGE_PAGE;
-        if whole > 0 {
-            // SAFETY: M1; the range lies within the buffer, and the advice changes how it is mapped, not what it holds.
-            let _ = unsafe {
-                rustix::mm::madvise(self.buf.as_ptr().as_ptr().cast(), whole, rustix::mm::Advice::LinuxHugepage)
-            };
-        }
-    }
-
-    #[cfg(all(not(target_os = "linux"), not(oxifaster_loom)))]
-    fn advise_huge_pages(&self) {}
 }
 
 impl Deref for Words {
@@ -58,28 +27,151 @@ impl Deref for Words {
 
     #[inline]
     fn deref(&self) -> &[AtomicU64] {
-        #[cfg(oxifaster_loom)]
-        return &self.cells;
-        #[cfg(not(oxifaster_loom))]
-        {
-            let len = self.buf.len() / size_of::<AtomicU64>();
-            // SAFETY: M1 (valid, initialised, aligned beyond 8), M3 (nobody sees these bytes but as atomic words).
-            unsafe { std::slice::from_raw_parts(self.buf.as_ptr().as_ptr().cast::<AtomicU64>(), len) }
+        self.0.words()
+    }
+}
+
+#[cfg(oxifaster_loom)]
+mod imp {
+    use crate::error::Result;
+    use crate::sync::AtomicU64;
+
+    pub(super) struct Memory(Box<[AtomicU64]>);
+
+    impl Memory {
+        pub(super) fn zeroed(len: usize) -> Result<Self> {
+            Ok(Self((0..len).map(|_| AtomicU64::new(0)).collect()))
+        }
+
+        pub(super) fn words(&self) -> &[AtomicU64] {
+            &self.0
         }
     }
 }
 
-#[cfg(all(test, not(oxifaster_loom)))]
+/// Anonymous mappings: they are zero without being written, so that memory is taken page by page as it is used, and the
+/// wish for huge pages is known before the first page is. (An aligned allocation would be zeroed by hand, in small pages.)
+#[cfg(all(target_os = "linux", not(oxifaster_loom)))]
+mod imp {
+    use crate::error::{Error, ErrorKind, Result};
+    use crate::sync::AtomicU64;
+    use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
+    use std::ffi::c_void;
+    use std::ptr::NonNull;
+
+    /// Size and alignment of the pages that keep address translation cheap.
+    const HUGE_PAGE: usize = 2 << 20;
+
+    pub(super) struct Memory {
+        base: *mut c_void,
+        mapped: usize,
+        start: NonNull<AtomicU64>,
+        len: usize,
+    }
+
+    // SAFETY: M5; the mapping at `base` is owned like a Box's memory, and belongs to no thread.
+    unsafe impl Send for Memory {}
+    // SAFETY: M3; a shared reference gives atomic words only.
+    unsafe impl Sync for Memory {}
+
+    impl Memory {
+        pub(super) fn zeroed(len: usize) -> Result<Self> {
+            let refused = || {
+                Error::new(ErrorKind::Limit, "the system does not give that much memory")
+                    .with("words asked", len)
+                    .help("lower the memory budget or the size that was asked for")
+            };
+            if len == 0 {
+                return Ok(Self { base: std::ptr::null_mut(), mapped: 0, start: NonNull::dangling(), len });
+            }
+            let bytes = len.checked_mul(8).filter(|bytes| *bytes < isize::MAX as usize / 2).ok_or_else(refused)?;
+            // Room to begin at a huge-page boundary, for areas of at least one.
+            let mapped = if bytes >= HUGE_PAGE { bytes + HUGE_PAGE } else { bytes };
+            let protection = ProtFlags::READ | ProtFlags::WRITE;
+            // SAFETY: M5; a new anonymous mapping overlaps nothing.
+            let base = unsafe { mmap_anonymous(std::ptr::null_mut(), mapped, protection, MapFlags::PRIVATE) }
+                .map_err(|errno| refused().because(std::io::Error::from(errno)))?;
+            let skip = if bytes >= HUGE_PAGE { base.cast::<u8>().align_offset(HUGE_PAGE) } else { 0 };
+            let Some(start) = NonNull::new(base.cast::<u8>().wrapping_add(skip).cast::<AtomicU64>()) else {
+                return Err(refused());
+            };
+            let memory = Self { base, mapped, start, len };
+            memory.advise_huge_pages(bytes / HUGE_PAGE * HUGE_PAGE);
+            Ok(memory)
+        }
+
+        /// Asks for huge pages; a refusal costs speed, nothing else.
+        fn advise_huge_pages(&self, whole: usize) {
+            if whole > 0 {
+                // SAFETY: M5; the range is within the mapping, and the advice changes how it is mapped, not what it holds.
+                let _ = unsafe { madvise(self.start.as_ptr().cast(), whole, Advice::LinuxHugepage) };
+            }
+        }
+
+        #[inline]
+        pub(super) fn words(&self) -> &[AtomicU64] {
+            // SAFETY: M1 (mapped, aligned, zeroed by the kernel) and M3 (nobody sees these bytes but as atomic words).
+            unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+        }
+    }
+
+    impl Drop for Memory {
+        fn drop(&mut self) {
+            if self.mapped > 0 {
+                // SAFETY: M5; mapped in `zeroed` with this very size, and unmapped once. It cannot fail for such a range.
+                let _ = unsafe { munmap(self.base, self.mapped) };
+            }
+        }
+    }
+}
+
+#[cfg(not(any(target_os = "linux", oxifaster_loom)))]
+mod imp {
+    use crate::error::Result;
+    use crate::memory::AlignedBuf;
+    use crate::sync::AtomicU64;
+
+    pub(super) struct Memory(AlignedBuf);
+
+    impl Memory {
+        pub(super) fn zeroed(len: usize) -> Result<Self> {
+            Ok(Self(AlignedBuf::zeroed(len * size_of::<AtomicU64>())))
+        }
+
+        #[inline]
+        pub(super) fn words(&self) -> &[AtomicU64] {
+            let len = self.0.len() / size_of::<AtomicU64>();
+            // SAFETY: M1 (valid, initialised, aligned beyond 8), M3 (nobody sees these bytes but as atomic words).
+            unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast::<AtomicU64>(), len) }
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
     use crate::sync::Ordering;
 
     #[test]
+    #[cfg(not(oxifaster_loom))]
     fn words_start_at_zero_and_keep_what_is_stored() {
-        let words = Words::zeroed(HUGE_PAGE / 4);
-        assert_eq!(words.len(), HUGE_PAGE / 4);
-        assert!(words.iter().all(|word| word.load(Ordering::Relaxed) == 0));
-        words[5].store(9, Ordering::Relaxed);
-        assert_eq!(words[5].load(Ordering::Relaxed), 9);
+        for len in [0, 1, 512, (2 << 20) / 8, (2 << 20) / 8 + 1] {
+            let words = Words::zeroed(len).unwrap();
+            assert_eq!(words.len(), len);
+            assert!(words.iter().all(|word| word.load(Ordering::Relaxed) == 0));
+            if let Some(last) = words.last() {
+                last.store(9, Ordering::Relaxed);
+                assert_eq!(last.load(Ordering::Relaxed), 9);
+            }
+        }
+    }
+
+    #[test]
+    #[cfg(all(target_os = "linux", not(oxifaster_loom)))]
+    fn a_size_that_no_system_has_is_an_error() {
+        for len in [usize::MAX, 1 << 58, 1 << 50] {
+            assert_eq!(Words::zeroed(len).err().map(|error| error.kind()), Some(ErrorKind::Limit));
+        }
     }
 }

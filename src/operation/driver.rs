@@ -1,8 +1,8 @@
 //! The one loop that turns steps into progress.
 
 use super::{Environment, Operation, Retry, Step};
-use crate::device::{CompletionQueue, CompletionSink, IoDone, Token};
-use crate::epoch::Participant;
+use crate::device::{CompletionQueue, CompletionSink, IoDone, IoRequest, Token};
+use crate::epoch::{Guard, Participant};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::{Arc, Backoff};
 use std::time::Instant;
@@ -17,8 +17,8 @@ pub(crate) struct Driver {
 pub(crate) enum Progress<T> {
     /// It is done.
     Done(T),
-    /// It waits for the access submitted under the token that was given.
-    Parked,
+    /// It waits for this access, to be passed to [`Driver::submit`].
+    Wait(IoRequest),
 }
 
 impl Driver {
@@ -26,36 +26,66 @@ impl Driver {
         Self { participant, queue: CompletionQueue::new() }
     }
 
-    /// Takes an operation to its end, or to an access, which is submitted under `token`.
+    /// Takes an operation to its end, or to an access that it needs.
     #[inline]
-    pub(crate) fn advance<E, O>(
+    pub(crate) fn advance<E, O>(&mut self, environment: &E, operation: &mut O) -> Result<Progress<O::Output>>
+    where
+        E: Environment + ?Sized,
+        O: Operation<E>,
+    {
+        self.tidy_up();
+        // The pin ends with this statement: it is held over no wait of any kind.
+        let step = operation.step(environment, &self.participant.pin());
+        match step {
+            Step::Done(output) => Ok(Progress::Done(output)),
+            Step::Failed(error) => Err(error),
+            Step::Retry(retry) => self.try_again(environment, operation, retry),
+            Step::Wait(request) => Ok(Progress::Wait(request)),
+        }
+    }
+
+    /// Pins, for a caller that steps several operations under one pin.
+    #[inline]
+    pub(crate) fn pin(&mut self) -> Guard<'_> {
+        self.participant.pin()
+    }
+
+    /// Runs what waits for the epoch, if anything does. Called while not pinned.
+    #[inline]
+    pub(crate) fn tidy_up(&self) {
+        if self.participant.epoch().has_pending() {
+            self.participant.epoch().drain();
+        }
+    }
+
+    /// Repeats the step until it does not ask for that any more.
+    #[cold]
+    pub(crate) fn try_again<E, O>(
         &mut self,
         environment: &E,
         operation: &mut O,
-        token: Token,
+        retry: Retry,
     ) -> Result<Progress<O::Output>>
     where
         E: Environment + ?Sized,
         O: Operation<E>,
     {
-        if self.participant.epoch().has_pending() {
-            self.participant.epoch().drain();
-        }
-        let mut stall = Stall::new();
+        let (mut stall, mut retry) = (Stall::new(), retry);
         loop {
-            // The pin ends with this statement: it is held over no wait of any kind.
+            stall.wait(environment, retry)?;
             let step = operation.step(environment, &self.participant.pin());
             match step {
                 Step::Done(output) => return Ok(Progress::Done(output)),
                 Step::Failed(error) => return Err(error),
-                Step::Retry(retry) => stall.wait(environment, retry)?,
-                Step::Wait(request) => {
-                    let sink = Arc::clone(&self.queue) as Arc<dyn CompletionSink>;
-                    environment.log().device().submit(request, sink, token);
-                    return Ok(Progress::Parked);
-                }
+                Step::Wait(request) => return Ok(Progress::Wait(request)),
+                Step::Retry(again) => retry = again,
             }
         }
+    }
+
+    /// Starts an access. Its completion comes under `token`.
+    pub(crate) fn submit<E: Environment + ?Sized>(&self, environment: &E, request: IoRequest, token: Token) {
+        environment.log().device().submit(request, Arc::clone(&self.queue) as Arc<dyn CompletionSink>, token);
     }
 
     /// The oldest completion, if one is there.

@@ -26,7 +26,7 @@ impl World {
     const SECOND: Address = Address::new(128);
 
     fn new<V: super::Value>(value: &V) -> Arc<Self> {
-        let world = Self { words: Words::zeroed(2 * RECORD_WORDS) };
+        let world = Self { words: Words::zeroed(2 * RECORD_WORDS).unwrap() };
         world.at(Self::FIRST).write(RecordInfo::new(Address::INVALID, 0), &KEY, Some(value));
         Arc::new(world)
     }

@@ -16,7 +16,7 @@
 //!   follows before the next block boundary.
 //! * **R2** Key, size and `previous` never change once the record is published in the index.
 //! * **R3** A value of at most 8 bytes is one atomic word. A larger one is written only while its stamp is odd, by the
-//!   thread that made it odd; who reads it takes only what it copied between two equal, even stamps ([`latch`]).
+//!   thread that made it odd; who reads it takes only what it copied between two equal, even stamps (`latch.rs`).
 //! * **R4** A tombstone is set once and never taken back. An operation that found the record without it may still change
 //!   the value afterwards: the change is ordered just before the deletion, which nobody can tell from having come first.
 //! * **R5** An invalid record was never published; it is skipped wherever the log is walked.

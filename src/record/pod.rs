@@ -21,7 +21,7 @@ plain! { () u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize f32 f64 }
 
 impl<T: Pod, const N: usize> Pod for [T; N] {}
 
-/// Declares a struct that can be a key or a value: lays it out as written, derives what [`Pod`](crate::record::Pod)
+/// Declares a struct that can be a key or a value: lays it out as written, derives what [`Pod`]
 /// needs, and `Clone`, `Copy`, `Debug`, `PartialEq`.
 ///
 /// The struct must have no padding: order its fields from large to small, and fill the end up with a field of its own if
@@ -58,7 +58,7 @@ macro_rules! pod {
         #[derive(Clone, Copy, Debug, PartialEq)]
         #[derive($crate::zerocopy::FromBytes, $crate::zerocopy::IntoBytes)]
         #[derive($crate::zerocopy::Immutable, $crate::zerocopy::KnownLayout)]
-        #[zerocopy(crate = "zerocopy")]
+        #[zerocopy(crate = "oxifaster::zerocopy")]
         #[repr(C)]
         $visibility struct $name { $($fields)* }
 

@@ -134,6 +134,9 @@ impl FasterKvConfig {
         {
             return Err(out_of_range("table_size", size, 1, 1 << 40));
         }
+        if let Some(page_bits) = self.page_size_bits {
+            LogGeometry::new(page_bits, LogGeometry::MIN_FRAMES, self.mutable_fraction)?;
+        }
         let budget = self.memory_budget.unwrap_or(DEFAULT_BUDGET);
         if !(MIN_BUDGET..=1 << 46).contains(&budget) {
             return Err(out_of_range("memory_budget", budget, MIN_BUDGET, 1 << 46));
@@ -145,12 +148,22 @@ impl FasterKvConfig {
         let read_buffer = record_size.div_ceil(BLOCK_PAYLOAD) * BLOCK_SIZE + BLOCK_SIZE;
         let read_buffers = (budget as usize / 32 / read_buffer).clamp(4, 4096);
         let other = index_bytes(index) + read_buffers * read_buffer;
+        let left = budget.saturating_sub(other as u64);
+        let wished = self.log_memory_size.unwrap_or(left);
+        let page_bits = self.page_size_bits.unwrap_or_else(|| page_bits_for(wished, record_size));
         let log_memory = match self.log_memory_size {
             Some(bytes) => bytes,
-            None => log_memory(budget, other as u64)?,
+            None => left.saturating_sub(HybridLog::write_buffer_bytes(page_bits) as u64),
         };
-        let page_bits = self.page_size_bits.unwrap_or_else(|| page_bits_for(log_memory, record_size));
         let frames = log_memory.checked_shr(page_bits).unwrap_or(0);
+        if frames < LogGeometry::MIN_FRAMES && self.log_memory_size.is_none() {
+            return Err(Error::new(ErrorKind::Config, "the memory budget leaves too little room for the log")
+                .with("memory_budget", budget)
+                .with("taken by index and read buffers", other)
+                .with("pages of the log that fit", frames)
+                .with("page_size_bits", page_bits)
+                .help("raise memory_budget, or lower table_size or page_size_bits"));
+        }
         let geometry = LogGeometry::new(page_bits, frames, self.mutable_fraction)?;
         let largest = geometry.page().page_size() - 64;
         if record_size as u64 > largest {
@@ -165,6 +178,14 @@ impl FasterKvConfig {
             (None, Some(_), _) | (None, _, Some(_)) => (needed as u64).max(budget),
             _ => budget,
         };
+        if needed as u64 > budget {
+            return Err(Error::new(ErrorKind::Config, "the memory budget is less than its parts take")
+                .with("memory_budget", budget)
+                .with("taken by the log (log_memory_size) and its write buffers", HybridLog::memory_bytes(geometry))
+                .with("taken by the index (table_size)", index_bytes(index))
+                .with("taken by read buffers", read_buffers * read_buffer)
+                .help("raise memory_budget, or lower log_memory_size or table_size"));
+        }
         Ok(StoreSizes { index, geometry, read_buffers, read_buffer, budget: budget as usize })
     }
 }
@@ -211,21 +232,6 @@ fn buckets_for(budget: u64, record_size: u64) -> u64 {
     buckets
 }
 
-/// What a budget leaves for the log's pages, after everything else and the log's write buffers.
-fn log_memory(budget: u64, other: u64) -> Result<u64> {
-    let left = budget.saturating_sub(other);
-    // Write buffers take a page's worth each while pages are small, and a fixed size from then on.
-    let write_buffers = (left / 8).min(HybridLog::WRITE_BUFFERS_MAX as u64);
-    let pages = left - write_buffers;
-    if pages < LogGeometry::MIN_FRAMES << PageGeometry::MIN_BITS {
-        return Err(Error::new(ErrorKind::Config, "the memory budget leaves no room for the log")
-            .with("memory_budget", budget)
-            .with("taken by index and read buffers", other)
-            .help("raise memory_budget or lower table_size"));
-    }
-    Ok(pages)
-}
-
 fn page_bits_for(log_memory: u64, record_size: usize) -> u32 {
     let even = (log_memory / FRAMES_AIMED_AT).max(1).ilog2();
     let fitting = (record_size as u64 + 64).next_power_of_two().ilog2();
@@ -265,6 +271,8 @@ mod tests {
         assert!(field(config().with_memory_budget(u64::MAX)).contains("memory_budget"));
         assert!(field(config().with_max_pending(0)).contains("max_pending"));
         assert!(field(config().with_memory_budget(1 << 20).with_table_size(1 << 20)).contains("table_size"));
+        let parts = config().with_memory_budget(1 << 18).with_log_memory_size(1 << 20);
+        assert!(field(parts).contains("log_memory_size"));
         let large = config().with_page_size_bits(12).with_log_memory_size(1 << 20).resolve(5000).unwrap_err();
         assert_eq!(large.field("record size"), Some("5000"));
     }

@@ -48,7 +48,7 @@ impl<K: Key, V: Value> Database<K, V> {
             record_size: layout.record_size(),
             read_buffers: sizes.read_buffers,
         };
-        let log = HybridLog::new(log, Arc::clone(&epoch), device);
+        let log = HybridLog::new(log, Arc::clone(&epoch), device)?;
         let kernel = Kernel::new(MemIndex::new(sizes.index)?, log, config.wait_limit);
         let sessions = Mutex::new(Sessions::default());
         Ok(Self { kernel, epoch, max_pending: config.max_pending, budget, _held: held, sessions })

@@ -68,6 +68,10 @@ impl<V> Completed<V> {
 /// Logic of a read-modify-write that may have to wait.
 pub(super) type BoxedModify<V> = Modify<Box<dyn FnMut(&mut V) -> bool + Send>>;
 
+pub(super) fn box_modify<V>(Modify(modify): Modify<impl FnMut(&mut V) -> bool + Send + 'static>) -> BoxedModify<V> {
+    Modify(Box::new(modify))
+}
+
 /// An operation that waits for the device.
 pub(super) enum Parked<K, V> {
     Read(ReadOp<K, V>),
@@ -76,20 +80,19 @@ pub(super) enum Parked<K, V> {
 }
 
 impl<K: Key, V: Value> Parked<K, V> {
-    /// Takes the operation on with the access it waited for, to its end or to the next access under the same ticket.
+    /// Takes the operation on with the access it waited for, to its end or to the next access.
     pub(super) fn go_on(
         &mut self,
         database: &Database<K, V>,
         driver: &mut Driver,
-        ticket: Ticket,
         done: IoDone,
     ) -> Result<Progress<Outcome<V>>> {
         match self {
-            Self::Read(read) => go_on(&database.kernel, driver, read, ticket, done, Outcome::Read),
-            Self::Rmw(rmw) => go_on(&database.kernel, driver, rmw, ticket, done, |status: OperationStatus| {
-                Outcome::Rmw(status.changed())
-            }),
-            Self::Insert(insert) => go_on(&database.kernel, driver, insert, ticket, done, |status: OperationStatus| {
+            Self::Read(read) => go_on(&database.kernel, driver, read, done, Outcome::Read),
+            Self::Rmw(rmw) => {
+                go_on(&database.kernel, driver, rmw, done, |status: OperationStatus| Outcome::Rmw(status.changed()))
+            }
+            Self::Insert(insert) => go_on(&database.kernel, driver, insert, done, |status: OperationStatus| {
                 Outcome::Insert(status.changed())
             }),
         }
@@ -100,13 +103,12 @@ fn go_on<K: Key, V: Value, O: Operation<Kernel<K, V>>>(
     kernel: &Kernel<K, V>,
     driver: &mut Driver,
     operation: &mut O,
-    ticket: Ticket,
     done: IoDone,
     outcome: impl FnOnce(O::Output) -> Outcome<V>,
 ) -> Result<Progress<Outcome<V>>> {
     operation.resume(kernel, done)?;
-    Ok(match driver.advance(kernel, operation, ticket.0)? {
+    Ok(match driver.advance(kernel, operation)? {
         Progress::Done(output) => Progress::Done(outcome(output)),
-        Progress::Parked => Progress::Parked,
+        Progress::Wait(request) => Progress::Wait(request),
     })
 }

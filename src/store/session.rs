@@ -1,8 +1,8 @@
 //! Sessions: where operations are called.
 
 use super::database::Database;
-use super::pending::{Begun, Completed, Outcome, Parked, Ticket};
-use crate::device::{IoDone, Token};
+use super::pending::{Begun, Completed, Parked, Ticket, box_modify};
+use crate::device::{IoDone, IoRequest, Token};
 use crate::error::Result;
 use crate::kernel::{DeleteOp, Insert, Kernel, Modify, ReadOp, RmwOp, UpsertOp};
 use crate::operation::{Driver, Operation, PendingTable, Progress};
@@ -18,11 +18,9 @@ use crate::sync::Arc;
 /// order; a plain call does not wait for them.
 pub struct Session<K: Key, V: Value> {
     pub(super) database: Arc<Database<K, V>>,
-    driver: Driver,
-    parked: PendingTable<Parked<K, V>>,
+    pub(super) driver: Driver,
+    pub(super) parked: PendingTable<Parked<K, V>>,
     finished: Vec<Completed<V>>,
-    /// Accesses whose call gave up waiting for them.
-    abandoned: usize,
     pub(super) counters: Arc<SessionCounters>,
 }
 
@@ -30,7 +28,7 @@ impl<K: Key, V: Value> Session<K, V> {
     pub(super) fn new(database: Arc<Database<K, V>>) -> Self {
         let driver = Driver::new(database.epoch.join());
         let counters = database.enter();
-        Self { database, driver, parked: PendingTable::new(), finished: Vec::new(), abandoned: 0, counters }
+        Self { database, driver, parked: PendingTable::new(), finished: Vec::new(), counters }
     }
 
     /// The value of `key`, or `None` if it is not in the store. Waits for the device if it must.
@@ -112,8 +110,9 @@ impl<K: Key, V: Value> Session<K, V> {
     /// As for `rmw`. While as many operations are pending as may be, it finishes one of them first.
     pub fn begin_rmw(&mut self, key: K, modify: impl FnMut(&mut V) -> bool + Send + 'static) -> Result<Begun<bool>> {
         self.counters.rmws.add(1);
-        let modify: Box<dyn FnMut(&mut V) -> bool + Send> = Box::new(modify);
-        Ok(match self.begin(RmwOp::new(key, Modify(modify)), Parked::Rmw)? {
+        // Boxed only if it has to wait: a hit allocates nothing.
+        let park = |operation: RmwOp<K, V, _>| Parked::Rmw(operation.map_logic(box_modify));
+        Ok(match self.begin(RmwOp::new(key, Modify(modify)), park)? {
             Begun::Done(status) => Begun::Done(status.changed()),
             Begun::Pending(ticket) => Begun::Pending(ticket),
         })
@@ -155,27 +154,28 @@ impl<K: Key, V: Value> Session<K, V> {
     /// Runs an operation to its end. Also says whether it had to wait for the device.
     #[inline]
     fn run<O: Operation<Kernel<K, V>>>(&mut self, operation: &mut O) -> Result<(O::Output, bool)> {
-        let token = self.parked.next_token();
-        match self.driver.advance(&self.database.kernel, operation, token)? {
+        match self.driver.advance(&self.database.kernel, operation)? {
             Progress::Done(output) => Ok((output, false)),
-            Progress::Parked => self.finish(operation).map(|output| (output, true)),
+            Progress::Wait(request) => self.finish(operation, request).map(|output| (output, true)),
         }
     }
 
-    /// Waits for the accesses of an operation that has just submitted one under the next token.
+    /// Takes an operation that needs the device to its end.
     #[cold]
-    fn finish<O: Operation<Kernel<K, V>>>(&mut self, operation: &mut O) -> Result<O::Output> {
+    fn finish<O: Operation<Kernel<K, V>>>(&mut self, operation: &mut O, request: IoRequest) -> Result<O::Output> {
         // Nobody else gets this token, so that what comes late for a call that gave up is told apart.
         let token = self.parked.spend_token();
+        self.driver.submit(&self.database.kernel, request, token);
         loop {
-            let (arrived, done) = self.driver.take(&self.database.kernel).inspect_err(|_| self.abandoned += 1)?;
+            let (arrived, done) = self.driver.take(&self.database.kernel)?;
             if arrived != token {
                 self.arrive(arrived, done);
                 continue;
             }
             operation.resume(&self.database.kernel, done)?;
-            if let Progress::Done(output) = self.driver.advance(&self.database.kernel, operation, token)? {
-                return Ok(output);
+            match self.driver.advance(&self.database.kernel, operation)? {
+                Progress::Done(output) => return Ok(output),
+                Progress::Wait(request) => self.driver.submit(&self.database.kernel, request, token),
             }
         }
     }
@@ -188,15 +188,16 @@ impl<K: Key, V: Value> Session<K, V> {
         park: impl FnOnce(O) -> Parked<K, V>,
     ) -> Result<Begun<O::Output>> {
         self.make_place()?;
-        let token = self.parked.next_token();
-        match self.driver.advance(&self.database.kernel, &mut operation, token)? {
+        match self.driver.advance(&self.database.kernel, &mut operation)? {
             Progress::Done(output) => {
                 self.count_lookup(false);
                 Ok(Begun::Done(output))
             }
-            Progress::Parked => {
+            Progress::Wait(request) => {
                 self.count_lookup(true);
-                Ok(Begun::Pending(Ticket(self.parked.park(park(operation)))))
+                let token = self.parked.park(park(operation));
+                self.driver.submit(&self.database.kernel, request, token);
+                Ok(Begun::Pending(Ticket(token)))
             }
         }
     }
@@ -221,49 +222,35 @@ impl<K: Key, V: Value> Session<K, V> {
     }
 
     /// Takes the operation that waited for this access on, and keeps its outcome if that is its end.
-    fn arrive(&mut self, token: Token, done: IoDone) {
-        let Some(parked) = self.parked.get_mut(token) else {
-            self.database.kernel.log.read_pool().give(done.buf);
-            self.abandoned -= 1;
-            return;
-        };
-        let ticket = Ticket(token);
-        let outcome = match parked.go_on(&self.database, &mut self.driver, ticket, done) {
-            Ok(Progress::Parked) => return,
+    pub(super) fn arrive(&mut self, token: Token, done: IoDone) {
+        let mut turn = self.parked.turn(token);
+        let Some(parked) = turn.operation() else { return }; // its call gave up
+        let outcome = match parked.go_on(&self.database, &mut self.driver, done) {
+            Ok(Progress::Wait(request)) => {
+                turn.park_again();
+                return self.driver.submit(&self.database.kernel, request, token);
+            }
             Ok(Progress::Done(outcome)) => Ok(outcome),
             Err(error) => Err(error),
         };
-        self.parked.remove(token);
-        self.finished.push(Completed { ticket, outcome });
+        drop(turn);
+        self.finished.push(Completed { ticket: Ticket(token), outcome });
+    }
+
+    pub(super) fn count_lookups(&self, all: usize, waited: usize) {
+        self.counters.read_misses.add(waited as u64);
+        self.counters.read_hits.add((all - waited.min(all)) as u64);
     }
 
     #[inline]
     fn count_lookup(&self, waited: bool) {
         if waited { self.counters.read_misses.add(1) } else { self.counters.read_hits.add(1) }
     }
-
-    /// Waits until the operation of `ticket` is finished, and takes its outcome out.
-    pub(super) fn outcome_of(&mut self, ticket: Ticket) -> Result<Outcome<V>> {
-        loop {
-            if let Some(at) = self.finished.iter().position(|completed| completed.ticket == ticket) {
-                return self.finished.swap_remove(at).outcome;
-            }
-            self.await_one()?;
-        }
-    }
 }
 
 /// What is still pending is given up: it may or may not take effect.
 impl<K: Key, V: Value> Drop for Session<K, V> {
     fn drop(&mut self) {
-        let pool = self.database.kernel.log.read_pool();
-        while let Some((token, done)) = self.driver.try_take(&self.database.kernel) {
-            if self.parked.remove(token).is_none() {
-                self.abandoned -= 1;
-            }
-            pool.give(done.buf);
-        }
-        pool.write_off(self.parked.len() + self.abandoned);
         self.database.leave(&self.counters);
     }
 }

@@ -12,22 +12,38 @@
 
 #[cfg(all(target_os = "linux", not(oxifaster_loom)))]
 mod imp {
-    use std::sync::OnceLock;
-    use std::sync::atomic::{Ordering, compiler_fence, fence};
+    use std::sync::Once;
+    use std::sync::atomic::{AtomicU8, Ordering, compiler_fence, fence};
 
-    /// True if `membarrier` was registered for this process.
-    static EXPEDITED: OnceLock<bool> = OnceLock::new();
+    const UNKNOWN: u8 = 0;
+    const FENCES: u8 = 1;
+    const EXPEDITED: u8 = 2;
+
+    /// Which implementation this process uses; never changes once it is known (B2).
+    static CHOICE: AtomicU8 = AtomicU8::new(UNKNOWN);
+    static CHOOSE: Once = Once::new();
 
     fn membarrier(command: libc::c_int) -> bool {
         // SAFETY: B1; the call takes three integers, touches no memory of ours, and reports refusal by its result.
         unsafe { libc::syscall(libc::SYS_membarrier, command, 0 as libc::c_int, 0 as libc::c_int) == 0 }
     }
 
+    #[inline]
     fn expedited() -> bool {
-        *EXPEDITED.get_or_init(|| {
-            membarrier(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED)
-                && membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED)
-        })
+        match CHOICE.load(Ordering::Relaxed) {
+            UNKNOWN => choose(),
+            choice => choice == EXPEDITED,
+        }
+    }
+
+    #[cold]
+    fn choose() -> bool {
+        CHOOSE.call_once(|| {
+            let works = membarrier(libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED)
+                && membarrier(libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED);
+            CHOICE.store(if works { EXPEDITED } else { FENCES }, Ordering::Relaxed);
+        });
+        CHOICE.load(Ordering::Relaxed) == EXPEDITED
     }
 
     #[inline]

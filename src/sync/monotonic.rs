@@ -12,6 +12,7 @@ impl MonotonicU64 {
     }
 
     /// The present value; everything its writer did before advancing to it is visible.
+    #[inline]
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Acquire)
     }

@@ -1,5 +1,11 @@
 //! The promises of the README, one module per promise.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test panics when it fails")]
 #![cfg(not(oxifaster_loom))]
 
+mod concurrency;
+mod config;
 mod crud;
+mod faults;
 mod larger_than_memory;
+mod memory;
+mod model;

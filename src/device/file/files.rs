@@ -4,19 +4,22 @@
 //!   deleted, it is there, empty if nothing was written to it. So a device that is opened again knows its beginning.
 //! * **F2** A write puts its file on the list `written` before it returns, and a sync takes the list before it syncs, so
 //!   it covers every write that had returned. Files on the list stay open by themselves.
+//!   The first sync after opening covers every file there is: an earlier owner may have ended without one, and what it
+//!   wrote counts as written once it has been read.
 //! * **F3** A file that does not exist, or ends early, below the end of the device holds zeros there.
 
 use super::os;
 use super::segment_file::{SegmentFile, io_error};
-use crate::device::segments::{SegmentName, Segments, truncated};
+use super::segment_name::SegmentName;
+use crate::device::segments::{Segments, truncated};
 use crate::device::{BlockingDevice, DeviceInfo};
 use crate::error::Result;
 use crate::memory::AlignedBuf;
+use crate::sync::{AtomicBool, AtomicU64, Ordering};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 pub(super) const NAME: SegmentName = SegmentName::new("log");
@@ -41,7 +44,9 @@ pub(super) struct Files {
     segments: Segments,
     open: RwLock<FileMap>,
     written: Mutex<FileMap>,
-    /// True if a name was made or removed since the directory was synced.
+    /// True until the first sync: files may hold what an earlier owner wrote and did not sync.
+    inherited: AtomicBool,
+    /// True if a name was, or may have been, made or removed since the directory was synced.
     names_changed: AtomicBool,
     /// Below it everything was truncated; the beginning of a segment if there are several.
     begin: AtomicU64,
@@ -71,12 +76,11 @@ impl Files {
     }
 
     /// The one file at `path`, which is locked already.
-    pub(super) fn in_single_file(path: &Path, file: File, len: u64, is_new: bool, direct: bool) -> Self {
+    pub(super) fn in_single_file(path: &Path, file: File, len: u64, direct: bool) -> Self {
         let place = Place::Single(path.to_path_buf());
-        let files = Self::new(place, Segments::single(), 0, len, direct && os::enable_direct(&file), None);
+        let files = Self::new(place, Segments::new(u64::MAX), 0, len, direct && os::enable_direct(&file), None);
         let file = SegmentFile::new(file, path.to_path_buf(), Arc::clone(&files.direct));
         files.open.write().unwrap_or_else(PoisonError::into_inner).insert(0, Arc::new(file));
-        files.names_changed.store(is_new, Ordering::Relaxed);
         files
     }
 
@@ -86,7 +90,8 @@ impl Files {
             segments,
             open: RwLock::default(),
             written: Mutex::default(),
-            names_changed: AtomicBool::new(false),
+            inherited: AtomicBool::new(true),
+            names_changed: AtomicBool::new(true),
             begin: AtomicU64::new(begin),
             end: AtomicU64::new(end),
             extent: end,
@@ -178,6 +183,22 @@ impl Files {
         written.entry(segment).or_insert_with(|| Arc::clone(file));
     }
 
+    fn sync_inherited(&self) -> Result<()> {
+        if !self.inherited.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let segments = match &self.place {
+            Place::Directory(directory) => list_segments(directory)?,
+            Place::Single(_) => vec![0],
+        };
+        for segment in segments {
+            if let Some(file) = self.existing(segment)? {
+                file.sync()?;
+            }
+        }
+        Ok(())
+    }
+
     fn sync_names(&self) -> Result<()> {
         if !self.names_changed.swap(false, Ordering::AcqRel) {
             return Ok(());
@@ -264,6 +285,7 @@ impl BlockingDevice for Files {
         for file in written.values() {
             file.sync()?;
         }
+        self.sync_inherited()?;
         self.sync_names()
     }
 
@@ -291,5 +313,48 @@ pub(super) fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waiting_for_sync(files: &Files) -> Vec<u64> {
+        files.written.lock().unwrap().keys().copied().collect()
+    }
+
+    #[test]
+    fn a_sync_covers_every_file_that_was_written_also_those_closed_in_between() {
+        let directory = tempfile::tempdir().unwrap();
+        let lock = File::create(directory.path().join("LOCK")).unwrap();
+        let files = Files::in_directory(directory.path(), 4096, false, lock).unwrap();
+        let written = OPEN_MAX as u64 + 10;
+        files.write_at(0, &vec![1; written as usize * 4096]).unwrap();
+        assert_eq!(waiting_for_sync(&files), (0..written).collect::<Vec<_>>());
+        assert_eq!(files.open.read().unwrap().len(), OPEN_MAX);
+        assert!(files.names_changed.load(Ordering::Acquire));
+        files.sync().unwrap();
+        assert_eq!(waiting_for_sync(&files), []);
+        assert!(!files.names_changed.load(Ordering::Acquire));
+        files.write_at(8192, &[2; 4096]).unwrap();
+        assert_eq!(waiting_for_sync(&files), [2]);
+        assert!(!files.names_changed.load(Ordering::Acquire), "no name is new");
+    }
+
+    #[test]
+    fn the_first_sync_covers_what_an_earlier_owner_left_unsynced() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = || {
+            let lock = File::create(directory.path().join("LOCK")).unwrap();
+            Files::in_directory(directory.path(), 4096, false, lock).unwrap()
+        };
+        open().write_at(0, &[1; 3 * 4096]).unwrap();
+        let files = open();
+        assert!(files.names_changed.load(Ordering::Acquire), "nor may the names be durable");
+        files.sync().unwrap();
+        let reached: Vec<u64> = files.open.read().unwrap().keys().copied().collect();
+        assert_eq!(reached, [0, 1, 2]);
+        assert!(!files.names_changed.load(Ordering::Acquire));
     }
 }

@@ -1,16 +1,17 @@
 //! The device that keeps its bytes in files.
 //!
 //! ```text
-//!   FileSystemDisk ─► ThreadPoolDevice ─► Files ─┬─► SegmentFile   log.000003   [ 1 GiB ]
-//!                                                ├─► SegmentFile   log.000004   [ 1 GiB ]
-//!                                                └─► SegmentFile   log.000005   [ .. end
-//!   directory/LOCK      held while the device is open; says how large a segment is
+//!   FileSystemDisk -> ThreadPoolDevice -> Files -+-> SegmentFile   log.000003   1 GiB
+//!                                                +-> SegmentFile   log.000004   1 GiB
+//!                                                +-> SegmentFile   log.000005   up to the end
+//!   LOCK   held while the device is open; says how large a segment is
 //! ```
 
 mod directory;
 mod files;
 mod os;
 mod segment_file;
+mod segment_name;
 
 use super::{CompletionSink, DeviceInfo, IoRequest, StorageDevice, ThreadPoolDevice, Token};
 use crate::error::{Error, ErrorKind, Result};
@@ -137,8 +138,8 @@ impl FileSystemDiskOptions {
     pub fn single_file(&self, path: impl AsRef<Path>) -> Result<FileSystemDisk> {
         self.check()?;
         let path = path.as_ref();
-        let (file, len, is_new) = directory::open_single(path)?;
-        Ok(self.start(Files::in_single_file(path, file, len, is_new, self.direct_io)))
+        let (file, len) = directory::open_single(path)?;
+        Ok(self.start(Files::in_single_file(path, file, len, self.direct_io)))
     }
 
     fn start(&self, files: Files) -> FileSystemDisk {

@@ -3,11 +3,11 @@
 use super::os;
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::AlignedBuf;
+use crate::sync::{AtomicBool, Ordering};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A file that is read and written at positions.
 #[derive(Debug)]
@@ -119,5 +119,40 @@ pub(super) fn io_error(what: &'static str, path: &Path, error: io::Error) -> Err
             failure.help("give the process the right to read and write there")
         }
         _ => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(directory: &tempfile::TempDir) -> (SegmentFile, Arc<AtomicBool>) {
+        let path = directory.path().join("file");
+        let file = os::read_and_write().create(true).truncate(false).open(&path).unwrap();
+        let device_direct = Arc::new(AtomicBool::new(true));
+        (SegmentFile::new(file, path, Arc::clone(&device_direct)), device_direct)
+    }
+
+    #[test]
+    fn a_direct_access_that_the_file_system_refuses_goes_through_the_page_cache() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, device_direct) = open(&directory);
+        let was_direct = file.direct.load(Ordering::Relaxed);
+        // What no file system takes directly stands for a file system that takes nothing directly.
+        file.write(1, &[5; 3]).unwrap();
+        assert!(!file.direct.load(Ordering::Relaxed));
+        assert_eq!(device_direct.load(Ordering::Relaxed), !was_direct, "files opened later are told");
+        let mut read = [0; 9];
+        assert_eq!(file.read(0, &mut read).unwrap(), 4);
+        assert_eq!(read, [0, 5, 5, 5, 0, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn errors_name_the_file_and_say_what_to_do() {
+        let full = io_error("writing", Path::new("/data/log.000000"), io::ErrorKind::StorageFull.into());
+        let text = full.to_string();
+        assert!(text.contains("/data/log.000000") && text.contains("free some space"), "{text}");
+        let denied = io_error("opening", Path::new("/data"), io::ErrorKind::PermissionDenied.into()).to_string();
+        assert!(denied.contains("the right to read and write"), "{denied}");
     }
 }

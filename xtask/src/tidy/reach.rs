@@ -1,4 +1,4 @@
-//! No dead files: cargo or a `mod` declaration leads to every source.
+//! No dead files: cargo or a `mod` declaration leads to every source, and there is something to be found in it.
 
 use super::lexer::{Kind, Token, closing};
 use super::report::Report;
@@ -21,6 +21,21 @@ pub(crate) fn check(sources: &[Source], roots: &[String], report: &mut Report) {
     }
     for source in sources.iter().filter(|source| !reached.contains(&source.path)) {
         report.fail(&source.path, 1, RULE, "neither cargo nor a `mod` declaration leads here");
+    }
+    for source in sources {
+        check_contents(source, report);
+    }
+}
+
+/// A file without code, or a file of tests without a test, looks like something and is nothing.
+fn check_contents(source: &Source, report: &mut Report) {
+    if source.tokens.is_empty() {
+        report.fail(&source.path, 1, RULE, "holds no code");
+    } else if matches!(source.file_name(), "tests.rs" | "loom.rs") {
+        let is_test = |three: &[Token]| three[0].is('[') && three[1].is_word("test") && three[2].is(']');
+        if !source.tokens.windows(3).any(is_test) {
+            report.fail(&source.path, 1, RULE, "holds no test");
+        }
     }
 }
 
@@ -101,27 +116,39 @@ mod tests {
         let files = [
             ("src/lib.rs", "mod a; pub mod b; #[cfg(x)] mod c; mod inner { mod d; } #[path = \"odd/name.rs\"] mod e;"),
             ("src/a.rs", "mod deep;"),
-            ("src/a/deep.rs", ""),
+            ("src/a/deep.rs", "x;"),
             ("src/b/mod.rs", "#[cfg(test)] mod tests;"),
-            ("src/b/tests.rs", ""),
-            ("src/c.rs", ""),
-            ("src/inner/d.rs", ""),
-            ("src/odd/name.rs", ""),
-            ("examples/one.rs", ""),
+            ("src/b/tests.rs", "#[test] fn f() {}"),
+            ("src/c.rs", "x;"),
+            ("src/inner/d.rs", "x;"),
+            ("src/odd/name.rs", "x;"),
+            ("examples/one.rs", "x;"),
         ];
         assert_eq!(dead(&files, &["src/lib.rs", "examples/one.rs"]), 0);
     }
 
     #[test]
     fn an_undeclared_file_is_dead_and_so_is_what_only_it_declares() {
-        let files = [("src/lib.rs", "// mod a;"), ("src/a.rs", "mod b;"), ("src/a/b.rs", "")];
+        let files = [("src/lib.rs", "x; // mod a;"), ("src/a.rs", "mod b;"), ("src/a/b.rs", "x;")];
         assert_eq!(dead(&files, &["src/lib.rs"]), 2);
     }
 
     #[test]
     fn an_example_or_a_test_that_cargo_does_not_know_is_dead() {
-        let files =
-            [("src/lib.rs", ""), ("examples/set/one.rs", ""), ("tests/it/main.rs", "mod a;"), ("tests/it/a.rs", "")];
+        let files = [
+            ("src/lib.rs", "x;"),
+            ("examples/set/one.rs", "x;"),
+            ("tests/it/main.rs", "mod a;"),
+            ("tests/it/a.rs", "x;"),
+        ];
         assert_eq!(dead(&files, &["src/lib.rs", "tests/it/main.rs"]), 1);
+    }
+
+    #[test]
+    fn a_file_without_code_and_a_model_file_without_a_model_are_dead() {
+        let one = |path, text| dead(&[(path, text)], &[path]);
+        assert_eq!(one("src/a.rs", "// to be written\n"), 1);
+        assert_eq!(one("src/loom.rs", "use x;"), 1);
+        assert_eq!(one("src/loom.rs", "#[test] fn f() {}"), 0);
     }
 }

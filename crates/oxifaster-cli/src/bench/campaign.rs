@@ -1,0 +1,294 @@
+//! Load, runs and final pass against one store.
+
+use super::faults::Faults;
+use super::growth::Growth;
+use super::memory::PeakMeter;
+use super::options::{Plan, Verify};
+use super::oracle::Oracle;
+use super::pipeline::{Check, Pipeline};
+use super::progress::Progress;
+use super::report::{DeviceWork, LoadReport, RunReport, VerificationReport, per_second};
+use super::signal::Interrupt;
+use super::stage::{self, Control, Done, Length, Watch};
+use super::tally::Tally;
+use super::worker::{PUBLISH_EVERY, Worker};
+use super::workload::{Operation, Preference, Workload};
+use crate::failure::Failure;
+use oxifaster::Result;
+use oxifaster::device::StorageDevice;
+use oxifaster::stats::StatsSnapshot;
+use oxifaster::store::FasterKv;
+use std::sync::Arc;
+
+/// Reads in flight in the final pass, even if the runs have fewer.
+pub(crate) const FINAL_DEPTH: usize = 64;
+
+/// A store with values of `N` bytes on any device.
+pub(crate) type Store<const N: usize> = FasterKv<u64, [u8; N], Arc<dyn StorageDevice>>;
+
+/// All that is known of what the store should hold, and where it does not.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    pub(crate) oracle: Oracle,
+    pub(crate) growth: Growth,
+    pub(crate) faults: Faults,
+}
+
+impl Ledger {
+    pub(crate) fn new(plan: &Plan) -> Self {
+        Self {
+            oracle: Oracle::new(plan.records, plan.verify == Verify::Every),
+            growth: Growth::new(plan.records, plan.threads),
+            faults: Faults::default(),
+        }
+    }
+}
+
+/// A store under load.
+pub(crate) struct Campaign<'a, const N: usize> {
+    store: &'a Store<N>,
+    plan: &'a Plan,
+    interrupt: &'a Interrupt,
+    progress: &'a Progress,
+    peak: PeakMeter,
+    ledger: &'a Ledger,
+    checked: u64,
+    exact: u64,
+}
+
+impl<'a, const N: usize> Campaign<'a, N> {
+    pub(crate) fn new(
+        store: &'a Store<N>,
+        plan: &'a Plan,
+        ledger: &'a Ledger,
+        interrupt: &'a Interrupt,
+        progress: &'a Progress,
+    ) -> Self {
+        Self { store, plan, interrupt, progress, peak: PeakMeter::default(), ledger, checked: 0, exact: 0 }
+    }
+
+    /// The most that the process has held so far.
+    pub(crate) fn peak(&self) -> Option<u64> {
+        self.peak.peak()
+    }
+
+    /// Writes every record once, in the order of the keys. Says as well whether all were written.
+    pub(crate) fn load(&mut self) -> Result<(LoadReport, bool), Failure> {
+        let records = self.plan.records;
+        let done = self.stage("load", Length::Items(records), 1, |thread, control, mut pipeline| {
+            while let Some(keys) = control.next_keys(records) {
+                for key in keys {
+                    pipeline.load(key)?;
+                }
+                control.publish(thread, pipeline.issued());
+            }
+            pipeline.drain()
+        })?;
+        let (loaded, seconds) = (done.tally.operations(), done.elapsed.as_secs_f64());
+        let data_bytes = loaded * (size_of::<u64>() + N) as u64;
+        let records_per_second = per_second(loaded, seconds);
+        Ok((LoadReport { records: loaded, data_bytes, seconds, records_per_second }, loaded == records))
+    }
+
+    /// Runs one workload for the planned time.
+    pub(crate) fn run(&mut self, workload: Workload, preference: Preference) -> Result<RunReport, Failure> {
+        let (plan, growth) = (self.plan, &self.ledger.growth);
+        let label = format!("{} {preference}", workload.letter());
+        let before = self.store.stats();
+        let done = self.stage(&label, Length::Time(plan.duration), plan.depth, |thread, control, pipeline| {
+            Worker::new(plan, workload, preference, growth, thread).work(control, pipeline)
+        })?;
+        let after = self.store.stats();
+        // Blocking calls do not say whether they waited: the store does.
+        let missed = after.read_misses - before.read_misses;
+        let waited = if plan.depth == 1 { missed } else { done.tally.waited };
+        let names = (workload.letter(), workload.summary(), preference.name());
+        Ok(RunReport::new(names, &done.tally, done.elapsed, waited, work_between(&before, &after)))
+    }
+
+    /// Reads every key once more.
+    pub(crate) fn verify(&mut self) -> Result<VerificationReport, Failure> {
+        let (records, depth) = (self.plan.records, self.plan.depth.max(FINAL_DEPTH));
+        let growth = &self.ledger.growth;
+        let keys = growth.total();
+        let done = self.stage("verify", Length::Items(keys), depth, |thread, control, mut pipeline| {
+            while let Some(keys) = control.next_keys(records) {
+                for key in keys {
+                    pipeline.read(key)?;
+                }
+                control.publish(thread, pipeline.issued());
+            }
+            for index in 0..growth.inserted_by(thread) {
+                if !control.goes_on() {
+                    break;
+                }
+                pipeline.read(growth.inserted_key(thread, index))?;
+                if index.is_multiple_of(PUBLISH_EVERY) {
+                    control.publish(thread, pipeline.issued());
+                }
+            }
+            pipeline.drain()
+        })?;
+        let keys_read = done.tally.count(Operation::Read);
+        let seconds = done.elapsed.as_secs_f64();
+        Ok(VerificationReport { keys_read, seconds, complete: keys_read == keys, ..self.verification() })
+    }
+
+    /// What was checked so far.
+    pub(crate) fn verification(&self) -> VerificationReport {
+        VerificationReport {
+            values_checked: self.checked,
+            exact_versions_checked: self.exact,
+            followed_keys: self.ledger.oracle.sampled_keys(),
+            faults: self.ledger.faults.count(),
+            first_faults: self.ledger.faults.first(),
+            ..VerificationReport::default()
+        }
+    }
+
+    fn stage<B>(&mut self, label: &str, length: Length, depth: usize, body: B) -> Result<Done, Failure>
+    where
+        B: Fn(usize, &Control, Pipeline<'_, N>) -> Result<Tally> + Sync,
+    {
+        let check = Check { oracle: &self.ledger.oracle, faults: &self.ledger.faults, during: label };
+        let mut watch = Watch { interrupt: self.interrupt, peak: &mut self.peak, progress: self.progress };
+        let store = self.store;
+        let done = stage::run(label, self.plan.threads, length, &mut watch, |thread, control| {
+            body(thread, control, Pipeline::new(store.start_session(), check, depth))
+        })?;
+        self.checked += done.tally.checked;
+        self.exact += done.tally.exact;
+        Ok(done)
+    }
+}
+
+/// What the device did between two snapshots.
+fn work_between(before: &StatsSnapshot, after: &StatsSnapshot) -> DeviceWork {
+    DeviceWork {
+        reads: after.device.reads - before.device.reads,
+        read_bytes: after.device.read_bytes - before.device.read_bytes,
+        written_bytes: after.device.written_bytes - before.device.written_bytes,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::options::Device;
+    use super::super::value::encode;
+    use super::*;
+    use oxifaster::device::MemoryDisk;
+    use oxifaster::store::{FasterKvConfig, Session};
+    use std::time::Duration;
+
+    fn plan(depth: usize) -> Plan {
+        Plan {
+            records: 8_000,
+            value_size: 100,
+            memory: 64 << 20,
+            runs: Vec::new(),
+            theta: 0.99,
+            duration: Duration::from_millis(60),
+            threads: 2,
+            depth,
+            directory: None,
+            device: Device::Memory,
+            verify: Verify::Every,
+            seed: 7,
+        }
+    }
+
+    /// A store so small that most of the records are on its device.
+    fn store() -> Store<100> {
+        let config = FasterKvConfig::default().with_memory_budget(512 << 10);
+        FasterKv::open(config, Arc::new(MemoryDisk::new()) as Arc<dyn StorageDevice>).unwrap()
+    }
+
+    /// Loads, runs every workload, lets `tamper` at the store, and reads all keys.
+    fn verified_after(depth: usize, tamper: impl FnOnce(&mut Session<u64, [u8; 100]>, &Ledger)) -> VerificationReport {
+        let (plan, store) = (plan(depth), store());
+        let (ledger, interrupt, progress) = (Ledger::new(&plan), Interrupt::default(), Progress::new(false));
+        let mut campaign = Campaign::new(&store, &plan, &ledger, &interrupt, &progress);
+        assert!(campaign.load().unwrap().1);
+        for workload in Workload::ALL {
+            let run = campaign.run(workload, Preference::Zipfian).unwrap();
+            assert!(run.operations > 0, "{workload:?}");
+        }
+        assert_eq!(campaign.verification().faults, 0, "{:?}", campaign.verification().first_faults);
+        tamper(&mut store.start_session(), &ledger);
+        campaign.verify().unwrap()
+    }
+
+    #[test]
+    fn a_sound_store_passes_with_every_version_exact_pipelined_and_blocking() {
+        for depth in [64, 1] {
+            let report = verified_after(depth, |_, _| {});
+            assert!(report.complete && report.faults == 0, "{report:?}");
+            assert!(report.keys_read > 8_000, "workload D inserts: {report:?}");
+            assert_eq!(report.values_checked, report.exact_versions_checked);
+        }
+    }
+
+    fn only_fault(report: &VerificationReport) -> (u64, &str) {
+        assert_eq!(report.faults, 1, "{report:?}");
+        (report.first_faults[0].key, &report.first_faults[0].found)
+    }
+
+    #[test]
+    fn a_stale_value_is_found_and_named() {
+        let report = verified_after(64, |session, ledger| {
+            let current = ledger.oracle.ceiling(70);
+            assert!(current > 0, "key 70 was never written");
+            session.upsert(70, encode(70, current - 1)).unwrap();
+        });
+        let (key, found) = only_fault(&report);
+        assert!(key == 70 && found.starts_with("version "), "{report:?}");
+    }
+
+    #[test]
+    fn a_missing_inserted_key_is_found_and_named() {
+        let report = verified_after(64, |session, _| session.delete(&8_000).unwrap());
+        assert_eq!(only_fault(&report), (8_000, "no value"));
+    }
+
+    #[test]
+    fn a_damaged_value_and_one_of_another_key_are_found_and_named() {
+        let report = verified_after(1, |session, ledger| {
+            let mut value = encode(9, ledger.oracle.ceiling(9));
+            value[99] ^= 1;
+            session.upsert(9, value).unwrap();
+        });
+        assert_eq!(only_fault(&report), (9, "a value whose checksum is wrong"));
+        let report = verified_after(1, |session, ledger| {
+            session.upsert(9, encode(10, ledger.oracle.ceiling(9))).unwrap();
+        });
+        assert_eq!(only_fault(&report), (9, "the value of key 10"));
+    }
+
+    #[test]
+    fn runs_find_what_is_wrong_while_they_read_and_modify() {
+        let (plan, store) = (plan(64), store());
+        let (ledger, interrupt, progress) = (Ledger::new(&plan), Interrupt::default(), Progress::new(false));
+        let mut campaign = Campaign::new(&store, &plan, &ledger, &interrupt, &progress);
+        campaign.load().unwrap();
+        // Nothing but modifications can find this before it is overwritten: the key itself is replaced.
+        let mut session = store.start_session();
+        for key in 0..plan.records {
+            session.upsert(key, encode(key + 1, 0)).unwrap();
+        }
+        campaign.run(Workload::F, Preference::Uniform).unwrap();
+        let report = campaign.verification();
+        assert_eq!(report.first_faults.len(), 10);
+        assert_eq!(report.faults, report.values_checked, "no modification may repair a wrong value");
+        assert_eq!(report.first_faults[0].during, "F uniform");
+    }
+
+    #[test]
+    fn an_interrupt_leaves_the_load_incomplete() {
+        let (plan, store) = (Plan { records: 1_000_000, ..plan(64) }, store());
+        let (ledger, interrupt, progress) = (Ledger::new(&plan), Interrupt::default(), Progress::new(false));
+        interrupt.raise();
+        let mut campaign = Campaign::new(&store, &plan, &ledger, &interrupt, &progress);
+        let (load, complete) = campaign.load().unwrap();
+        assert!(!complete && load.records < 1_000_000);
+    }
+}

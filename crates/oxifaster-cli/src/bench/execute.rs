@@ -1,0 +1,187 @@
+//! From options to an exit code.
+
+use super::campaign::{Campaign, FINAL_DEPTH, Ledger, Store};
+use super::directory::Directory;
+use super::memory::Division;
+use super::options::{Device, Options, Plan};
+use super::progress::Progress;
+use super::report::{
+    DiskReport, HolderReport, LoadReport, MemoryReport, OptionsReport, Report, RunReport, VerificationReport,
+};
+use super::signal::{INTERRUPTED, Interrupt};
+use super::table;
+use crate::failure::Failure;
+use oxifaster::device::{FileSystemDisk, MemoryDisk, StorageDevice};
+use oxifaster::stats::StatsSnapshot;
+use oxifaster::store::FasterKvConfig;
+use std::io::Write;
+use std::sync::Arc;
+
+/// What a record takes on the disk beside key and value: its header, padding, and checksums of the blocks.
+const RECORD_OVERHEAD: u64 = 24;
+
+/// Runs the benchmark and prints its report; the result is the exit code.
+pub(crate) fn execute(options: Options) -> Result<u8, Failure> {
+    let json = options.json;
+    let plan = options.plan()?;
+    let interrupt = Interrupt::listen()?;
+    let directory = prepare(&plan, &interrupt)?;
+    let report = with_value_size(&plan, directory.as_ref(), &interrupt, &Progress::new(!json))?;
+    if let Some(directory) = directory {
+        directory.close()?;
+    }
+    print(&report, json)?;
+    Ok(exit_code(&report))
+}
+
+/// The place for the store's files, if it has any.
+fn prepare(plan: &Plan, interrupt: &Interrupt) -> Result<Option<Directory>, Failure> {
+    if plan.device == Device::Memory {
+        return Ok(None);
+    }
+    let directory = match &plan.directory {
+        Some(path) => Directory::named(path)?,
+        None => Directory::temporary(interrupt)?,
+    };
+    directory.require_space(plan.records.saturating_mul(8 + plan.value_size as u64 + RECORD_OVERHEAD))?;
+    Ok(Some(directory))
+}
+
+/// Picks the code that was compiled for the size of the values.
+fn with_value_size(
+    plan: &Plan,
+    directory: Option<&Directory>,
+    interrupt: &Interrupt,
+    progress: &Progress,
+) -> Result<Report, Failure> {
+    macro_rules! sizes {
+        ($($size:literal)*) => {
+            match plan.value_size {
+                $($size => measure::<$size>(plan, directory, interrupt, progress),)*
+                other => Err(Failure::usage(format!("values of {other} bytes are not supported"), "see --value-size in --help")),
+            }
+        };
+    }
+    sizes!(8 16 24 32 64 100 128 256 512 1024 2048 4096)
+}
+
+fn measure<const N: usize>(
+    plan: &Plan,
+    directory: Option<&Directory>,
+    interrupt: &Interrupt,
+    progress: &Progress,
+) -> Result<Report, Failure> {
+    let ledger = Ledger::new(plan);
+    let device: Arc<dyn StorageDevice> = match directory {
+        Some(directory) => Arc::new(FileSystemDisk::open(directory.path())?),
+        None => Arc::new(MemoryDisk::new()),
+    };
+    let depth = plan.depth.max(FINAL_DEPTH);
+    let division = Division::new(plan.memory, plan.threads as u64, depth as u64, N as u64)?;
+    let config = FasterKvConfig::default().with_memory_budget(division.store()).with_max_pending(depth);
+    let store: Store<N> = Store::open(config, device)?;
+    let mut campaign = Campaign::new(&store, plan, &ledger, interrupt, progress);
+    let (load, loaded) = campaign.load()?;
+    let mut runs = Vec::new();
+    for (workload, preference) in &plan.runs {
+        if loaded && !interrupt.is_raised() {
+            runs.push(campaign.run(*workload, *preference)?);
+        }
+    }
+    let verification = if loaded && !interrupt.is_raised() { campaign.verify()? } else { campaign.verification() };
+    let found = Found { load, runs, verification, peak: campaign.peak(), stats: store.stats() };
+    Ok(found.report(plan, division, directory, interrupt))
+}
+
+/// What was found, before it is put into a report.
+struct Found {
+    load: LoadReport,
+    runs: Vec<RunReport>,
+    verification: VerificationReport,
+    peak: Option<u64>,
+    stats: StatsSnapshot,
+}
+
+impl Found {
+    fn report(self, plan: &Plan, division: Division, directory: Option<&Directory>, interrupt: &Interrupt) -> Report {
+        let (peak, stats) = (self.peak, self.stats);
+        // The memory device holds the records outside of the budget, so there is nothing to compare.
+        let comparable = peak.filter(|_| plan.device == Device::File);
+        let holders = stats.memory.iter().map(|(name, bytes)| HolderReport { name, bytes: *bytes as u64 });
+        Report {
+            schema: Report::SCHEMA,
+            oxifaster_version: env!("CARGO_PKG_VERSION"),
+            options: OptionsReport {
+                records: plan.records,
+                key_bytes: size_of::<u64>() as u64,
+                value_bytes: plan.value_size as u64,
+                threads: plan.threads as u64,
+                depth: plan.depth as u64,
+                theta: plan.theta,
+                seconds_per_run: plan.duration.as_secs_f64(),
+                seed: plan.seed,
+                device: plan.device.name(),
+            },
+            load: self.load,
+            runs: self.runs,
+            verification: self.verification,
+            memory: MemoryReport {
+                budget_bytes: division.budget,
+                store_budget_bytes: stats.memory_budget as u64,
+                peak_resident_bytes: peak,
+                within_budget: comparable.map(|peak| peak <= division.budget),
+                holders: holders.collect(),
+            },
+            disk: DiskReport {
+                directory: directory.map(|directory| directory.path().display().to_string()),
+                kept: directory.is_some_and(Directory::is_kept),
+                in_memory: directory.is_some_and(Directory::is_in_memory),
+                used_bytes: directory.map_or(0, Directory::bytes),
+                read_bytes: stats.device.read_bytes,
+                written_bytes: stats.device.written_bytes,
+            },
+            interrupted: interrupt.is_raised(),
+        }
+    }
+}
+
+fn print(report: &Report, json: bool) -> Result<(), Failure> {
+    let text = if json {
+        serde_json::to_string_pretty(report)
+            .map_err(|error| Failure::System { what: "writing the report".to_owned(), source: error.into() })?
+            + "\n"
+    } else {
+        table::render(report)
+    };
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        // Whoever read the output has seen enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        Err(source) => Err(Failure::System { what: "writing the report".to_owned(), source }),
+        Ok(()) => Ok(()),
+    }
+}
+
+fn exit_code(report: &Report) -> u8 {
+    match report {
+        _ if report.verification.faults > 0 => 1,
+        _ if report.interrupted => INTERRUPTED,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::tests::example;
+    use super::*;
+
+    #[test]
+    fn wrong_data_outranks_an_interrupt() {
+        let mut report = example();
+        report.interrupted = true;
+        assert_eq!(exit_code(&report), 1);
+        report.verification.faults = 0;
+        assert_eq!(exit_code(&report), INTERRUPTED);
+        report.interrupted = false;
+        assert_eq!(exit_code(&report), 0);
+    }
+}

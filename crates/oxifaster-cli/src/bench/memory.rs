@@ -1,0 +1,127 @@
+//! The memory of the process: what it holds, what it ever held, and how much of the budget the store may have.
+
+use crate::failure::Failure;
+use crate::units::size;
+
+/// The smallest budget that is passed on to a store.
+const STORE_MINIMUM: u64 = 1 << 20;
+/// Allocator slack and stacks that grow while the benchmark runs.
+const SLACK: u64 = 1 << 20;
+/// Histograms, stack and session of one thread.
+const PER_THREAD: u64 = 192 << 10;
+/// An operation in flight, beside its value: the entry here and the request in the store.
+const PER_OPERATION: u64 = 512;
+
+/// What the process holds of physical memory, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Resident {
+    pub(crate) now: u64,
+    pub(crate) peak: u64,
+}
+
+/// Asks the system; `None` where it does not tell.
+pub(crate) fn resident() -> Option<Resident> {
+    #[cfg(target_os = "linux")]
+    {
+        parse_status(&std::fs::read_to_string("/proc/self/status").ok()?)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let now = memory_stats::memory_stats()?.physical_mem as u64;
+        Some(Resident { now, peak: now })
+    }
+}
+
+#[cfg(any(target_os = "linux", test))]
+fn parse_status(status: &str) -> Option<Resident> {
+    let bytes = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim_start_matches(':').trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib << 10)
+    };
+    Some(Resident { now: bytes("VmRSS")?, peak: bytes("VmHWM")? })
+}
+
+/// Keeps the highest value seen, for systems that do not remember it themselves.
+#[derive(Debug, Default)]
+pub(crate) struct PeakMeter(Option<u64>);
+
+impl PeakMeter {
+    /// Called several times a second while the benchmark runs.
+    pub(crate) fn poll(&mut self) {
+        self.0 = self.0.max(resident().map(|resident| resident.peak));
+    }
+
+    pub(crate) fn peak(&self) -> Option<u64> {
+        self.0
+    }
+}
+
+/// How the budget for the whole process is divided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Division {
+    pub(crate) budget: u64,
+    /// What the benchmark keeps for itself.
+    pub(crate) reserve: u64,
+}
+
+impl Division {
+    /// Sets aside what the process holds already, which is asked for just before the store is opened, and what `threads`
+    /// with `depth` operations of `value_size` bytes in flight will take.
+    pub(crate) fn new(budget: u64, threads: u64, depth: u64, value_size: u64) -> Result<Self, Failure> {
+        let process = resident().map_or(4 << 20, |resident| resident.now);
+        let in_flight = threads * (PER_THREAD + depth * (PER_OPERATION + 2 * value_size));
+        let reserve = process + in_flight + SLACK + budget / 64;
+        if budget < reserve + STORE_MINIMUM {
+            let what = format!(
+                "a memory budget of {} is too small: the benchmark itself takes {}",
+                size(budget),
+                size(reserve)
+            );
+            let enough = (reserve + STORE_MINIMUM).next_multiple_of(1 << 20);
+            return Err(Failure::usage(what, format!("give at least --memory {}MiB or lower --depth", enough >> 20)));
+        }
+        Ok(Self { budget, reserve })
+    }
+
+    pub(crate) fn store(&self) -> u64 {
+        self.budget - self.reserve
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_file_is_understood() {
+        let status = "Name:\tx\nVmPeak:\t  9000 kB\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\n";
+        assert_eq!(parse_status(status), Some(Resident { now: 1 << 20, peak: 2 << 20 }));
+        assert_eq!(parse_status("Name:\tx\n"), None);
+    }
+
+    #[test]
+    fn touching_memory_raises_the_peak_and_freeing_it_does_not_lower_it() {
+        let mut meter = PeakMeter::default();
+        meter.poll();
+        let before = meter.peak();
+        drop(std::hint::black_box(vec![1_u8; 64 << 20]));
+        meter.poll();
+        if cfg!(target_os = "linux") {
+            assert!(meter.peak().zip(before).is_some_and(|(after, before)| after >= before.max(64 << 20)));
+        }
+    }
+
+    #[test]
+    fn the_store_gets_what_the_benchmark_does_not_need() {
+        let division = Division::new(256 << 20, 2, 64, 100).unwrap();
+        assert!(division.store() < 256 << 20);
+        let more_threads = Division::new(256 << 20, 8, 64, 100).unwrap();
+        assert!(more_threads.store() < division.store());
+    }
+
+    #[test]
+    fn a_budget_that_leaves_nothing_for_the_store_is_refused_with_the_next_step() {
+        let failure = Division::new(1 << 20, 2, 64, 100).unwrap_err();
+        assert!(failure.to_string().contains("--memory"), "{failure}");
+    }
+}

@@ -1,0 +1,307 @@
+//! What the user may ask for.
+
+use super::value::SIZES;
+use super::workload::{Preference, Workload};
+use crate::failure::Failure;
+use crate::units::{parse_count, parse_size};
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Under the options of `-h`.
+pub(crate) const AFTER_HELP: &str =
+    "With --help: examples, the workloads, what is checked, what counts as memory, exit codes.";
+
+/// Under the options of `--help`; no line longer than 78 characters, so that terminals do not break it.
+pub(crate) const AFTER_LONG_HELP: &str = "\
+Examples:
+  All workloads with 10 M records and 256 MiB of memory (some minutes):
+      oxifaster bench
+  A quick look:
+      oxifaster bench --records 1M --seconds 1
+  Random reads, one at a time: the latency of the disk:
+      oxifaster bench --workload C --distribution uniform --depth 1
+  Another disk; the directory is kept:
+      oxifaster bench --dir /mnt/nvme/bench
+  Without a disk:
+      oxifaster bench --device memory --records 1M
+  For machines:
+      oxifaster bench --json > result.json
+
+Workloads (those of YCSB, the Yahoo! Cloud Serving Benchmark):
+  A  50% read, 50% update
+  B  95% read,  5% update
+  C  100% read
+  D  95% read of the latest keys, 5% insert
+  F  50% read, 50% read-modify-write
+  E, which scans ranges, is left out: a hash index keeps no order.
+
+What is checked:
+  Every value carries its key, a version and a checksum, and every read checks
+  them. The exact versions of a sample of the keys are remembered, so that
+  values which were overwritten before are noticed as well. At the end every
+  key is read once more. One wrong, stale or missing value makes the exit code
+  1, and the first ten are named.
+
+What is measured:
+  Latency counts from the beginning of an operation to its completion, the
+  wait for the disk included. Percentiles are known to one per cent.
+
+What counts as memory:
+  The budget covers the whole process: the benchmark sets aside what it takes
+  itself and gives the rest to the store. The peak in the report is what the
+  system says of the process. With --device memory the records themselves lie
+  in memory too, outside of the budget.
+
+Exit codes:
+  0  all is well
+  1  a wrong value, or the store failed
+  2  wrong options
+  130  stopped by Ctrl-C; what was measured until then is reported";
+
+/// Which keys are preferred.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Distribution {
+    /// A few keys get most operations, as in most applications
+    Zipfian,
+    /// All keys alike, the hardest case for a store larger than memory
+    Uniform,
+    /// One run with each
+    Both,
+}
+
+/// Where the store keeps what does not fit into its memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Device {
+    /// Segment files in a directory
+    File,
+    /// Memory that plays a disk
+    Memory,
+}
+
+impl Device {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Memory => "memory",
+        }
+    }
+}
+
+/// Of which keys the exact version is remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Verify {
+    /// Of one key in sixteen, of fewer if there are more than two million
+    Sample,
+    /// Of every key, for 16 bytes of the memory budget each
+    Every,
+}
+
+/// An entry of `--workload`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Choice {
+    Workload(Workload),
+    Load,
+}
+
+fn parse_choice(text: &str) -> Result<Choice, String> {
+    if text.eq_ignore_ascii_case("load") {
+        return Ok(Choice::Load);
+    }
+    let named = |workload: &&Workload| workload.letter().eq_ignore_ascii_case(text);
+    let workload = Workload::ALL.iter().find(named).copied();
+    workload.map(Choice::Workload).ok_or_else(|| format!("{text:?} is no workload: give A, B, C, D, F, or load alone"))
+}
+
+/// Options of `oxifaster bench`.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Records to load
+    #[arg(long, value_name = "COUNT", default_value = "10M", value_parser = parse_count)]
+    records: u64,
+    /// Size of a value: 8, 16, 24, 32, 64, 100, 128, 256, 512, 1024, 2048 or 4096 bytes (keys have 8 bytes)
+    #[arg(long, value_name = "SIZE", default_value = "100", value_parser = parse_size)]
+    value_size: u64,
+    /// Memory budget of the whole process
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = parse_size)]
+    memory: u64,
+    /// Workloads to run, separated by commas; or load, to only load and verify
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "A,B,C,D,F", value_parser = parse_choice)]
+    workload: Vec<Choice>,
+    /// Which keys are preferred (workload D always prefers the latest)
+    #[arg(long, value_name = "NAME", default_value = "both")]
+    distribution: Distribution,
+    /// Skew of the zipfian and the latest distribution, between 0 and 1
+    #[arg(long, value_name = "NUMBER", default_value_t = 0.99)]
+    theta: f64,
+    /// Length of each run
+    #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
+    seconds: f64,
+    /// Threads, each with a session of its own [default: one for each core]
+    #[arg(long, value_name = "COUNT")]
+    threads: Option<u64>,
+    /// Operations of a thread that may wait for the disk at the same time; 1 makes every call a blocking one
+    #[arg(long, value_name = "COUNT", default_value_t = 64)]
+    depth: u64,
+    /// Directory for the store, which must be empty or not exist, and is kept
+    /// [default: a temporary one, removed at the end]
+    #[arg(long, value_name = "DIRECTORY")]
+    dir: Option<PathBuf>,
+    /// Where the store keeps what does not fit into its memory
+    #[arg(long, value_name = "KIND", default_value = "file")]
+    device: Device,
+    /// Of which keys the exact version is remembered
+    #[arg(long, value_name = "KEYS", default_value = "sample")]
+    verify: Verify,
+    /// Seed of the random numbers
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    seed: u64,
+    /// Print one JSON document to standard output and nothing else
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What will be done: options that make sense.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) records: u64,
+    pub(crate) value_size: usize,
+    pub(crate) memory: u64,
+    pub(crate) runs: Vec<(Workload, Preference)>,
+    pub(crate) theta: f64,
+    pub(crate) duration: Duration,
+    pub(crate) threads: usize,
+    pub(crate) depth: usize,
+    pub(crate) directory: Option<PathBuf>,
+    pub(crate) device: Device,
+    pub(crate) verify: Verify,
+    pub(crate) seed: u64,
+}
+
+impl Options {
+    /// Checks what the command line parser cannot.
+    pub(crate) fn plan(self) -> Result<Plan, Failure> {
+        let value_size = self.value_size as usize;
+        if !SIZES.contains(&value_size) {
+            let sizes = SIZES.map(|size| size.to_string()).join(", ");
+            let what = format!("values of {value_size} bytes are not supported");
+            return Err(Failure::usage(what, format!("give --value-size one of {sizes}")));
+        }
+        within("--records", self.records, 1, 1 << 40)?;
+        within("--depth", self.depth, 1, 1 << 16)?;
+        let threads =
+            self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get() as u64));
+        within("--threads", threads, 1, 1 << 10)?;
+        if !(self.theta > 0.0 && self.theta < 1.0) {
+            let what = format!("--theta {} is not between 0 and 1, both excluded", self.theta);
+            return Err(Failure::usage(what, "0.99 is usual; for no skew at all give --distribution uniform"));
+        }
+        if !(self.seconds > 0.0 && self.seconds <= 1e6) {
+            let what = format!("--seconds {} is not a length for a run", self.seconds);
+            return Err(Failure::usage(what, "give more than 0; to only load and verify give --workload load"));
+        }
+        if self.device == Device::Memory && self.dir.is_some() {
+            return Err(Failure::usage("--device memory writes no files", "leave --dir or --device out"));
+        }
+        Ok(Plan {
+            records: self.records,
+            value_size,
+            memory: self.memory,
+            runs: super::workload::runs(&workloads(&self.workload)?, preferences(self.distribution)),
+            theta: self.theta,
+            duration: Duration::from_secs_f64(self.seconds),
+            threads: threads as usize,
+            depth: self.depth as usize,
+            directory: self.dir,
+            device: self.device,
+            verify: self.verify,
+            seed: self.seed,
+        })
+    }
+}
+
+fn within(option: &str, value: u64, low: u64, high: u64) -> Result<(), Failure> {
+    if (low..=high).contains(&value) {
+        return Ok(());
+    }
+    Err(Failure::usage(format!("{option} {value} is out of range"), format!("give a number from {low} to {high}")))
+}
+
+fn workloads(choices: &[Choice]) -> Result<Vec<Workload>, Failure> {
+    if choices == [Choice::Load] {
+        return Ok(Vec::new());
+    }
+    let workload = |choice: &Choice| match choice {
+        Choice::Workload(workload) => Some(*workload),
+        Choice::Load => None,
+    };
+    choices.iter().map(workload).collect::<Option<_>>().ok_or_else(|| {
+        Failure::usage(
+            "--workload load stands alone, since every workload loads first",
+            "give load or a list of letters",
+        )
+    })
+}
+
+fn preferences(distribution: Distribution) -> &'static [Preference] {
+    match distribution {
+        Distribution::Zipfian => &[Preference::Zipfian],
+        Distribution::Uniform => &[Preference::Uniform],
+        Distribution::Both => &[Preference::Zipfian, Preference::Uniform],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[test]
+    fn the_long_help_fits_a_narrow_terminal() {
+        assert!(AFTER_LONG_HELP.lines().all(|line| line.len() <= 78));
+    }
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn plan(arguments: &[&str]) -> Result<Plan, Failure> {
+        Line::try_parse_from([&["bench"], arguments].concat()).unwrap().options.plan()
+    }
+
+    #[test]
+    fn the_defaults_are_ten_million_records_and_nine_runs() {
+        let plan = plan(&[]).unwrap();
+        assert_eq!((plan.records, plan.value_size, plan.memory), (10_000_000, 100, 256 << 20));
+        assert_eq!((plan.runs.len(), plan.duration, plan.depth), (9, Duration::from_secs(5), 64));
+        assert!(plan.threads >= 1);
+    }
+
+    #[test]
+    fn lists_units_and_load_are_understood() {
+        let plan = plan(&["--workload", "c,A", "--value-size", "1KiB", "--distribution", "zipfian"]).unwrap();
+        assert_eq!(plan.runs, [(Workload::C, Preference::Zipfian), (Workload::A, Preference::Zipfian)]);
+        assert_eq!(plan.value_size, 1024);
+        assert!(super::tests::plan(&["--workload", "load"]).unwrap().runs.is_empty());
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_the_option_and_the_next_step() {
+        for (arguments, option) in [
+            (&["--value-size", "7"][..], "--value-size"),
+            (&["--records", "0"], "--records"),
+            (&["--threads", "0"], "--threads"),
+            (&["--depth", "0"], "--depth"),
+            (&["--theta", "1"], "--theta"),
+            (&["--theta", "NaN"], "--theta"),
+            (&["--seconds", "0"], "--seconds"),
+            (&["--workload", "A,load"], "--workload"),
+            (&["--device", "memory", "--dir", "x"], "--dir"),
+        ] {
+            let failure = plan(arguments).unwrap_err();
+            assert!(matches!(failure, Failure::Usage { .. }) && failure.to_string().contains(option), "{failure}");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! A report for people: what can be pasted into an issue.
+
+use super::report::{LatencyReport, MemoryReport, Report, VerificationReport};
+use crate::units::{grouped, latency, rounded, size};
+use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
+use std::fmt::{self, Write};
+
+/// The report as text.
+pub(crate) fn render(report: &Report) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write(&mut text, report);
+    text
+}
+
+fn write(text: &mut String, report: &Report) -> fmt::Result {
+    let options = &report.options;
+    writeln!(
+        text,
+        "oxifaster {}: {} records of {} + {} bytes, {} threads, up to {} operations in flight each",
+        report.oxifaster_version,
+        grouped(options.records),
+        options.key_bytes,
+        options.value_bytes,
+        options.threads,
+        options.depth
+    )?;
+    writeln!(text)?;
+    if !report.runs.is_empty() {
+        writeln!(text, "{}\n", runs(report))?;
+        legend(text, report)?;
+    }
+    let load = &report.load;
+    let rate = rounded(load.records_per_second);
+    let data = size(load.data_bytes);
+    writeln!(text, "load      {} records ({data}) in {:.1} s, {rate} records/s", grouped(load.records), load.seconds)?;
+    memory(text, &report.memory)?;
+    disk(text, report)?;
+    verification(text, &report.verification)?;
+    if report.interrupted {
+        writeln!(text, "stopped   by Ctrl-C: the above was measured until then")?;
+    }
+    Ok(())
+}
+
+fn runs(report: &Report) -> Table {
+    let mut table = Table::new();
+    table.load_style(ASCII_MARKDOWN);
+    let head = ["workload", "keys", "ops/s", "p50", "p99", "p99.9", "max", "in memory", "disk reads/s"];
+    table.set_header(head);
+    for run in &report.runs {
+        let of =
+            |pick: fn(&LatencyReport) -> u64| run.latency_ns.as_ref().map_or("-".to_owned(), |all| latency(pick(all)));
+        table.add_row([
+            run.workload.to_owned(),
+            run.distribution.to_owned(),
+            rounded(run.operations_per_second),
+            of(|all| all.p50),
+            of(|all| all.p99),
+            of(|all| all.p99_9),
+            of(|all| all.max),
+            format!("{:.1}%", run.served_from_memory * 100.0),
+            rounded(run.disk_reads_per_second),
+        ]);
+    }
+    for column in table.column_iter_mut().skip(2) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// What the letters stand for, each once.
+fn legend(text: &mut String, report: &Report) -> fmt::Result {
+    for (index, run) in report.runs.iter().enumerate() {
+        if report.runs[..index].iter().all(|earlier| earlier.workload != run.workload) {
+            writeln!(text, "{}: {}", run.workload, run.mix)?;
+        }
+    }
+    writeln!(text)
+}
+
+fn memory(text: &mut String, memory: &MemoryReport) -> fmt::Result {
+    let budget = size(memory.budget_bytes);
+    match (memory.peak_resident_bytes, memory.within_budget) {
+        (Some(peak), Some(true)) => {
+            writeln!(text, "memory    {} at the peak, within the budget of {budget}", size(peak))?;
+        }
+        (Some(peak), Some(false)) => {
+            writeln!(text, "memory    {} at the peak, MORE THAN the budget of {budget}", size(peak))?;
+        }
+        (Some(peak), None) => writeln!(text, "memory    {} at the peak, the memory device included", size(peak))?,
+        (None, _) => writeln!(text, "memory    budget {budget}; this system does not tell the peak")?,
+    }
+    let holders: Vec<String> =
+        memory.holders.iter().map(|holder| format!("{} {}", holder.name, size(holder.bytes))).collect();
+    writeln!(text, "          store {}: {}", size(memory.store_budget_bytes), holders.join(", "))
+}
+
+fn disk(text: &mut String, report: &Report) -> fmt::Result {
+    let disk = &report.disk;
+    let Some(directory) = &disk.directory else {
+        return writeln!(text, "disk      none, with --device {}", report.options.device);
+    };
+    let (used, read, written) = (size(disk.used_bytes), size(disk.read_bytes), size(disk.written_bytes));
+    let fate = if disk.kept { "kept" } else { "removed" };
+    writeln!(text, "disk      {used} used, {written} written, {read} read; {directory} ({fate})")?;
+    if disk.in_memory {
+        writeln!(text, "          that file system is kept in memory: name a disk with --dir to measure one")?;
+    }
+    Ok(())
+}
+
+fn verification(text: &mut String, verification: &VerificationReport) -> fmt::Result {
+    writeln!(
+        text,
+        "checked   {} values, {} of them to the exact version ({} keys are followed)",
+        grouped(verification.values_checked),
+        grouped(verification.exact_versions_checked),
+        grouped(verification.followed_keys),
+    )?;
+    let (keys, seconds) = (grouped(verification.keys_read), verification.seconds);
+    match (verification.faults, verification.complete) {
+        (0, true) => {
+            writeln!(text, "verified  all {keys} keys at the end, in {seconds:.1} s: nothing wrong, stale or missing")
+        }
+        (0, false) if verification.keys_read == 0 => writeln!(text, "verified  not yet: the final pass had not begun"),
+        (0, false) => {
+            writeln!(text, "verified  {keys} keys at the end, not all: nothing wrong, stale or missing so far")
+        }
+        (faults, _) => {
+            writeln!(text, "WRONG     {} values; the first {}:", grouped(faults), verification.first_faults.len())?;
+            verification.first_faults.iter().try_for_each(|fault| {
+                let (key, expected, found) = (fault.key, &fault.expected, &fault.found);
+                writeln!(text, "          key {key}: expected {expected}, found {found} (during {})", fault.during)
+            })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::tests::example;
+    use super::*;
+
+    #[test]
+    fn the_text_names_every_figure_a_reader_looks_for() {
+        let text = render(&example());
+        for part in [
+            "10,000,000 records of 8 + 100 bytes, 2 threads",
+            "A: 50% read, 50% update",
+            "zipfian",
+            "2.00 k",
+            "75.0%",
+            "2.50 M records/s",
+            "250 MiB at the peak, within the budget of 256 MiB",
+            "log 128 MiB",
+            "2 GiB used",
+            "/data (kept)",
+            "1,001 values, 70 of them to the exact version (8 keys are followed)",
+        ] {
+            assert!(text.contains(part), "{part:?} is missing in\n{text}");
+        }
+    }
+
+    #[test]
+    fn the_table_fits_a_narrow_terminal_and_explains_each_letter_once() {
+        let mut report = example();
+        let again = example().runs.remove(0);
+        report.runs.push(again);
+        let text = render(&report);
+        assert_eq!(text.matches("A: 50% read, 50% update").count(), 1, "{text}");
+        assert!(text.lines().filter(|line| line.starts_with('|')).all(|line| line.len() <= 96), "{text}");
+    }
+
+    #[test]
+    fn faults_are_named_with_key_expectation_and_finding() {
+        let text = render(&example());
+        assert!(text.contains("WRONG     12 values; the first 2:"), "{text}");
+        assert!(text.contains("key 77: expected version 2, found no value (during A zipfian)"), "{text}");
+        assert!(!text.contains("nothing wrong"), "{text}");
+    }
+
+    #[test]
+    fn a_peak_above_the_budget_and_an_unfinished_pass_are_not_glossed_over() {
+        let mut report = example();
+        report.memory.within_budget = Some(false);
+        report.verification = VerificationReport { complete: false, ..VerificationReport::default() };
+        report.interrupted = true;
+        let text = render(&report);
+        assert!(text.contains("MORE THAN the budget"), "{text}");
+        assert!(text.contains("had not begun") && text.contains("Ctrl-C"), "{text}");
+        report.verification.keys_read = 5;
+        assert!(render(&report).contains("5 keys at the end, not all"));
+    }
+}

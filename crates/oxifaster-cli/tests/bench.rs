@@ -1,0 +1,209 @@
+//! `oxifaster bench` as a user runs it.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where its expectation does")]
+use serde_json::Value;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+fn oxifaster(arguments: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_oxifaster"));
+    command.args(arguments.split_whitespace());
+    command
+}
+
+/// A run of a fraction of a second whose temporary directory lies in `parent`.
+fn small(arguments: &str, parent: &Path) -> Output {
+    let shared = "bench --records 20k --memory 16MiB --seconds 0.1 --threads 2";
+    oxifaster(shared).args(arguments.split_whitespace()).env("TMPDIR", parent).output().unwrap()
+}
+
+fn document(output: &Output) -> Value {
+    let text = String::from_utf8_lossy(&output.stdout);
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error} in {text}\n{}", stderr(output)))
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn is_empty(directory: &Path) -> bool {
+    std::fs::read_dir(directory).unwrap().next().is_none()
+}
+
+#[test]
+fn every_workload_runs_and_is_verified_and_the_temporary_directory_goes() {
+    let parent = tempfile::tempdir().unwrap();
+    let output = small("--json", parent.path());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(output.stderr.is_empty(), "{}", stderr(&output));
+    let document = document(&output);
+    let names: Vec<String> = document["runs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|run| format!("{} {}", run["workload"].as_str().unwrap(), run["distribution"].as_str().unwrap()))
+        .collect();
+    let expected = [
+        "A zipfian",
+        "A uniform",
+        "B zipfian",
+        "B uniform",
+        "C zipfian",
+        "C uniform",
+        "D latest",
+        "F zipfian",
+        "F uniform",
+    ];
+    assert_eq!(names, expected);
+    for run in document["runs"].as_array().unwrap() {
+        assert!(run["operations_per_second"].as_f64().unwrap() > 0.0, "{run}");
+        let latency = &run["latency_ns"];
+        let quantiles = ["p50", "p99", "p99_9", "max"].map(|name| latency[name].as_u64().unwrap());
+        assert!(quantiles[0] > 0 && quantiles.is_sorted(), "{run}");
+        assert!((0.0..=1.0).contains(&run["served_from_memory"].as_f64().unwrap()), "{run}");
+    }
+    assert_eq!(document["load"]["records"], 20_000);
+    let verification = &document["verification"];
+    assert_eq!((&verification["complete"], &verification["faults"]), (&Value::from(true), &Value::from(0)));
+    assert!(verification["keys_read"].as_u64().unwrap() > 20_000, "workload D inserts keys: {verification}");
+    assert!(verification["exact_versions_checked"].as_u64().unwrap() > 1_000, "{verification}");
+    assert_eq!(document["interrupted"], false);
+    assert!(is_empty(parent.path()), "the temporary directory is still there");
+}
+
+#[test]
+fn without_json_a_table_and_the_memory_are_printed() {
+    let parent = tempfile::tempdir().unwrap();
+    let output = small("--workload B --distribution zipfian", parent.path());
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    for part in ["B: 95% read, 5% update", "zipfian", "p99.9", "load      20,000 records", "memory ", "nothing wrong"] {
+        assert!(text.contains(part), "{part:?} is missing in\n{text}");
+    }
+}
+
+#[test]
+fn blocking_calls_and_every_version_followed_are_verified_too() {
+    let parent = tempfile::tempdir().unwrap();
+    let output = small("--json --depth 1 --verify every --workload A,F --distribution uniform", parent.path());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let verification = &document(&output)["verification"];
+    assert_eq!(verification["followed_keys"], 20_000);
+    assert_eq!(verification["values_checked"], verification["exact_versions_checked"]);
+}
+
+#[test]
+fn every_value_size_loads_and_verifies() {
+    let parent = tempfile::tempdir().unwrap();
+    for size in [8, 16, 24, 32, 64, 100, 128, 256, 512, 1024, 2048, 4096] {
+        let arguments =
+            format!("bench --json --workload load --records 2k --memory 16MiB --threads 2 --value-size {size}");
+        let output = oxifaster(&arguments).env("TMPDIR", parent.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{size} bytes: {}", stderr(&output));
+        let document = document(&output);
+        assert_eq!(document["load"]["data_bytes"], 2_000 * (8 + size), "{size} bytes");
+        assert_eq!(document["verification"]["complete"], true, "{size} bytes");
+    }
+}
+
+#[test]
+fn a_gibibyte_of_data_is_served_from_64_mebibytes_of_memory() {
+    let parent = tempfile::tempdir().unwrap();
+    let arguments = "bench --json --records 262144 --value-size 4096 --memory 64MiB --seconds 1 --workload A,C";
+    let output = oxifaster(arguments).env("TMPDIR", parent.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let document = document(&output);
+    assert!(document["load"]["data_bytes"].as_u64().unwrap() > 1 << 30);
+    assert!(document["disk"]["used_bytes"].as_u64().unwrap() > 1 << 30, "{}", document["disk"]);
+    assert_eq!(document["verification"]["complete"], true);
+    if cfg!(target_os = "linux") {
+        let memory = &document["memory"];
+        assert_eq!(memory["within_budget"], true, "{memory}");
+        assert!(memory["peak_resident_bytes"].as_u64().unwrap() > 32 << 20, "the budget is used: {memory}");
+    }
+}
+
+#[test]
+fn a_named_directory_is_kept_and_one_with_files_is_refused() {
+    let parent = tempfile::tempdir().unwrap();
+    let named = parent.path().join("new");
+    let arguments = format!("--json --workload load --dir {}", named.display());
+    let output = small(&arguments, parent.path());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(named.is_dir());
+    std::fs::write(named.join("precious"), "data").unwrap();
+    let output = small(&arguments, parent.path());
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("not empty"), "{}", stderr(&output));
+}
+
+#[test]
+fn the_memory_device_needs_no_directory() {
+    let parent = tempfile::tempdir().unwrap();
+    let output = small("--json --device memory --workload C --distribution uniform", parent.path());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let document = document(&output);
+    assert!(document["disk"]["directory"].is_null() && document["memory"]["within_budget"].is_null());
+}
+
+#[test]
+fn wrong_options_exit_with_2_and_one_line_that_names_the_option_and_the_next_step() {
+    for (arguments, option, next) in [
+        ("--records many", "--records", "10M"),
+        ("--records 0", "--records", "from 1"),
+        ("--value-size 7", "--value-size", "100, 128"),
+        ("--memory lots", "--memory", "MiB"),
+        ("--memory 1MiB", "--memory", "at least"),
+        ("--workload E", "--workload", "A, B, C, D, F"),
+        ("--workload A,load", "--workload", "give load"),
+        ("--distribution pareto", "--distribution", "zipfian, uniform, both"),
+        ("--theta 1.5", "--theta", "uniform"),
+        ("--seconds 0", "--seconds", "load"),
+        ("--depth 0", "--depth", "from 1"),
+        ("--threads 0", "--threads", "from 1"),
+        ("--recods 5", "--recods", "--records"),
+        ("--device memory --dir x", "--device memory", "--dir"),
+    ] {
+        let output = oxifaster("bench").args(arguments.split_whitespace()).output().unwrap();
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{arguments}: {said}");
+        assert_eq!(said.lines().count(), 1, "{arguments}: {said}");
+        assert!(said.starts_with("error: ") && said.contains(option) && said.contains(next), "{arguments}: {said}");
+        assert!(output.stdout.is_empty(), "{arguments}");
+    }
+}
+
+#[test]
+fn help_shows_examples_workloads_and_exit_codes() {
+    let output = oxifaster("bench --help").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0));
+    for part in ["Examples:", "oxifaster bench --json", "D  95% read of the latest", "whole process", "Exit codes:"] {
+        assert!(text.contains(part), "{part:?} is missing in\n{text}");
+    }
+    let output = oxifaster("--help").output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stdout).contains("Begin with `oxifaster bench`"));
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_stops_reports_what_there_is_and_leaves_nothing_behind() {
+    let parent = tempfile::tempdir().unwrap();
+    let child = oxifaster("bench --records 20k --memory 16MiB --seconds 3600 --threads 2 --json")
+        .env("TMPDIR", parent.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The directory appears after the process has begun to listen to signals.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while is_empty(parent.path()) {
+        assert!(std::time::Instant::now() < deadline, "the benchmark does not begin");
+        std::thread::yield_now();
+    }
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    assert_eq!(document(&output)["interrupted"], true);
+    assert!(is_empty(parent.path()), "the temporary directory is still there");
+}
