@@ -3,6 +3,7 @@
 
 use super::geometry::LogGeometry;
 use super::hybrid_log::{Allocation, HybridLog, LogConfig};
+use super::pointers::LogPointers;
 use super::tail::{Reserved, Tail};
 use crate::address::{Address, PageGeometry};
 use crate::device::{CompletionSink, DeviceInfo, IoOp, IoRequest, MemoryDisk, StorageDevice, Token};
@@ -91,6 +92,31 @@ fn a_closed_block_cuts_through_no_reservation() {
     });
 }
 
+/// L1: all boundaries move on, one after the other, while another thread reads them.
+///
+/// Broken by: reading a higher boundary before a lower one; a relaxed load or a relaxed move of a boundary.
+#[test]
+fn boundaries_are_seen_in_order_while_they_move() {
+    loom::model(|| {
+        let pointers = Arc::new(LogPointers::new());
+        let moving = {
+            let pointers = Arc::clone(&pointers);
+            thread::spawn(move || {
+                let to = Address::new(2 * PAGE);
+                pointers.advance_read_only(to);
+                pointers.advance_safe_read_only(to);
+                pointers.advance_flushed(to);
+                pointers.advance_head(to);
+                pointers.advance_safe_head(to);
+            })
+        };
+        let at = pointers.snapshot(|| Address::new(2 * PAGE));
+        let in_order = [at.begin, at.safe_head, at.head, at.flushed, at.safe_read_only, at.read_only, at.tail];
+        assert!(in_order.is_sorted(), "{at:?}");
+        moving.join().unwrap();
+    });
+}
+
 fn log(epoch: &Arc<LightEpoch>, device: Arc<dyn StorageDevice>) -> HybridLog {
     let geometry = LogGeometry::new(6, 4, 0.0).unwrap();
     let config = LogConfig { geometry, generation: 1, record_size: RECORD, read_buffers: 1 };
@@ -162,7 +188,7 @@ fn a_pinned_reader_never_sees_a_wiped_or_reused_frame() {
     });
 }
 
-/// L5: a frame is emptied and its next page opened by one thread, and another is given space on it.
+/// L5: a frame is emptied by one thread, its next page opened by another, and a third one is given space on it.
 ///
 /// Broken by: a relaxed exchange in `Tail::turn`; a relaxed addition in `Tail::reserve`.
 #[test]
@@ -179,9 +205,15 @@ fn a_page_is_empty_to_everyone_who_is_given_space_on_it() {
             let log = Arc::clone(&log);
             thread::spawn(move || append(&log, RECORD, &other.pin()))
         };
-        epoch.drain();
+        let emptying = {
+            let epoch = Arc::clone(&epoch);
+            thread::spawn(move || {
+                epoch.drain();
+            })
+        };
         let here = append(&log, RECORD, &participant.pin());
         let there = appending.join().unwrap();
+        emptying.join().unwrap();
         assert!(here.is_none() || here != there, "two at one place");
         for address in [here, there].into_iter().flatten() {
             assert_whole(&log, address, &participant.pin());
