@@ -1,17 +1,18 @@
 //! The one loop that turns steps into progress.
 
 use super::{Environment, Operation, Retry, Step};
-use crate::device::{CompletionQueue, CompletionSink, IoDone, IoRequest, Token};
+use crate::device::{IoChannel, IoDone, IoRequest, SharedChannel, Token};
 use crate::epoch::{Guard, Participant};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::{Arc, Backoff};
 use std::task::Waker;
 use std::time::Instant;
 
-/// A session's epoch row and its inbox of completions.
+/// A session's epoch row and its way to the device.
 pub(crate) struct Driver {
     participant: Participant,
-    queue: Arc<CompletionQueue>,
+    /// Made when the device is first needed: most of many sessions may never need it.
+    channel: Option<Box<dyn IoChannel>>,
 }
 
 /// How far an operation came.
@@ -24,7 +25,7 @@ pub(crate) enum Progress<T> {
 
 impl Driver {
     pub(crate) fn new(participant: Participant) -> Self {
-        Self { participant, queue: CompletionQueue::new() }
+        Self { participant, channel: None }
     }
 
     /// Takes an operation to its end, or to an access that it needs.
@@ -84,27 +85,35 @@ impl Driver {
         }
     }
 
-    /// Starts an access. Its completion comes under `token`.
-    pub(crate) fn submit<E: Environment + ?Sized>(&self, environment: &E, request: IoRequest, token: Token) {
-        environment.log().device().submit(request, Arc::clone(&self.queue) as Arc<dyn CompletionSink>, token);
+    /// Queues an access, which starts with the next [`flush`](Self::flush) or [`take`](Self::take) that waits. Its
+    /// completion comes under `token`.
+    pub(crate) fn submit<E: Environment + ?Sized>(&mut self, environment: &E, request: IoRequest, token: Token) {
+        let device = || environment.log().device();
+        let channel = self.channel.get_or_insert_with(|| {
+            device().channel().unwrap_or_else(|| Box::new(SharedChannel::new(Arc::clone(device()))))
+        });
+        channel.submit(request, token);
     }
 
-    /// The oldest completion, if one is there.
-    pub(crate) fn try_take<E: Environment + ?Sized>(&self, environment: &E) -> Option<(Token, IoDone)> {
-        environment.log().device().poll();
-        self.queue.try_take()
+    /// Starts what is queued.
+    pub(crate) fn flush(&mut self) {
+        if let Some(channel) = &mut self.channel {
+            channel.flush();
+        }
     }
 
-    /// The oldest completion; waits for one within the environment's limit.
+    /// A completion, if one is there.
+    pub(crate) fn try_take(&mut self) -> Option<(Token, IoDone)> {
+        self.channel.as_mut()?.try_take()
+    }
+
+    /// A completion; waits for one within the environment's limit.
     ///
     /// # Errors
     /// [`ErrorKind::DeviceFailed`] if none comes in time.
-    pub(crate) fn take<E: Environment + ?Sized>(&self, environment: &E) -> Result<(Token, IoDone)> {
-        if let Some(taken) = self.try_take(environment) {
-            return Ok(taken);
-        }
+    pub(crate) fn take<E: Environment + ?Sized>(&mut self, environment: &E) -> Result<(Token, IoDone)> {
         let limit = environment.wait_limit();
-        self.queue.take_within(limit).ok_or_else(|| {
+        self.channel.as_mut().and_then(|channel| channel.take_within(limit)).ok_or_else(|| {
             Error::new(ErrorKind::DeviceFailed, "the device did not answer in time")
                 .with("milliseconds waited", limit.as_millis())
                 .help("check the device; a longer limit is set by FasterKvConfig::with_wait_limit")

@@ -3,6 +3,7 @@
 #![cfg(not(oxifaster_loom))]
 
 mod async_session;
+mod backends;
 mod concurrency;
 mod config;
 mod crud;
