@@ -5,6 +5,7 @@ use crate::device::{IoChannel, IoDone, IoRequest, SharedChannel, Token};
 use crate::epoch::{Guard, Participant};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::{Arc, Backoff};
+use std::task::Waker;
 use std::time::Instant;
 
 /// A session's epoch row and its way to the device.
@@ -139,16 +140,46 @@ impl Stall {
     /// when the limit has passed.
     #[cold]
     pub(crate) fn wait<E: Environment + ?Sized>(&mut self, environment: &E, retry: Retry) -> Result<()> {
+        self.help(environment, retry)?;
+        self.backoff.wait();
+        if self.backoff.is_slow() { self.check_limit(environment, retry) } else { Ok(()) }
+    }
+
+    /// For a future that is about to step again: asks for `waker` to be woken, and helps.
+    ///
+    /// # Errors
+    /// As for [`wait`](Self::wait).
+    pub(crate) fn prepare<E: Environment + ?Sized>(
+        &mut self,
+        environment: &E,
+        retry: Retry,
+        waker: &Waker,
+    ) -> Result<()> {
+        if retry == Retry::Room {
+            // Before the look that follows, so that no change after it goes by unnoticed.
+            environment.log().wake_on_progress(waker);
+        }
+        self.help(environment, retry)?;
+        self.check_limit(environment, retry)
+    }
+
+    /// For a future that has stepped after [`prepare`](Self::prepare) for `before`, and has to step again for `retry`: sees
+    /// to it that it is polled.
+    pub(crate) fn see_to_waking<E: Environment + ?Sized>(environment: &E, before: Retry, retry: Retry, waker: &Waker) {
+        // The end of a write is told. The end of a pin and a change of an entry are not: let others run, then look again.
+        if (before, retry) != (Retry::Room, Retry::Room) || !environment.log().is_writing() {
+            waker.wake_by_ref();
+        }
+    }
+
+    fn help<E: Environment + ?Sized>(&mut self, environment: &E, retry: Retry) -> Result<()> {
         if retry != Retry::Conflict {
             environment.log().help();
         }
-        if retry == Retry::Room {
-            self.face_failure(environment)?;
-        }
-        self.backoff.wait();
-        if !self.backoff.is_slow() {
-            return Ok(());
-        }
+        if retry == Retry::Room { self.face_failure(environment) } else { Ok(()) }
+    }
+
+    fn check_limit<E: Environment + ?Sized>(&mut self, environment: &E, retry: Retry) -> Result<()> {
         let waited = self.since.get_or_insert_with(Instant::now).elapsed();
         if waited < environment.wait_limit() {
             return Ok(());

@@ -2,9 +2,12 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test panics when it fails")]
 #![cfg(not(oxifaster_loom))]
 
+mod async_session;
 mod backends;
 mod concurrency;
+mod config;
 mod crud;
 mod faults;
 mod larger_than_memory;
+mod memory;
 mod model;

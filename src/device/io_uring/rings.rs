@@ -16,8 +16,8 @@ pub(super) type ReadRing = Ring<SegmentFile, Reading>;
 
 /// Each ring is an open file, of which a process has a limited number: a device takes this share of them.
 const FILES_SHARE: u64 = 8;
-/// More sessions than this do not profit from reading at the same time.
-const RINGS_MAX: u64 = 512;
+/// More sessions than this do not profit from reading at the same time, and each ring takes memory beside the store's budget.
+const RINGS_PER_CORE: u64 = 16;
 
 /// Makes rings up to a limit, and keeps those that nobody uses for the next who asks.
 pub(in crate::device) struct Rings {
@@ -29,8 +29,9 @@ pub(in crate::device) struct Rings {
 impl Rings {
     /// Makes one ring, to see that it works.
     pub(in crate::device) fn open() -> Result<Self, PoolReason> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-        let limit = (files / FILES_SHARE).clamp(1, RINGS_MAX) as usize;
+        let limit = (files / FILES_SHARE).clamp(1, RINGS_PER_CORE * cores as u64) as usize;
         let first = Ring::new().and_then(|mut ring| ring.prove().map(|()| ring)).map_err(refused)?;
         Ok(Self { idle: Mutex::new(vec![first]), made: AtomicUsize::new(1), limit: AtomicUsize::new(limit) })
     }
