@@ -112,6 +112,8 @@ fn a_device_that_fails_at_random_times_loses_nothing() {
 fn several_threads_are_all_refused_and_all_go_on() {
     let (store, plan) = open(tiny());
     let refused = std::sync::Barrier::new(5);
+    // Before the first of them starts: on a busy machine it could be done before the second is refused.
+    plan.break_writes();
     std::thread::scope(|scope| {
         for thread in 0..4u64 {
             let (store, refused) = (&store, &refused);
@@ -131,7 +133,6 @@ fn several_threads_are_all_refused_and_all_go_on() {
                 assert!(waited);
             });
         }
-        plan.break_writes();
         refused.wait();
         plan.repair();
         refused.wait();
