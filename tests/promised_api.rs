@@ -1,6 +1,6 @@
 //! The shapes that are promised to every user: each compiles as written and does what it says.
-
 #![cfg(not(oxifaster_loom))]
+
 use oxifaster::address::{Address, AtomicAddress};
 use oxifaster::device::{FileSystemDisk, NullDisk};
 use oxifaster::epoch::LightEpoch;
