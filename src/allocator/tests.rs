@@ -233,7 +233,9 @@ fn a_damaged_block_is_reported_with_the_address_of_the_record() {
         assert_eq!(world.fetch::<[u8; 3976]>(places[1]).unwrap().value, value);
     }
     let beyond = Address::new(world.log.addresses().tail.get() + BLOCK_PAYLOAD as u64);
-    assert_corrupt(&world.fetch::<u64>(beyond).unwrap_err(), beyond);
+    let cut_off = world.fetch::<u64>(beyond).unwrap_err();
+    assert_corrupt(&cut_off, beyond);
+    assert_eq!(cut_off.field("bytes there"), Some("0"), "{cut_off}");
 }
 
 /// The boundaries from the lowest to the highest.

@@ -89,9 +89,15 @@ impl Change {
         for key in [1, 2] {
             run(store, UpsertOp::new(key, 0), participant);
         }
-        if self == Self::Append {
+        if matches!(self, Self::Append | Self::Delete) {
             close_tail(store);
             participant.epoch().drain();
+        }
+        if self == Self::Delete {
+            // In front of an older record, so that the deletion ends with the tombstone and leaves the entry alone.
+            for key in [1, 2] {
+                run(store, UpsertOp::new(key, 0), participant);
+            }
         }
         Some(0)
     }

@@ -123,6 +123,7 @@ fn verification(text: &mut String, verification: &VerificationReport) -> fmt::Re
         (0, true) => {
             writeln!(text, "verified  all {keys} keys at the end, in {seconds:.1} s: nothing wrong, stale or missing")
         }
+        (0, false) if verification.keys_read == 0 => writeln!(text, "verified  not yet: the final pass had not begun"),
         (0, false) => {
             writeln!(text, "verified  {keys} keys at the end, not all: nothing wrong, stale or missing so far")
         }
@@ -187,6 +188,8 @@ mod tests {
         report.interrupted = true;
         let text = render(&report);
         assert!(text.contains("MORE THAN the budget"), "{text}");
-        assert!(text.contains("not all") && text.contains("Ctrl-C"), "{text}");
+        assert!(text.contains("had not begun") && text.contains("Ctrl-C"), "{text}");
+        report.verification.keys_read = 5;
+        assert!(render(&report).contains("5 keys at the end, not all"));
     }
 }
