@@ -96,6 +96,11 @@ impl FlushQueue {
         self.prefix
     }
 
+    /// True while a write is under way.
+    pub(super) fn is_writing(&self) -> bool {
+        self.unfinished > 0
+    }
+
     /// The first failure, once no write is under way any more.
     fn settled_failure(&self) -> Option<&Error> {
         self.failure.as_ref().filter(|_| self.unfinished == 0)
@@ -178,6 +183,7 @@ impl CompletionSink for LogCore {
             core.pump();
             // Emptying frames here keeps that work off the threads that operate on the store.
             core.epoch.drain();
+            core.tell_progress();
         }
     }
 }

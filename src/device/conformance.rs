@@ -10,6 +10,8 @@
 //! alone: C7 needs a device whose sync can be made to fail ([`check_sync_failure`]), and C9 (no allocation per access) is
 //! left to the profiler, except that a device has to bring back the very buffer it was given.
 
+mod channel;
+
 use super::{CompletionQueue, CompletionSink, DeviceInfo, IoDone, IoOp, IoRequest, StorageDevice, Token};
 use crate::error::ErrorKind;
 use crate::memory::AlignedBuf;
@@ -40,6 +42,7 @@ pub fn check_device<D: StorageDevice>(make: impl Fn() -> D) {
     c6_reads_are_short_at_the_end_only(&make());
     c8_truncation_is_idempotent(&make());
     c10_wrong_requests_are_refused(&make());
+    channel::check(&make);
 }
 
 /// C7 on a device whose syncs fail once `break_sync` was called.

@@ -1,6 +1,6 @@
 //! The contract between the engine and whatever keeps its bytes.
 
-use super::{CompletionSink, IoRequest, Token};
+use super::{CompletionSink, IoChannel, IoRequest, Token};
 use std::sync::Arc;
 
 /// What the engine may know of a device.
@@ -66,6 +66,11 @@ pub trait StorageDevice: Send + Sync + 'static {
     fn poll(&self) -> usize {
         0
     }
+
+    /// A channel for one owner, if the device has anything better than a [`SharedChannel`](super::SharedChannel).
+    fn channel(&self) -> Option<Box<dyn IoChannel>> {
+        None
+    }
 }
 
 impl<D: StorageDevice + ?Sized> StorageDevice for Arc<D> {
@@ -79,5 +84,9 @@ impl<D: StorageDevice + ?Sized> StorageDevice for Arc<D> {
 
     fn poll(&self) -> usize {
         (**self).poll()
+    }
+
+    fn channel(&self) -> Option<Box<dyn IoChannel>> {
+        (**self).channel()
     }
 }

@@ -41,6 +41,7 @@ mod tag_match;
 mod tests;
 
 #[cfg(test)]
+#[cfg(not(oxifaster_loom))]
 use mem_index::Conflict;
 pub(crate) use mem_index::{IndexConfig, MemIndex, Slot};
 pub use stats::IndexStats;

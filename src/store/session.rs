@@ -142,7 +142,7 @@ impl<K: Key, V: Value> Session<K, V> {
     /// [`ErrorKind::DeviceFailed`](crate::ErrorKind::DeviceFailed) if it waits and the device does not answer in time.
     /// Failures of single operations are in their outcomes.
     pub fn complete_pending(&mut self, wait: bool) -> Result<Vec<Completed<V>>> {
-        while let Some((token, done)) = self.driver.try_take(&self.database.kernel) {
+        while let Some((token, done)) = self.driver.try_take() {
             self.arrive(token, done);
         }
         while wait && self.finished.is_empty() && self.parked.len() > 0 {
@@ -197,6 +197,7 @@ impl<K: Key, V: Value> Session<K, V> {
                 self.count_lookup(true);
                 let token = self.parked.park(park(operation));
                 self.driver.submit(&self.database.kernel, request, token);
+                self.driver.flush();
                 Ok(Begun::Pending(Ticket(token)))
             }
         }
@@ -228,7 +229,8 @@ impl<K: Key, V: Value> Session<K, V> {
         let outcome = match parked.go_on(&self.database, &mut self.driver, done) {
             Ok(Progress::Wait(request)) => {
                 turn.park_again();
-                return self.driver.submit(&self.database.kernel, request, token);
+                self.driver.submit(&self.database.kernel, request, token);
+                return self.driver.flush();
             }
             Ok(Progress::Done(outcome)) => Ok(outcome),
             Err(error) => Err(error),

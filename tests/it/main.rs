@@ -2,6 +2,8 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test panics when it fails")]
 #![cfg(not(oxifaster_loom))]
 
+mod async_session;
+mod backends;
 mod concurrency;
 mod config;
 mod crud;

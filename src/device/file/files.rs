@@ -11,7 +11,7 @@
 use super::os;
 use super::segment_file::{SegmentFile, io_error};
 use super::segment_name::SegmentName;
-use crate::device::segments::{Segments, truncated};
+use crate::device::segments::{Part, Segments, truncated};
 use crate::device::{BlockingDevice, DeviceInfo};
 use crate::error::Result;
 use crate::memory::AlignedBuf;
@@ -39,7 +39,7 @@ pub(super) enum Place {
 }
 
 #[derive(Debug)]
-pub(super) struct Files {
+pub(in crate::device) struct Files {
     place: Place,
     segments: Segments,
     open: RwLock<FileMap>,
@@ -117,13 +117,27 @@ impl Files {
         }
     }
 
-    fn check_not_truncated(&self, offset: u64) -> Result<()> {
+    pub(super) fn check_not_truncated(&self, offset: u64) -> Result<()> {
         let begin = self.begin.load(Ordering::Acquire);
         if offset < begin { Err(truncated(offset, begin)) } else { Ok(()) }
     }
 
+    /// How many bytes a read of `len` at `offset` will report, and how many it has to fetch for them.
+    pub(super) fn begin_read(&self, offset: u64, len: usize) -> Result<(usize, usize)> {
+        self.check_not_truncated(offset)?;
+        let left = self.end.load(Ordering::Acquire).saturating_sub(offset);
+        let available = usize::try_from(left).unwrap_or(usize::MAX).min(len);
+        // Whole sectors are read also where the contents end within one, as direct access demands it.
+        Ok((available, available.next_multiple_of(AlignedBuf::ALIGN).min(len)))
+    }
+
+    /// The parts of an access by segments.
+    pub(super) fn parts(&self, offset: u64, len: usize) -> impl Iterator<Item = Part> + use<> {
+        self.segments.parts(offset, len)
+    }
+
     /// The file of `segment`, if it exists.
-    fn existing(&self, segment: u64) -> Result<Option<Arc<SegmentFile>>> {
+    pub(super) fn existing(&self, segment: u64) -> Result<Option<Arc<SegmentFile>>> {
         if let Some(file) = self.open.read().unwrap_or_else(PoisonError::into_inner).get(&segment) {
             return Ok(Some(Arc::clone(file)));
         }
@@ -251,12 +265,8 @@ impl BlockingDevice for Files {
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<usize> {
-        self.check_not_truncated(offset)?;
-        let left = self.end.load(Ordering::Acquire).saturating_sub(offset);
-        let available = usize::try_from(left).unwrap_or(usize::MAX).min(buf.len());
-        // Whole sectors are read also where the contents end within one, as direct access demands it.
-        let len = available.next_multiple_of(AlignedBuf::ALIGN).min(buf.len());
-        for part in self.segments.parts(offset, len) {
+        let (available, len) = self.begin_read(offset, buf.len())?;
+        for part in self.parts(offset, len) {
             let target = &mut buf[part.bytes];
             let filled = match self.existing(part.segment)? {
                 Some(file) => file.read(part.offset, target)?,
@@ -271,7 +281,7 @@ impl BlockingDevice for Files {
 
     fn write_at(&self, offset: u64, buf: &[u8]) -> Result<()> {
         self.check_not_truncated(offset)?;
-        for part in self.segments.parts(offset, buf.len()) {
+        for part in self.parts(offset, buf.len()) {
             let file = self.existing_or_new(part.segment)?;
             file.write(part.offset, &buf[part.bytes])?;
             self.mark_written(part.segment, &file);

@@ -65,7 +65,7 @@ fn collect(root: &Path, folder: &Path, extension: &str, found: &mut Vec<(String,
     paths.sort();
     for path in paths {
         if path.is_dir() {
-            if path.file_name().is_none_or(|name| name != "target") {
+            if path.file_name().is_none_or(|name| name != "target") && !is_other_workspace(&path) {
                 collect(root, &path, extension, found)?;
             }
         } else if path.extension().is_some_and(|own| own == extension) {
@@ -74,6 +74,13 @@ fn collect(root: &Path, folder: &Path, extension: &str, found: &mut Vec<(String,
         }
     }
     Ok(())
+}
+
+/// True for the root of a workspace of its own. Cargo does not know of its targets here, and what it measures may need
+/// `unsafe` that the product may not have.
+fn is_other_workspace(folder: &Path) -> bool {
+    fs::read_to_string(folder.join("Cargo.toml"))
+        .is_ok_and(|manifest| manifest.lines().any(|line| line.trim() == "[workspace]"))
 }
 
 fn read(path: &Path) -> Result<String, String> {
