@@ -29,6 +29,7 @@ pub(super) fn check<D: StorageDevice>(make: impl Fn() -> D) {
         bench.write("C6", 0, SECTORS as usize);
         reads_are_short_at_the_end_only(&bench, &mut *channel);
         many_reads_complete_once(&bench, &mut *channel);
+        reads_complete_for_one_who_never_waits(&bench, &mut *channel);
         let channel = a_channel_moves_between_threads(&bench, channel);
         drop(channel);
         for _ in 0..16 {
@@ -143,6 +144,15 @@ fn many_reads_complete_once<D: StorageDevice>(bench: &Bench<'_, D>, channel: &mu
     for _ in 0..4 {
         let buffers = submit_many(bench, channel);
         take_many(bench, channel, &buffers);
+    }
+}
+
+fn reads_complete_for_one_who_never_waits<D: StorageDevice>(bench: &Bench<'_, D>, channel: &mut dyn IoChannel) {
+    submit_many(bench, channel);
+    let (begin, mut left) = (Instant::now(), MANY);
+    while left > 0 {
+        demand(begin.elapsed() < PATIENCE, "C1", "reads complete also if nobody waits");
+        left -= usize::from(channel.try_take().is_some());
     }
 }
 

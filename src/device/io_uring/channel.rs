@@ -141,11 +141,12 @@ impl IoChannel for RingChannel {
     }
 
     fn try_take(&mut self) -> Option<(Token, IoDone)> {
-        let taken = self.take_ready();
-        if taken.is_none() {
-            self.flush();
+        if let Some(taken) = self.take_ready() {
+            return Some(taken);
         }
-        taken
+        // The kernel may bring completions within the call only.
+        self.flush();
+        self.take_ready()
     }
 
     fn take_within(&mut self, timeout: Duration) -> Option<(Token, IoDone)> {

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! A session may go from thread to thread while its reads are under way, so a ring must be usable from any thread: it is
-//! not made for a single issuer, and the kernel completes in it without being called. Decision 0008 has the measurements.
+//! not made for a single issuer, and what the kernel finished it brings when the thread that started it enters the kernel
+//! for whatever reason. Decision 0008 has the measurements.
 //!
 //! * **I1** A ring has one user at a time: the channel to which it is lent, or nobody. It goes back when nothing is under
 //!   way in it.

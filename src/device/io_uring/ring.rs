@@ -48,7 +48,13 @@ impl<F, T> Ring<F, T> {
     /// # Errors
     /// Why it does not: it is too old, forbids rings to this process, or has no file descriptor or memory left.
     pub(super) fn new() -> io::Result<Self> {
-        let queues = IoUring::builder().dontfork().build(DEPTH as u32)?;
+        let queues = match IoUring::builder().dontfork().setup_coop_taskrun().setup_taskrun_flag().build(DEPTH as u32) {
+            // A kernel before 5.19 interrupts the thread for every completion, and works all the same.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                IoUring::builder().dontfork().build(DEPTH as u32)?
+            }
+            built => built?,
+        };
         // Timeouts of waits, and completions that wait in the kernel while the queue is full.
         if !(queues.params().is_feature_ext_arg() && queues.params().is_feature_nodrop()) {
             return Err(io::ErrorKind::Unsupported.into());
@@ -88,12 +94,12 @@ impl<F, T> Ring<F, T> {
         unsafe { submissions.push(entry) }.map_err(|_| io::ErrorKind::WouldBlock.into())
     }
 
-    /// Hands what was put in to the kernel.
+    /// Hands what was put in to the kernel, and gives it the occasion to bring what is finished if it asks for one.
     pub(super) fn start(&mut self) -> io::Result<()> {
-        if self.queues.submission().is_empty() {
-            return Ok(());
-        }
-        tolerate(self.queues.submit())
+        let submissions = self.queues.submission();
+        let is_needed = !submissions.is_empty() || submissions.taskrun();
+        drop(submissions);
+        if is_needed { tolerate(self.queues.submit()) } else { Ok(()) }
     }
 
     /// Hands what was put in to the kernel, and waits for a completion. `Ok` also if none came within `timeout`.
