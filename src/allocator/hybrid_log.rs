@@ -124,6 +124,12 @@ impl HybridLog {
         &self.core.counters
     }
 
+    /// Counts a read that is being made.
+    pub(crate) fn count_read(&self, bytes: usize) {
+        self.core.counters.reads.add(1);
+        self.core.counters.read_bytes.add(bytes as u64);
+    }
+
     pub(crate) fn device(&self) -> &Arc<dyn StorageDevice> {
         &self.core.device
     }

@@ -1,5 +1,6 @@
 //! The one loop that turns steps into progress.
 
+use super::merge::Merger;
 use super::{Environment, Operation, Retry, Step};
 use crate::device::{IoChannel, IoDone, IoRequest, SharedChannel, Token};
 use crate::epoch::{Guard, Participant};
@@ -13,6 +14,7 @@ pub(crate) struct Driver {
     participant: Participant,
     /// Made when the device is first needed: most of many sessions may never need it.
     channel: Option<Box<dyn IoChannel>>,
+    merger: Merger,
 }
 
 /// How far an operation came.
@@ -25,7 +27,7 @@ pub(crate) enum Progress<T> {
 
 impl Driver {
     pub(crate) fn new(participant: Participant) -> Self {
-        Self { participant, channel: None }
+        Self { participant, channel: None, merger: Merger::default() }
     }
 
     /// Takes an operation to its end, or to an access that it needs.
@@ -88,6 +90,8 @@ impl Driver {
     /// Queues an access, which starts with the next [`flush`](Self::flush) or [`take`](Self::take) that waits. Its
     /// completion comes under `token`.
     pub(crate) fn submit<E: Environment + ?Sized>(&mut self, environment: &E, request: IoRequest, token: Token) {
+        let Some(request) = self.merger.lead(request, token) else { return };
+        environment.log().count_read(request.len);
         let device = || environment.log().device();
         let channel = self.channel.get_or_insert_with(|| {
             device().channel().unwrap_or_else(|| Box::new(SharedChannel::new(Arc::clone(device()))))
@@ -104,7 +108,12 @@ impl Driver {
 
     /// A completion, if one is there.
     pub(crate) fn try_take(&mut self) -> Option<(Token, IoDone)> {
-        self.channel.as_mut()?.try_take()
+        if let Some(merged) = self.merger.take() {
+            return Some(merged);
+        }
+        let (token, done) = self.channel.as_mut()?.try_take()?;
+        self.merger.finish(token, &done);
+        Some((token, done))
     }
 
     /// A completion; waits for one within the environment's limit.
@@ -112,12 +121,18 @@ impl Driver {
     /// # Errors
     /// [`ErrorKind::DeviceFailed`] if none comes in time.
     pub(crate) fn take<E: Environment + ?Sized>(&mut self, environment: &E) -> Result<(Token, IoDone)> {
+        if let Some(merged) = self.merger.take() {
+            return Ok(merged);
+        }
         let limit = environment.wait_limit();
-        self.channel.as_mut().and_then(|channel| channel.take_within(limit)).ok_or_else(|| {
-            Error::new(ErrorKind::DeviceFailed, "the device did not answer in time")
-                .with("milliseconds waited", limit.as_millis())
-                .help("check the device; a longer limit is set by FasterKvConfig::with_wait_limit")
-        })
+        if let Some((token, done)) = self.channel.as_mut().and_then(|channel| channel.take_within(limit)) {
+            self.merger.finish(token, &done);
+            return Ok((token, done));
+        }
+        self.merger.note_late();
+        Err(Error::new(ErrorKind::DeviceFailed, "the device did not answer in time")
+            .with("milliseconds waited", limit.as_millis())
+            .help("check the device; a longer limit is set by FasterKvConfig::with_wait_limit"))
     }
 }
 

@@ -15,6 +15,7 @@
 mod arrival;
 mod driver;
 mod gate;
+mod merge;
 mod pending;
 
 use crate::allocator::HybridLog;

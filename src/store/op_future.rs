@@ -78,6 +78,7 @@ impl<K: Key, V: Value, T> OpFuture<K, V, T> {
                 Some(permit) => {
                     let arrival = Arrival::new(permit);
                     let sink = Arc::clone(&arrival) as Arc<dyn CompletionSink>;
+                    self.database.kernel.log.count_read(request.len);
                     self.database.kernel.log.device().submit(request, sink, 0);
                     (State::Waiting(machine, arrival), true)
                 }

@@ -6,6 +6,7 @@ use oxifaster::store::{FasterKv, FasterKvConfig};
 use oxifaster::{Error, ErrorKind};
 use std::error::Error as _;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// The kind of the input/output error at the end of the chain of causes.
@@ -111,31 +112,30 @@ fn a_device_that_fails_at_random_times_loses_nothing() {
 #[test]
 fn several_threads_are_all_refused_and_all_go_on() {
     let (store, plan) = open(tiny());
-    let refused = std::sync::Barrier::new(5);
-    // Before the first of them starts: on a busy machine it could be done before the second is refused.
     plan.break_writes();
+    let refused = AtomicUsize::new(0);
     std::thread::scope(|scope| {
-        for thread in 0..4u64 {
+        let write = |thread: u64| {
             let (store, refused) = (&store, &refused);
             scope.spawn(move || {
                 let mut session = store.start_session();
-                let mut waited = false;
+                let mut was_refused = false;
                 for key in (thread..20_000).step_by(4) {
                     while let Err(error) = session.upsert(key, key * 3) {
                         assert_eq!(error.kind(), ErrorKind::DeviceFailed, "{error}");
-                        if !waited {
-                            waited = true;
-                            refused.wait();
-                            refused.wait();
+                        if !std::mem::replace(&mut was_refused, true) {
+                            refused.fetch_add(1, Ordering::Relaxed);
                         }
                     }
                 }
-                assert!(waited);
-            });
+            })
+        };
+        let writers: Vec<_> = (0..4).map(write).collect();
+        while refused.load(Ordering::Relaxed) < writers.len() {
+            assert!(!writers.iter().any(|writer| writer.is_finished()), "20,000 keys do not fit in memory");
+            std::thread::yield_now();
         }
-        refused.wait();
         plan.repair();
-        refused.wait();
     });
     store.evict().unwrap();
     check(&store, 20_000, 20_010);
