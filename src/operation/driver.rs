@@ -2,6 +2,7 @@
 
 use super::merge::Merger;
 use super::{Environment, Operation, Retry, Step};
+use crate::address::Address;
 use crate::device::{IoChannel, IoDone, IoRequest, SharedChannel, Token};
 use crate::epoch::{Guard, Participant};
 use crate::error::{Error, ErrorKind, Result};
@@ -140,12 +141,13 @@ impl Driver {
 pub(crate) struct Stall {
     backoff: Backoff,
     since: Option<Instant>,
-    wrote_again: bool,
+    /// Where writing had stopped when it was tried again on behalf of this call.
+    wrote_again_at: Option<Address>,
 }
 
 impl Stall {
     pub(crate) fn new() -> Self {
-        Self { backoff: Backoff::new(), since: None, wrote_again: false }
+        Self { backoff: Backoff::new(), since: None, wrote_again_at: None }
     }
 
     /// Waits once for what `retry` needs. Called while not pinned.
@@ -207,15 +209,17 @@ impl Stall {
             ))
     }
 
-    /// If writing has stopped on a failure: has it tried once more on behalf of this call, then reports it.
+    /// If writing has stopped on a failure: has it tried once more on behalf of this call, and reports it if that got no
+    /// further.
     fn face_failure<E: Environment + ?Sized>(&mut self, environment: &E) -> Result<()> {
         let Some(failure) = environment.log().flush_failure() else { return Ok(()) };
-        if self.wrote_again {
+        let stopped_at = environment.log().addresses().flushed;
+        if self.wrote_again_at == Some(stopped_at) {
             return Err(Error::new(ErrorKind::DeviceFailed, "the log is full and cannot be written to its device")
                 .because(failure)
                 .help("nothing acknowledged is lost, it is still in memory: repair the device or free some space, and call again"));
         }
-        self.wrote_again = true;
+        self.wrote_again_at = Some(stopped_at);
         environment.log().retry_flush();
         Ok(())
     }

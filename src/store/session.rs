@@ -19,7 +19,8 @@ use crate::sync::Arc;
 pub struct Session<K: Key, V: Value> {
     pub(super) database: Arc<Database<K, V>>,
     pub(super) driver: Driver,
-    pub(super) parked: PendingTable<Parked<K, V>>,
+    /// Boxed, so that a session that once had many pending does not keep their memory.
+    pub(super) parked: PendingTable<Box<Parked<K, V>>>,
     finished: Vec<Completed<V>>,
     pub(super) counters: Arc<SessionCounters>,
 }
@@ -195,7 +196,7 @@ impl<K: Key, V: Value> Session<K, V> {
             }
             Progress::Wait(request) => {
                 self.count_lookup(true);
-                let token = self.parked.park(park(operation));
+                let token = self.parked.park(Box::new(park(operation)));
                 self.driver.submit(&self.database.kernel, request, token);
                 self.driver.flush();
                 Ok(Begun::Pending(Ticket(token)))
