@@ -64,6 +64,7 @@ fn in_memory(options: &MemoryOptions) -> Result<()> {
         return again_on_huge_pages();
     }
     let mut report = Report::begin("memory");
+    report.by_cpu_time = options.cpu_time;
     let stolen = machine::stolen();
     let outcome = memory::campaign::run(options, &mut report);
     conclude(report, stolen, &options.baseline, options.json.as_deref(), outcome)

@@ -19,6 +19,8 @@ pub(crate) struct Report {
     pub(crate) load_before: f64,
     /// The share of processor time that the host kept for others during the run.
     pub(crate) stolen_share: f64,
+    /// Rates are per second of processor time, not of time.
+    pub(crate) by_cpu_time: bool,
     pub(crate) engines: Vec<Engine>,
     pub(crate) cells: Vec<Cell>,
     pub(crate) latencies: Vec<Latency>,
@@ -87,6 +89,7 @@ impl Report {
             machine: Machine::this(),
             load_before: machine::load(),
             stolen_share: 0.0,
+            by_cpu_time: false,
             engines: Vec::new(),
             cells: Vec::new(),
             latencies: Vec::new(),

@@ -75,9 +75,10 @@ fn cells(report: &Report, part: &Part, baseline: &str) -> String {
     }
     let _ = write!(
         text,
-        "**, million operations per second; ratio to {baseline} in the same round\n\n\
+        "**, million operations per second{}; ratio to {baseline} in the same round\n\n\
          | workload | contestant | min | median | max | ratio (min to max) | wrong | load | notes |\n\
-         |---|---|---|---|---|---|---|---|---|\n"
+         |---|---|---|---|---|---|---|---|---|\n",
+        if report.by_cpu_time { " of processor time" } else { "" }
     );
     let mut shown: Vec<(&str, &str)> = Vec::new();
     for cell in report.cells.iter().filter(|cell| Part::of(cell) == *part) {

@@ -121,8 +121,14 @@ impl Part<'_> {
             other => return Err(Failure::new(format!("answered {other:?} to the order to load"))),
         };
         let threads = options.threads.iter().copied().max().unwrap_or(1);
-        if let Answer::Checked(losses) = process.ask(&Order::Check { threads }, limit)? {
-            entry.losses = losses;
+        match process.ask(&Order::Check { threads }, limit) {
+            Ok(Answer::Checked(losses)) => entry.losses = losses,
+            Ok(other) => return Err(Failure::new(format!("answered {other:?} to a check"))),
+            // It takes part all the same: what it can do is measured, and what it cannot stands beside it.
+            Err(failure) => {
+                eprintln!("{name}: the check FAILED: {failure}");
+                entry.setup.push_str(&format!("; CHECK FAILED: {failure}"));
+            }
         }
         Ok(Entrant { name, process, modes })
     }

@@ -27,7 +27,7 @@ pub(super) struct Engine {
 }
 
 /// Memory that each process gets beside its engine's: its program, its stacks, and what the measurement keeps.
-pub(super) const BESIDE: u64 = 64 << 20;
+pub(super) const BESIDE: u64 = 32 << 20;
 
 impl Engine {
     pub(super) fn start(place: &Place<'_>) -> Result<Self> {

@@ -25,6 +25,8 @@ pub(crate) enum OpKind {
 pub(crate) struct Tally {
     /// Reads that found nothing, or something that is no value of their key.
     pub(crate) wrong: u64,
+    /// Values that were looked at: a read whose value nobody looks at is not a read.
+    pub(crate) judged: u64,
     /// The sum of the counters in the values that were right.
     pub(crate) counters: u64,
 }
@@ -33,6 +35,7 @@ impl Tally {
     /// Looks at what a read returned.
     #[inline]
     pub(crate) fn judge(&mut self, key: u64, value: Option<&[u8]>) {
+        self.judged += 1;
         match value {
             Some(value) if value::is_long(key, value) => {
                 self.counters = self.counters.wrapping_add(value::long_counter(value))

@@ -1,6 +1,6 @@
 //! One measurement, within the engine's process.
 
-use super::engine::{DiskEngine, Mode, Tally};
+use super::engine::{DiskEngine, Mode, OpKind, Tally};
 use super::mix::Mix;
 use super::protocol::{Lap, Run};
 use super::usage::Usage;
@@ -76,7 +76,7 @@ impl Race<'_> {
         let mut random = Random::new(self.turn * 1_000 + thread);
         let (mut ops, mut tally, mut latencies) =
             (Vec::with_capacity(self.chunk), Tally::default(), Histogram::default());
-        let (mut operations, mut calls, begun) = (0, 0_u64, Instant::now());
+        let (mut operations, mut reads, mut calls, begun) = (0, 0_u64, 0_u64, Instant::now());
         while !self.stop.load(Ordering::Relaxed) {
             ops.clear();
             ops.extend((0..self.chunk).map(|_| self.mix.draw(&self.chooser, &mut random, self.turn)));
@@ -88,9 +88,11 @@ impl Race<'_> {
                 worker.run(&ops, &mut tally)?;
             }
             calls += 1;
+            reads += ops.iter().filter(|op| matches!(op.kind, OpKind::Read)).count() as u64;
             operations += self.chunk as u64;
         }
         let rate = operations as f64 / begun.elapsed().as_secs_f64();
-        Ok(Lap { rate, operations, wrong: tally.wrong, latencies, figures: Vec::new() })
+        let unseen = if self.engine.has_keys() { reads.saturating_sub(tally.judged) } else { 0 };
+        Ok(Lap { rate, operations, wrong: tally.wrong + unseen, latencies, figures: Vec::new() })
     }
 }

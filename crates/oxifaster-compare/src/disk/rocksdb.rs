@@ -41,10 +41,13 @@ impl Rocks {
         options.set_compression_type(DBCompressionType::None);
         options.set_max_background_jobs(2);
         options.set_max_open_files(-1);
-        let db = DB::open(&options, directory).map_err(Failure::of("opening RocksDB"))?;
+        let db = DB::open_cf(&options, directory, [FAMILY]).map_err(Failure::of("opening RocksDB"))?;
         Ok(Self { db, locks: Locks::new() })
     }
 }
+
+/// The column family that every database has.
+const FAMILY: &str = "default";
 
 const MODES: &[Mode] =
     &[Mode { name: "rocksdb single", is_batch: false }, Mode { name: "rocksdb batch", is_batch: true }];
@@ -116,12 +119,13 @@ impl Worker<'_> {
             }
         }
         if !writes.is_empty() {
-            self.store.db.write_opt(&writes, &self.write)?;
+            self.store.db.write_opt(writes, &self.write)?;
         }
         if reads.is_empty() {
             return Ok(());
         }
-        let Some(family) = self.store.db.cf_handle("default") else { return Ok(()) };
+        // Multi-get asks for the family by its handle, and finds none unless the database was opened with its name.
+        let Some(family) = self.store.db.cf_handle(FAMILY) else { return Ok(()) };
         let keys: Vec<[u8; 8]> = reads.iter().map(|key| bytes(*key)).collect();
         let found = self.store.db.batched_multi_get_cf_opt(&family, keys.iter(), false, &self.read);
         for (key, value) in reads.iter().zip(found) {

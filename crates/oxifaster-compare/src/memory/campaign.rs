@@ -165,7 +165,8 @@ impl Place<'_> {
                 let (_, mode, engine) = contestants[at];
                 let time = Duration::from_secs_f64(options.seconds);
                 let turn = repetition as u64 + 1;
-                let race = Race { engine, mode, workload, streams: self.streams, time, turn };
+                let (streams, by_cpu_time) = (self.streams, options.cpu_time);
+                let race = Race { engine, mode, workload, streams, time, by_cpu_time, turn };
                 match race.run() {
                     Ok(lap) => {
                         cells[at].rates.push(lap.rate);
@@ -201,7 +202,8 @@ impl Place<'_> {
         for (name, mode, engine) in contestants(entrants) {
             let is_batch = name.ends_with("batch") || name.ends_with("group");
             let time = Duration::from_secs_f64(options.seconds);
-            let race = Race { engine, mode, workload: Workload::Read, streams: self.streams, time, turn: 1 };
+            let (workload, streams, by_cpu_time) = (Workload::Read, self.streams, options.cpu_time);
+            let race = Race { engine, mode, workload, streams, time, by_cpu_time, turn: 1 };
             if let Ok(histogram) = race.latency(if is_batch { CHUNK } else { 1 }) {
                 report.latencies.push(Latency {
                     keys: self.keys,
