@@ -4,6 +4,7 @@
 use super::hybrid_log::LogCore;
 use crate::address::Address;
 use crate::sync::{Arc, Ordering, fence};
+use std::task::Waker;
 
 impl LogCore {
     /// Closes everything below `to` (a block boundary) to in-place updates, and has it written once that is safe.
@@ -48,5 +49,12 @@ impl LogCore {
             self.frames.wipe(closed);
         }
         self.pointers.advance_safe_head(to);
+        self.tell_progress();
+    }
+
+    /// Wakes who waits for a write or for frames.
+    pub(super) fn tell_progress(&self) {
+        let waiting = std::mem::take(&mut *self.waiting.lock());
+        waiting.into_iter().for_each(Waker::wake);
     }
 }

@@ -27,8 +27,6 @@ impl HybridLog {
     pub(crate) fn fetch_request(&self, address: Address, len: usize) -> IoRequest {
         let span = self.span(address, len);
         let bytes = span.blocks * BLOCK_SIZE;
-        self.counters().reads.add(1);
-        self.counters().read_bytes.add(bytes as u64);
         IoRequest::read(self.geometry().device_offset(span.first), bytes, self.read_pool().take(bytes))
     }
 

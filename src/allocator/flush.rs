@@ -10,7 +10,7 @@ use super::geometry::LogGeometry;
 use super::hybrid_log::LogCore;
 use crate::address::Address;
 use crate::device::{CompletionSink, IoDone, IoRequest, Token};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::memory::load_bytes;
 use crate::sync::Arc;
 use std::collections::VecDeque;
@@ -28,6 +28,24 @@ pub(super) struct Chunk {
     token: Token,
     start: Address,
     end: Address,
+}
+
+impl Chunk {
+    fn blocks(self) -> usize {
+        ((self.end.get() - self.start.get()) as usize).div_ceil(BLOCK_PAYLOAD)
+    }
+
+    /// A device is not to report a part as success; if one does, nothing is concluded from it.
+    fn check_written(self, written: usize) -> Result<()> {
+        let bytes = self.blocks() * BLOCK_SIZE;
+        if written >= bytes {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::DeviceFailed, "the device wrote a part and called it done")
+            .with("log address", self.start)
+            .with("bytes to write", bytes)
+            .with("bytes written", written))
+    }
 }
 
 /// What is being written, in address order.
@@ -81,10 +99,10 @@ impl FlushQueue {
     }
 
     /// Notes the end of a write. Returns how far the device now holds everything.
-    fn finish(&mut self, token: Token, result: Result<()>) -> Address {
-        if let Some((_, finished)) = self.writes.iter_mut().find(|(chunk, _)| chunk.token == token) {
+    fn finish(&mut self, token: Token, result: Result<usize>) -> Address {
+        if let Some((chunk, finished)) = self.writes.iter_mut().find(|(chunk, _)| chunk.token == token) {
             self.unfinished -= 1;
-            match result {
+            match result.and_then(|written| chunk.check_written(written)) {
                 Ok(()) => *finished = true,
                 Err(error) => self.failure = Some(self.failure.take().unwrap_or(error)),
             }
@@ -94,6 +112,11 @@ impl FlushQueue {
             self.writes.pop_front();
         }
         self.prefix
+    }
+
+    /// True while a write is under way.
+    pub(super) fn is_writing(&self) -> bool {
+        self.unfinished > 0
     }
 
     /// The first failure, once no write is under way any more.
@@ -140,7 +163,7 @@ impl LogCore {
     fn write_request(&self, chunk: Chunk) -> IoRequest {
         let first = self.geometry.block_of(chunk.start);
         let len = (chunk.end.get() - chunk.start.get()) as usize;
-        let blocks = len.div_ceil(BLOCK_PAYLOAD);
+        let blocks = chunk.blocks();
         let mut buf = self.write_pool.take(blocks * BLOCK_SIZE);
         // L4: not flushed, hence not below head; L2: immutable. The words are those of `chunk` and stay so.
         let words = self.frames.words(chunk.start, len);
@@ -170,7 +193,7 @@ impl LogCore {
 impl CompletionSink for LogCore {
     fn complete(&self, token: Token, done: IoDone) {
         drop(done.buf); // for the next write
-        let result = done.result.map(drop).inspect_err(|_| self.counters.write_failures.add(1));
+        let result = done.result.inspect_err(|_| self.counters.write_failures.add(1));
         let flushed = self.flush.lock().finish(token, result);
         if let Some(core) = self.this.upgrade() {
             self.pointers.advance_flushed(flushed);
@@ -178,6 +201,7 @@ impl CompletionSink for LogCore {
             core.pump();
             // Emptying frames here keeps that work off the threads that operate on the store.
             core.epoch.drain();
+            core.tell_progress();
         }
     }
 }
@@ -186,7 +210,6 @@ impl CompletionSink for LogCore {
 #[cfg(not(oxifaster_loom))]
 mod tests {
     use super::*;
-    use crate::error::ErrorKind;
 
     fn queue() -> FlushQueue {
         FlushQueue::new(LogGeometry::new(20, 4, 0.5).unwrap())
@@ -205,7 +228,7 @@ mod tests {
                 assert_eq!(chunk.start.get(), at);
                 assert_eq!(chunk.start.get() >> 20, (chunk.end.get() - 1) >> 20);
                 at = chunk.end.get();
-                queue.finish(chunk.token, Ok(()));
+                queue.finish(chunk.token, Ok(usize::MAX));
             }
         }
         assert_eq!((at, queue.prefix.get(), queue.writes.len()), (immutable, immutable, 0));
@@ -224,8 +247,20 @@ mod tests {
         let mut queue = queue();
         let chunks = take_all(&mut queue, 1 << 20);
         assert_eq!(chunks.len(), WRITES_MAX);
-        assert_eq!(queue.finish(chunks[1].token, Ok(())), Address::INVALID);
-        assert_eq!(queue.finish(chunks[0].token, Ok(())), chunks[1].end);
+        assert_eq!(queue.finish(chunks[1].token, Ok(usize::MAX)), Address::INVALID);
+        assert_eq!(queue.finish(chunks[0].token, Ok(usize::MAX)), chunks[1].end);
+    }
+
+    #[test]
+    fn a_part_that_is_called_done_is_written_again() {
+        let mut queue = queue();
+        let chunk = take_all(&mut queue, 1 << 20)[0];
+        let whole = chunk.blocks() * BLOCK_SIZE;
+        assert_eq!(queue.finish(chunk.token, Ok(whole - 1)), Address::INVALID);
+        assert!(queue.failure.is_some());
+        let mut queue = self::queue();
+        let chunk = take_all(&mut queue, 1 << 20)[0];
+        assert_eq!(queue.finish(chunk.token, Ok(whole)), chunk.end);
     }
 
     #[test]
@@ -233,18 +268,18 @@ mod tests {
         let mut queue = queue();
         let chunks = take_all(&mut queue, 1 << 20);
         let broken = Error::new(ErrorKind::Io, "test");
-        queue.finish(chunks[0].token, Ok(()));
+        queue.finish(chunks[0].token, Ok(usize::MAX));
         queue.finish(chunks[1].token, Err(broken));
         assert!(queue.settled_failure().is_none(), "two are still under way");
-        assert_eq!(queue.finish(chunks[2].token, Ok(())), chunks[0].end);
-        queue.finish(chunks[3].token, Ok(()));
+        assert_eq!(queue.finish(chunks[2].token, Ok(usize::MAX)), chunks[0].end);
+        queue.finish(chunks[3].token, Ok(usize::MAX));
         assert!(queue.settled_failure().is_some());
         assert!(take_all(&mut queue, 1 << 20).is_empty(), "nothing is written past a failure");
         queue.retry();
         let again = take_all(&mut queue, 1 << 20);
         assert_eq!(again[0].start, chunks[0].end);
         for chunk in &again {
-            queue.finish(chunk.token, Ok(()));
+            queue.finish(chunk.token, Ok(usize::MAX));
         }
         assert_eq!(queue.prefix, again.last().unwrap().end);
     }
@@ -255,7 +290,7 @@ mod tests {
         let cut = 3 * BLOCK_PAYLOAD as u64;
         let first = take_all(&mut queue, cut);
         assert_eq!((first.len(), first[0].end.get()), (1, cut));
-        assert_eq!(queue.finish(first[0].token, Ok(())).get(), cut);
+        assert_eq!(queue.finish(first[0].token, Ok(usize::MAX)).get(), cut);
         assert_eq!(take_all(&mut queue, 1 << 20)[0].start.get(), cut);
     }
 }

@@ -14,6 +14,7 @@ use crate::memory::BufferPool;
 use crate::record::RecordRef;
 use crate::stats::LogCounters;
 use crate::sync::{Arc, Backoff, MonotonicU64, Mutex, Weak};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 /// What a log is made of.
@@ -41,6 +42,8 @@ pub(super) struct LogCore {
     pub(super) head_wanted: MonotonicU64,
     pub(super) epoch: Arc<LightEpoch>,
     pub(super) device: Arc<dyn StorageDevice>,
+    /// Who wants to be told when a write is finished or frames come free.
+    pub(super) waiting: Mutex<Vec<Waker>>,
     pub(super) write_pool: Arc<BufferPool>,
     pub(super) counters: LogCounters,
     read_pool: Arc<BufferPool>,
@@ -79,6 +82,7 @@ impl HybridLog {
             frames,
             flush: Mutex::new(FlushQueue::new(geometry)),
             head_wanted: MonotonicU64::new(FIRST),
+            waiting: Mutex::new(Vec::new()),
             epoch,
             readable: device.info().readable,
             device,
@@ -118,6 +122,12 @@ impl HybridLog {
 
     pub(crate) fn counters(&self) -> &LogCounters {
         &self.core.counters
+    }
+
+    /// Counts a read that is being made.
+    pub(crate) fn count_read(&self, bytes: usize) {
+        self.core.counters.reads.add(1);
+        self.core.counters.read_bytes.add(bytes as u64);
     }
 
     pub(crate) fn device(&self) -> &Arc<dyn StorageDevice> {
@@ -223,6 +233,19 @@ impl HybridLog {
         self.core.epoch.drain();
         self.core.device.poll();
         self.core.pump();
+    }
+
+    /// Has `waker` woken when a write is finished or frames come free, once.
+    pub(crate) fn wake_on_progress(&self, waker: &Waker) {
+        let mut waiting = self.core.waiting.lock();
+        if !waiting.iter().any(|known| known.will_wake(waker)) {
+            waiting.push(waker.clone());
+        }
+    }
+
+    /// True while a write is under way.
+    pub(crate) fn is_writing(&self) -> bool {
+        self.core.flush.lock().is_writing()
     }
 
     /// Why writing has stopped, if it has and nothing is under way that could change it.

@@ -36,7 +36,8 @@ mod hybrid_log;
 mod loom;
 mod pointers;
 mod tail;
-#[cfg(all(test, not(oxifaster_loom)))]
+#[cfg(test)]
+#[cfg(not(oxifaster_loom))]
 mod tests;
 
 pub use block::{BLOCK_PAYLOAD, BLOCK_SIZE};

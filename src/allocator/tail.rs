@@ -135,6 +135,18 @@ mod tests {
     }
 
     #[test]
+    fn the_end_of_the_last_page_is_an_address_for_every_page_size() {
+        for bits in PageGeometry::MIN_BITS..=PageGeometry::MAX_BITS {
+            let page = PageGeometry::new(bits).unwrap();
+            let tail = Tail::new(page, Address::new(64));
+            let last = tail.pages() - 1;
+            assert_eq!(tail.turn(last, 64), page.start_of(last));
+            assert_eq!(tail.reserve(page.page_size()), Reserved::MustTurn { page: last, offset: 64 });
+            assert_eq!(tail.address(), page.start_of(last + 1));
+        }
+    }
+
+    #[test]
     fn closing_a_block_leaves_a_gap_once() {
         let tail = tail();
         let boundary = |offset: u64| offset.next_multiple_of(4088).min(4096);

@@ -1,7 +1,9 @@
 //! A device that fails when told to.
 
+mod channel;
+
 use super::sync_failure::SyncFailure;
-use super::{CompletionSink, DeviceInfo, IoDone, IoOp, IoRequest, StorageDevice, Token};
+use super::{CompletionSink, DeviceInfo, IoChannel, IoDone, IoOp, IoRequest, StorageDevice, Token};
 use crate::error::{Error, ErrorKind, Result};
 use std::io;
 use std::ops::Range;
@@ -239,22 +241,18 @@ impl<D: StorageDevice> StorageDevice for FaultyDisk<D> {
             return sink.complete(token, request.failed(error));
         }
         let control = &self.plan.control;
-        let access = {
-            let mut state = control.state();
-            let fault = state.count(&request);
-            let access = Access { request, sink, token, fault };
-            if state.paused.contains(access.request.op) {
-                state.held.push(access);
-                control.held_more.notify_all();
-                return;
-            }
-            access
-        };
-        control.perform(&*self.device, access);
+        if let Some(access) = control.admit(request, sink, token) {
+            control.perform(&*self.device, access);
+        }
     }
 
     fn poll(&self) -> usize {
         self.device.poll()
+    }
+
+    fn channel(&self) -> Option<Box<dyn IoChannel>> {
+        let (control, channel) = (Arc::clone(&self.plan.control), self.device.channel()?);
+        Some(Box::new(channel::FaultyChannel::new(control, self.device.info().sector_size, channel)))
     }
 }
 
@@ -270,6 +268,19 @@ impl<D: StorageDevice> Drop for FaultyDisk<D> {
 impl Control {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts the access and says what is planned for it; `None` if it is held.
+    fn admit(&self, request: IoRequest, sink: Arc<dyn CompletionSink>, token: Token) -> Option<Access> {
+        let mut state = self.state();
+        let fault = state.count(&request);
+        let access = Access { request, sink, token, fault };
+        if state.paused.contains(access.request.op) {
+            state.held.push(access);
+            self.held_more.notify_all();
+            return None;
+        }
+        Some(access)
     }
 
     fn perform(self: &Arc<Self>, device: &dyn StorageDevice, access: Access) {
@@ -362,14 +373,19 @@ struct CorruptingSink {
 
 impl CompletionSink for CorruptingSink {
     fn complete(&self, token: Token, mut done: IoDone) {
-        let read = *done.result.as_ref().unwrap_or(&0) as u64;
-        for corruption in &self.corruptions {
-            let index = corruption.offset - self.first;
-            if index < read {
-                done.buf[index as usize] ^= corruption.mask;
-            }
-        }
+        corrupt(&mut done, self.first, &self.corruptions);
         self.sink.complete(token, done);
+    }
+}
+
+/// Flips bits in what was read from `first` on.
+fn corrupt(done: &mut IoDone, first: u64, corruptions: &[Corruption]) {
+    let read = *done.result.as_ref().unwrap_or(&0) as u64;
+    for corruption in corruptions {
+        let index = corruption.offset - first;
+        if index < read {
+            done.buf[index as usize] ^= corruption.mask;
+        }
     }
 }
 

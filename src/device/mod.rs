@@ -14,6 +14,8 @@
 //!   for tests: FaultyDisk around any of them; `conformance` checks the contract
 //! ```
 //!
+//! A session has a channel to the device: its own ring where the device has rings, `submit` and an inbox otherwise.
+//!
 //! A request owns its buffer and a completion brings it back, so a device never borrows memory from its caller. Whether
 //! an access blocks is a matter of the sink alone: a thread waits on a [`CompletionQueue`], a future wakes its task.
 //!
@@ -21,6 +23,7 @@
 //! `docs/devices.md`.
 
 mod blocking;
+mod channel;
 mod completion;
 #[cfg(all(any(test, feature = "test-util"), not(oxifaster_loom)))]
 pub mod conformance;
@@ -28,6 +31,8 @@ pub mod conformance;
 mod faulty;
 #[cfg(not(oxifaster_loom))]
 mod file;
+#[cfg(not(oxifaster_loom))]
+mod io_uring;
 #[cfg(all(test, oxifaster_loom))]
 mod loom;
 mod memory;
@@ -41,14 +46,22 @@ mod sync_failure;
 mod thread_pool;
 
 pub use blocking::BlockingDevice;
+pub use channel::{IoChannel, SharedChannel};
 pub use completion::{CompletionQueue, CompletionSink};
 #[cfg(all(any(test, feature = "test-util"), not(oxifaster_loom)))]
 pub use faulty::{FaultPlan, FaultyDisk, IoCounts};
 #[cfg(not(oxifaster_loom))]
 pub use file::{FileSystemDisk, FileSystemDiskOptions};
+#[cfg(not(oxifaster_loom))]
+pub use io_uring::{IoBackend, IoUringDevice, PoolReason};
 pub use memory::MemoryDisk;
 pub use null::NullDisk;
 pub use request::{IoDone, IoOp, IoRequest, Token};
 pub use storage_device::{DeviceInfo, StorageDevice};
 #[cfg(not(oxifaster_loom))]
 pub use thread_pool::ThreadPoolDevice;
+
+/// The examples of the guide are run as tests.
+#[cfg(all(doctest, feature = "test-util"))]
+#[doc = include_str!("../../docs/devices.md")]
+mod guide {}

@@ -1,6 +1,6 @@
 //! The contract between the engine and whatever keeps its bytes.
 
-use super::{CompletionSink, IoRequest, Token};
+use super::{CompletionSink, IoChannel, IoRequest, Token};
 use std::sync::Arc;
 
 /// What the engine may know of a device.
@@ -48,12 +48,12 @@ impl DeviceInfo {
 /// * **C6** A read returns fewer bytes than asked for only where the device's contents end; everything else short is an
 ///   error. A read in a place that was never written, below the end, gives zeros.
 /// * **C7** After a failed sync every later sync and write is refused with
-///   [`ErrorKind::DeviceFailed`](crate::ErrorKind::DeviceFailed): nobody can know which of the earlier writes are durable. A failed write may be
-///   tried again.
+///   [`DeviceFailed`](crate::ErrorKind::DeviceFailed): nobody can know which of the earlier writes are durable. A failed
+///   write may be tried again.
 /// * **C8** Truncation is idempotent and may be lazy; reads below the truncation point may fail or still succeed.
 /// * **C9** No call allocates per access on the steady path beyond what its completion needs.
 /// * **C10** Wrong requests (unaligned, a buffer shorter than the length) complete with an error of kind
-///   [`ErrorKind::Config`](crate::ErrorKind::Config); they never panic.
+///   [`Config`](crate::ErrorKind::Config); they never panic. [`IoRequest::check`] finds them.
 pub trait StorageDevice: Send + Sync + 'static {
     /// What the engine may know of this device.
     fn info(&self) -> DeviceInfo;
@@ -65,6 +65,11 @@ pub trait StorageDevice: Send + Sync + 'static {
     /// its own has nothing to do here.
     fn poll(&self) -> usize {
         0
+    }
+
+    /// A channel for one owner, if the device has anything better than a [`SharedChannel`](super::SharedChannel).
+    fn channel(&self) -> Option<Box<dyn IoChannel>> {
+        None
     }
 }
 
@@ -79,5 +84,9 @@ impl<D: StorageDevice + ?Sized> StorageDevice for Arc<D> {
 
     fn poll(&self) -> usize {
         (**self).poll()
+    }
+
+    fn channel(&self) -> Option<Box<dyn IoChannel>> {
+        (**self).channel()
     }
 }

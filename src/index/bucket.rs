@@ -1,6 +1,7 @@
 //! A bucket: entries, and a word that leads on.
 
 use super::entry::Entry;
+use super::tag_match::matching;
 use crate::sync::{AtomicU64, Ordering};
 
 /// Words of a bucket: one cache line. The model checker gets two entries instead of seven, enough for every race and few
@@ -28,17 +29,18 @@ impl<'t> Bucket<'t> {
     /// The entry in force with this tag, and the slot it is in.
     #[inline]
     pub(super) fn find(self, tag: u16) -> Option<(&'t AtomicU64, u64)> {
-        // Where in the bucket an entry lies cannot be predicted. All seven words are compared and the match is selected
-        // without a branch; the one branch at the end is the predictable "is it here at all".
-        let mut place = ENTRIES;
-        let mut seen = 0;
-        for (at, slot) in self.0[..ENTRIES].iter().enumerate() {
+        loop {
+            let bits = matching(self.0, tag);
+            if bits == 0 {
+                return None;
+            }
+            let slot = &self.0[bits.trailing_zeros() as usize % WORDS];
             // Acquire: who follows the address finds the record that was written before the entry was.
             let word = slot.load(Ordering::Acquire);
-            let hit = Entry(word).is_in_force(tag);
-            place = if hit { at } else { place };
-            seen = if hit { word } else { seen };
+            if Entry(word).is_in_force(tag) {
+                return Some((slot, word));
+            }
+            // It was taken out in between, and may be in another slot by now.
         }
-        if place < ENTRIES { Some((&self.0[place], seen)) } else { None }
     }
 }

@@ -35,11 +35,13 @@ mod loom;
 mod mem_index;
 mod stats;
 mod table;
+mod tag_match;
 #[cfg(test)]
 #[cfg(not(oxifaster_loom))]
 mod tests;
 
 #[cfg(test)]
+#[cfg(not(oxifaster_loom))]
 use mem_index::Conflict;
 pub(crate) use mem_index::{IndexConfig, MemIndex, Slot};
 pub use stats::IndexStats;

@@ -15,15 +15,22 @@ pub(crate) enum Below<V> {
         /// The chain's newest record when the walk began; nothing between it and `next` was of the key.
         top: Address,
         next: Address,
+        /// What an earlier walk found out, and where that one began: this one need not go further (K4). Otherwise an
+        /// operation on a chain that grows faster than the device answers would start at the same place for ever.
+        known: Option<(Address, Option<V>)>,
     },
     /// At or below `top` the key has this value, or none.
     Known { top: Address, value: Option<V> },
 }
 
 impl<V: Value> Below<V> {
-    /// Begins a walk at `next`, a record on the device.
+    /// Begins a walk at `next`, a record on the device; down to what is known already, if anything is.
     pub(crate) fn walk(&mut self, top: Address, next: Address) {
-        *self = Self::Walking { top, next };
+        let known = match std::mem::replace(self, Self::Unknown) {
+            Self::Known { top, value } => Some((top, value)),
+            Self::Unknown | Self::Walking { .. } => None,
+        };
+        *self = Self::Walking { top, next, known };
     }
 
     /// The address at or below which the answer is known.
@@ -47,7 +54,8 @@ impl<V: Value> Below<V> {
     /// # Errors
     /// The device's error, or [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt).
     pub(crate) fn resume<K: Key>(&mut self, kernel: &Kernel<K, V>, key: &K, done: IoDone) -> Result<()> {
-        let Self::Walking { top, next } = *self else { return Ok(()) };
+        let Self::Walking { top, next, known } = self else { return Ok(()) };
+        let (top, next, known) = (*top, *next, known.take());
         let size = Kernel::<K, V>::LAYOUT.record_size();
         let record = kernel.log.fetched(next, size, done, RecordLayout::parse::<K, V>)?;
         let previous = record.info.previous();
@@ -56,7 +64,10 @@ impl<V: Value> Below<V> {
         } else if previous < kernel.log.begin() {
             Self::Known { top, value: None }
         } else {
-            Self::Walking { top, next: previous }
+            match known {
+                Some((floor, value)) if previous <= floor => Self::Known { top, value },
+                known => Self::Walking { top, next: previous, known },
+            }
         };
         Ok(())
     }

@@ -24,7 +24,7 @@ fn model(run: impl Fn() + Sync + Send + 'static) {
 fn store(epoch: &Arc<LightEpoch>) -> Arc<Store> {
     let geometry = LogGeometry::new(7, 4, 1.0).unwrap();
     let log = LogConfig { geometry, generation: 1, record_size: 24, read_buffers: 1 };
-    let log = HybridLog::new(log, Arc::clone(epoch), Arc::new(MemoryDisk::new()));
+    let log = HybridLog::new(log, Arc::clone(epoch), Arc::new(MemoryDisk::new())).unwrap();
     let index = MemIndex::new(IndexConfig { buckets: 1, overflow_buckets: 0 }).unwrap();
     Arc::new(Kernel::new(index, log, Duration::from_secs(1)))
 }
@@ -89,9 +89,15 @@ impl Change {
         for key in [1, 2] {
             run(store, UpsertOp::new(key, 0), participant);
         }
-        if self == Self::Append {
+        if matches!(self, Self::Append | Self::Delete) {
             close_tail(store);
             participant.epoch().drain();
+        }
+        if self == Self::Delete {
+            // In front of an older record, so that the deletion ends with the tombstone and leaves the entry alone.
+            for key in [1, 2] {
+                run(store, UpsertOp::new(key, 0), participant);
+            }
         }
         Some(0)
     }

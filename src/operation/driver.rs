@@ -1,16 +1,21 @@
 //! The one loop that turns steps into progress.
 
+use super::merge::Merger;
 use super::{Environment, Operation, Retry, Step};
-use crate::device::{CompletionQueue, CompletionSink, IoDone, IoRequest, Token};
+use crate::address::Address;
+use crate::device::{IoChannel, IoDone, IoRequest, SharedChannel, Token};
 use crate::epoch::{Guard, Participant};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::{Arc, Backoff};
+use std::task::Waker;
 use std::time::Instant;
 
-/// A session's epoch row and its inbox of completions.
+/// A session's epoch row and its way to the device.
 pub(crate) struct Driver {
     participant: Participant,
-    queue: Arc<CompletionQueue>,
+    /// Made when the device is first needed: most of many sessions may never need it.
+    channel: Option<Box<dyn IoChannel>>,
+    merger: Merger,
 }
 
 /// How far an operation came.
@@ -23,7 +28,7 @@ pub(crate) enum Progress<T> {
 
 impl Driver {
     pub(crate) fn new(participant: Participant) -> Self {
-        Self { participant, queue: CompletionQueue::new() }
+        Self { participant, channel: None, merger: Merger::default() }
     }
 
     /// Takes an operation to its end, or to an access that it needs.
@@ -83,31 +88,52 @@ impl Driver {
         }
     }
 
-    /// Starts an access. Its completion comes under `token`.
-    pub(crate) fn submit<E: Environment + ?Sized>(&self, environment: &E, request: IoRequest, token: Token) {
-        environment.log().device().submit(request, Arc::clone(&self.queue) as Arc<dyn CompletionSink>, token);
+    /// Queues an access, which starts with the next [`flush`](Self::flush) or [`take`](Self::take) that waits. Its
+    /// completion comes under `token`.
+    pub(crate) fn submit<E: Environment + ?Sized>(&mut self, environment: &E, request: IoRequest, token: Token) {
+        let Some(request) = self.merger.lead(request, token) else { return };
+        environment.log().count_read(request.len);
+        let device = || environment.log().device();
+        let channel = self.channel.get_or_insert_with(|| {
+            device().channel().unwrap_or_else(|| Box::new(SharedChannel::new(Arc::clone(device()))))
+        });
+        channel.submit(request, token);
     }
 
-    /// The oldest completion, if one is there.
-    pub(crate) fn try_take<E: Environment + ?Sized>(&self, environment: &E) -> Option<(Token, IoDone)> {
-        environment.log().device().poll();
-        self.queue.try_take()
+    /// Starts what is queued.
+    pub(crate) fn flush(&mut self) {
+        if let Some(channel) = &mut self.channel {
+            channel.flush();
+        }
     }
 
-    /// The oldest completion; waits for one within the environment's limit.
+    /// A completion, if one is there.
+    pub(crate) fn try_take(&mut self) -> Option<(Token, IoDone)> {
+        if let Some(merged) = self.merger.take() {
+            return Some(merged);
+        }
+        let (token, done) = self.channel.as_mut()?.try_take()?;
+        self.merger.finish(token, &done);
+        Some((token, done))
+    }
+
+    /// A completion; waits for one within the environment's limit.
     ///
     /// # Errors
     /// [`ErrorKind::DeviceFailed`] if none comes in time.
-    pub(crate) fn take<E: Environment + ?Sized>(&self, environment: &E) -> Result<(Token, IoDone)> {
-        if let Some(taken) = self.try_take(environment) {
-            return Ok(taken);
+    pub(crate) fn take<E: Environment + ?Sized>(&mut self, environment: &E) -> Result<(Token, IoDone)> {
+        if let Some(merged) = self.merger.take() {
+            return Ok(merged);
         }
         let limit = environment.wait_limit();
-        self.queue.take_within(limit).ok_or_else(|| {
-            Error::new(ErrorKind::DeviceFailed, "the device did not answer in time")
-                .with("milliseconds waited", limit.as_millis())
-                .help("check the device; a longer limit is set by FasterKvConfig::with_wait_limit")
-        })
+        if let Some((token, done)) = self.channel.as_mut().and_then(|channel| channel.take_within(limit)) {
+            self.merger.finish(token, &done);
+            return Ok((token, done));
+        }
+        self.merger.note_late();
+        Err(Error::new(ErrorKind::DeviceFailed, "the device did not answer in time")
+            .with("milliseconds waited", limit.as_millis())
+            .help("check the device; a longer limit is set by FasterKvConfig::with_wait_limit"))
     }
 }
 
@@ -115,12 +141,13 @@ impl Driver {
 pub(crate) struct Stall {
     backoff: Backoff,
     since: Option<Instant>,
-    wrote_again: bool,
+    /// Where writing had stopped when it was tried again on behalf of this call.
+    wrote_again_at: Option<Address>,
 }
 
 impl Stall {
     pub(crate) fn new() -> Self {
-        Self { backoff: Backoff::new(), since: None, wrote_again: false }
+        Self { backoff: Backoff::new(), since: None, wrote_again_at: None }
     }
 
     /// Waits once for what `retry` needs. Called while not pinned.
@@ -130,16 +157,46 @@ impl Stall {
     /// when the limit has passed.
     #[cold]
     pub(crate) fn wait<E: Environment + ?Sized>(&mut self, environment: &E, retry: Retry) -> Result<()> {
+        self.help(environment, retry)?;
+        self.backoff.wait();
+        if self.backoff.is_slow() { self.check_limit(environment, retry) } else { Ok(()) }
+    }
+
+    /// For a future that is about to step again: asks for `waker` to be woken, and helps.
+    ///
+    /// # Errors
+    /// As for [`wait`](Self::wait).
+    pub(crate) fn prepare<E: Environment + ?Sized>(
+        &mut self,
+        environment: &E,
+        retry: Retry,
+        waker: &Waker,
+    ) -> Result<()> {
+        if retry == Retry::Room {
+            // Before the look that follows, so that no change after it goes by unnoticed.
+            environment.log().wake_on_progress(waker);
+        }
+        self.help(environment, retry)?;
+        self.check_limit(environment, retry)
+    }
+
+    /// For a future that has stepped after [`prepare`](Self::prepare) for `before`, and has to step again for `retry`: sees
+    /// to it that it is polled.
+    pub(crate) fn see_to_waking<E: Environment + ?Sized>(environment: &E, before: Retry, retry: Retry, waker: &Waker) {
+        // The end of a write is told. The end of a pin and a change of an entry are not: let others run, then look again.
+        if (before, retry) != (Retry::Room, Retry::Room) || !environment.log().is_writing() {
+            waker.wake_by_ref();
+        }
+    }
+
+    fn help<E: Environment + ?Sized>(&mut self, environment: &E, retry: Retry) -> Result<()> {
         if retry != Retry::Conflict {
             environment.log().help();
         }
-        if retry == Retry::Room {
-            self.face_failure(environment)?;
-        }
-        self.backoff.wait();
-        if !self.backoff.is_slow() {
-            return Ok(());
-        }
+        if retry == Retry::Room { self.face_failure(environment) } else { Ok(()) }
+    }
+
+    fn check_limit<E: Environment + ?Sized>(&mut self, environment: &E, retry: Retry) -> Result<()> {
         let waited = self.since.get_or_insert_with(Instant::now).elapsed();
         if waited < environment.wait_limit() {
             return Ok(());
@@ -152,15 +209,17 @@ impl Stall {
             ))
     }
 
-    /// If writing has stopped on a failure: has it tried once more on behalf of this call, then reports it.
+    /// If writing has stopped on a failure: has it tried once more on behalf of this call, and reports it if that got no
+    /// further.
     fn face_failure<E: Environment + ?Sized>(&mut self, environment: &E) -> Result<()> {
         let Some(failure) = environment.log().flush_failure() else { return Ok(()) };
-        if self.wrote_again {
+        let stopped_at = environment.log().addresses().flushed;
+        if self.wrote_again_at == Some(stopped_at) {
             return Err(Error::new(ErrorKind::DeviceFailed, "the log is full and cannot be written to its device")
                 .because(failure)
                 .help("nothing acknowledged is lost, it is still in memory: repair the device or free some space, and call again"));
         }
-        self.wrote_again = true;
+        self.wrote_again_at = Some(stopped_at);
         environment.log().retry_flush();
         Ok(())
     }

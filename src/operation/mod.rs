@@ -2,7 +2,8 @@
 //!
 //! An [`Operation`] is stepped under a pin. A step finishes it, or says why it cannot go on: try again (after the pin was
 //! dropped), or wait for a device access. It never blocks and never submits anything itself. [`Driver`] is the one loop
-//! that turns steps into progress; the blocking and the pending face of a session are two uses of it.
+//! that turns steps into progress; the blocking and the pending face of a session are two uses of it. A future steps its
+//! operation when it is polled.
 //!
 //! ```text
 //!              +--------- pin, step, unpin <--------+
@@ -11,7 +12,10 @@
 //!                     Wait  -> submit the access, park; resume with its completion, then step again
 //! ```
 
+mod arrival;
 mod driver;
+mod gate;
+mod merge;
 mod pending;
 
 use crate::allocator::HybridLog;
@@ -20,7 +24,9 @@ use crate::epoch::Guard;
 use crate::error::{Error, Result};
 use std::time::Duration;
 
+pub(crate) use arrival::Arrival;
 pub(crate) use driver::{Driver, Progress, Stall};
+pub(crate) use gate::Gate;
 pub(crate) use pending::PendingTable;
 
 /// What a step came to.
@@ -33,6 +39,18 @@ pub(crate) enum Step<T> {
     Wait(IoRequest),
     /// The operation failed.
     Failed(Error),
+}
+
+impl<T> Step<T> {
+    /// The same, with another form of output.
+    pub(crate) fn map<U>(self, map: impl FnOnce(T) -> U) -> Step<U> {
+        match self {
+            Self::Done(output) => Step::Done(map(output)),
+            Self::Retry(retry) => Step::Retry(retry),
+            Self::Wait(request) => Step::Wait(request),
+            Self::Failed(error) => Step::Failed(error),
+        }
+    }
 }
 
 /// Why a step has to be repeated.

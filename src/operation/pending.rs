@@ -58,6 +58,11 @@ impl<O> PendingTable<O> {
         slot.parked.as_mut().filter(|_| slot.turn == token >> SLOT_BITS)
     }
 
+    /// The turn of the operation parked under `token`, whose access is finished.
+    pub(crate) fn turn(&mut self, token: Token) -> Turn<'_, O> {
+        Turn { table: self, token, parks_again: false }
+    }
+
     /// Takes an operation out; its token is dead from here on.
     pub(crate) fn remove(&mut self, token: Token) -> Option<O> {
         self.get_mut(token)?;
@@ -74,6 +79,34 @@ impl<O> PendingTable<O> {
         let token = self.next_token();
         self.slots[(token & SLOT_MASK) as usize].turn += 1;
         token
+    }
+}
+
+/// An operation's turn to go on. At its end the operation is taken out, also if it panics (it may run a user's closure, and
+/// no access is under way that could end it), unless it was parked again.
+pub(crate) struct Turn<'t, O> {
+    table: &'t mut PendingTable<O>,
+    token: Token,
+    parks_again: bool,
+}
+
+impl<O> Turn<'_, O> {
+    /// The operation; `None` if nobody is parked under the token.
+    pub(crate) fn operation(&mut self) -> Option<&mut O> {
+        self.table.get_mut(self.token)
+    }
+
+    /// Leaves the operation where it is, under the same token, for the access that it has submitted.
+    pub(crate) fn park_again(mut self) {
+        self.parks_again = true;
+    }
+}
+
+impl<O> Drop for Turn<'_, O> {
+    fn drop(&mut self) {
+        if !self.parks_again {
+            self.table.remove(self.token);
+        }
     }
 }
 
@@ -95,5 +128,20 @@ mod tests {
         assert_eq!(table.get_mut(spent), None);
         assert_ne!(table.next_token(), spent);
         assert_eq!((table.remove(second), table.remove(third), table.len()), (Some("second"), Some("third"), 0));
+    }
+
+    #[test]
+    fn an_operation_whose_turn_ends_is_taken_out_unless_it_parks_again() {
+        let mut table = PendingTable::new();
+        let token = table.park("operation");
+        table.turn(token).park_again();
+        assert_eq!((table.len(), table.turn(token).operation()), (1, Some(&mut "operation")));
+        assert_eq!((table.len(), table.turn(token).operation()), (0, None));
+        let token = table.park("panics");
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _turn = table.turn(token);
+            panic!("on purpose");
+        }));
+        assert!(panicked.is_err() && table.len() == 0 && table.get_mut(token).is_none());
     }
 }

@@ -26,7 +26,7 @@ impl World {
     const SECOND: Address = Address::new(128);
 
     fn new<V: super::Value>(value: &V) -> Arc<Self> {
-        let world = Self { words: Words::zeroed(2 * RECORD_WORDS) };
+        let world = Self { words: Words::zeroed(2 * RECORD_WORDS).unwrap() };
         world.at(Self::FIRST).write(RecordInfo::new(Address::INVALID, 0), &KEY, Some(value));
         Arc::new(world)
     }
@@ -184,8 +184,8 @@ fn append(world: &World, index: &MemIndex, value: Wide, guard: &Guard<'_>) {
 /// Publication: a record is written with relaxed stores, and who finds its address in the index sees it whole, as well as
 /// the older one it leads to. Once for a change of an entry, once for the first entry of a tag.
 ///
-/// Broken by: a relaxed success ordering in `replace` or a relaxed last store in `claim`, both of the index; a relaxed
-/// load in `Bucket::find`.
+/// Broken by: a success ordering without release in the index's `replace`; a relaxed load in `Bucket::find`. (The first
+/// entry of a tag is released by the fence in `claim` as well as by its last store.)
 #[test]
 fn who_finds_a_record_in_the_index_sees_all_of_it() {
     for entry_exists in [true, false] {

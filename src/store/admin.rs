@@ -4,7 +4,7 @@ use super::faster_kv::FasterKv;
 use crate::address::Address;
 use crate::allocator::LogAddresses;
 use crate::device::StorageDevice;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::index::IndexStats;
 use crate::operation::{Retry, Stall};
 use crate::record::{Key, Value};
@@ -24,8 +24,8 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     /// not yet safe from a power failure then.
     ///
     /// # Errors
-    /// [`ErrorKind::DeviceFailed`](crate::ErrorKind::DeviceFailed) if writing fails, also when it is tried again;
-    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy) if a session keeps a page from being closed for too long.
+    /// [`ErrorKind::DeviceFailed`] if writing fails, also when it is tried again;
+    /// [`ErrorKind::Busy`] if a session keeps a page from being closed for too long.
     pub fn flush(&self) -> Result<()> {
         self.flush_to_tail().map(drop)
     }
@@ -34,8 +34,13 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     /// records: until they are written again, all keys are read from the device.
     ///
     /// # Errors
-    /// As for [`flush`](Self::flush).
+    /// As for [`flush`](Self::flush), and [`ErrorKind::Limit`] if the device keeps nothing: then
+    /// memory is the only place where the keys are.
     pub fn evict(&self) -> Result<()> {
+        if !self.device().info().readable {
+            return Err(Error::new(ErrorKind::Limit, "evicting to a device that keeps nothing would lose everything")
+                .help("give the store a device that can be read back, such as FileSystemDisk"));
+        }
         let tail = self.flush_to_tail()?;
         self.wait_until(Retry::Room, || {
             self.database.kernel.log.evict_until(tail);

@@ -115,6 +115,8 @@ impl<K: Key, V: Value> Session<K, V> {
             for (place, hash, operation, request) in waiting {
                 self.take_off(place, hash, operation, request, done, flight)?;
             }
+            // The accesses of a group start together, and are under way while memory answers the next group.
+            self.driver.flush();
             at = match stop {
                 None => end,
                 Some(Stop::Short(place)) => place,
@@ -181,7 +183,7 @@ impl<K: Key, V: Value> Session<K, V> {
         Ok(None)
     }
 
-    /// Starts the access of an operation, once there is room for one more in flight.
+    /// Queues the access of an operation, once there is room for one more in flight.
     fn take_off<O: KeyOperation<K, V>>(
         &mut self,
         at: usize,

@@ -178,6 +178,14 @@ impl FasterKvConfig {
             (None, Some(_), _) | (None, _, Some(_)) => (needed as u64).max(budget),
             _ => budget,
         };
+        if needed as u64 > budget {
+            return Err(Error::new(ErrorKind::Config, "the memory budget is less than its parts take")
+                .with("memory_budget", budget)
+                .with("taken by the log (log_memory_size) and its write buffers", HybridLog::memory_bytes(geometry))
+                .with("taken by the index (table_size)", index_bytes(index))
+                .with("taken by read buffers", read_buffers * read_buffer)
+                .help("raise memory_budget, or lower log_memory_size or table_size"));
+        }
         Ok(StoreSizes { index, geometry, read_buffers, read_buffer, budget: budget as usize })
     }
 }
@@ -263,6 +271,8 @@ mod tests {
         assert!(field(config().with_memory_budget(u64::MAX)).contains("memory_budget"));
         assert!(field(config().with_max_pending(0)).contains("max_pending"));
         assert!(field(config().with_memory_budget(1 << 20).with_table_size(1 << 20)).contains("table_size"));
+        let parts = config().with_memory_budget(1 << 18).with_log_memory_size(1 << 20);
+        assert!(field(parts).contains("log_memory_size"));
         let large = config().with_page_size_bits(12).with_log_memory_size(1 << 20).resolve(5000).unwrap_err();
         assert_eq!(large.field("record size"), Some("5000"));
     }

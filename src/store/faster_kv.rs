@@ -1,5 +1,6 @@
 //! The store.
 
+use super::async_session::AsyncSession;
 use super::config::FasterKvConfig;
 use super::database::Database;
 use super::session::Session;
@@ -29,7 +30,7 @@ use crate::sync::Arc;
 /// # Ok(())
 /// # }
 /// ```
-pub struct FasterKv<K: Key, V: Value, D: StorageDevice> {
+pub struct FasterKv<K: Key, V: Value, D: StorageDevice = Arc<dyn StorageDevice>> {
     pub(super) database: Arc<Database<K, V>>,
     device: Arc<D>,
 }
@@ -60,6 +61,11 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     /// A session: the right to operate on the store from one thread at a time. Starting one always succeeds.
     pub fn start_session(&self) -> Session<K, V> {
         Session::new(Arc::clone(&self.database))
+    }
+
+    /// A session whose operations are futures. Starting one always succeeds.
+    pub fn start_async_session(&self) -> AsyncSession<K, V> {
+        AsyncSession::new(Arc::clone(&self.database))
     }
 
     /// Sessions there are at this moment.

@@ -1,14 +1,18 @@
 //! The store as its users see it.
 
 mod admin;
+mod async_session;
 mod batch;
 mod config;
 mod database;
 mod faster_kv;
+mod op_future;
 mod pending;
 mod session;
 
+pub use async_session::AsyncSession;
 pub use config::FasterKvConfig;
 pub use faster_kv::FasterKv;
+pub use op_future::OpFuture;
 pub use pending::{Begun, Completed, Outcome, Ticket};
 pub use session::Session;

@@ -19,7 +19,8 @@ use crate::sync::Arc;
 pub struct Session<K: Key, V: Value> {
     pub(super) database: Arc<Database<K, V>>,
     pub(super) driver: Driver,
-    pub(super) parked: PendingTable<Parked<K, V>>,
+    /// Boxed, so that a session that once had many pending does not keep their memory.
+    pub(super) parked: PendingTable<Box<Parked<K, V>>>,
     finished: Vec<Completed<V>>,
     pub(super) counters: Arc<SessionCounters>,
 }
@@ -142,7 +143,7 @@ impl<K: Key, V: Value> Session<K, V> {
     /// [`ErrorKind::DeviceFailed`](crate::ErrorKind::DeviceFailed) if it waits and the device does not answer in time.
     /// Failures of single operations are in their outcomes.
     pub fn complete_pending(&mut self, wait: bool) -> Result<Vec<Completed<V>>> {
-        while let Some((token, done)) = self.driver.try_take(&self.database.kernel) {
+        while let Some((token, done)) = self.driver.try_take() {
             self.arrive(token, done);
         }
         while wait && self.finished.is_empty() && self.parked.len() > 0 {
@@ -195,8 +196,9 @@ impl<K: Key, V: Value> Session<K, V> {
             }
             Progress::Wait(request) => {
                 self.count_lookup(true);
-                let token = self.parked.park(park(operation));
+                let token = self.parked.park(Box::new(park(operation)));
                 self.driver.submit(&self.database.kernel, request, token);
+                self.driver.flush();
                 Ok(Begun::Pending(Ticket(token)))
             }
         }
@@ -223,13 +225,18 @@ impl<K: Key, V: Value> Session<K, V> {
 
     /// Takes the operation that waited for this access on, and keeps its outcome if that is its end.
     pub(super) fn arrive(&mut self, token: Token, done: IoDone) {
-        let Some(parked) = self.parked.get_mut(token) else { return }; // its call gave up
+        let mut turn = self.parked.turn(token);
+        let Some(parked) = turn.operation() else { return }; // its call gave up
         let outcome = match parked.go_on(&self.database, &mut self.driver, done) {
-            Ok(Progress::Wait(request)) => return self.driver.submit(&self.database.kernel, request, token),
+            Ok(Progress::Wait(request)) => {
+                turn.park_again();
+                self.driver.submit(&self.database.kernel, request, token);
+                return self.driver.flush();
+            }
             Ok(Progress::Done(outcome)) => Ok(outcome),
             Err(error) => Err(error),
         };
-        self.parked.remove(token);
+        drop(turn);
         self.finished.push(Completed { ticket: Ticket(token), outcome });
     }
 

@@ -20,5 +20,7 @@ pub(crate) use std::sync::{Arc, Weak};
 
 #[cfg(oxifaster_loom)]
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+#[cfg(all(target_arch = "x86_64", not(oxifaster_loom)))]
+pub(crate) use std::sync::atomic::AtomicU8;
 #[cfg(not(oxifaster_loom))]
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};

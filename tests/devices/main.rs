@@ -1,4 +1,5 @@
 //! Every device under the conformance suite, and what each promises beyond it.
+#![cfg(not(oxifaster_loom))]
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test panics when it fails")]
 
 use oxifaster::device::conformance::{check_device, check_sync_failure};
@@ -23,6 +24,8 @@ mod faulty;
 mod files;
 mod memory;
 mod pool;
+#[cfg(target_os = "linux")]
+mod rings;
 mod scripted;
 
 const PATIENCE: Duration = Duration::from_secs(30);

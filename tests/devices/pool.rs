@@ -52,9 +52,14 @@ fn syncs_that_wait_for_one_are_answered_together() {
     for token in 1..20 {
         submit(&pool, IoRequest::sync(), &queue, token);
     }
+    // The other threads would sooner sync than write, if they might.
+    for token in 20..23 {
+        submit(&pool, write_request(token, 1, 1), &queue, token);
+    }
+    device.gate.wait_until_arrived(4);
     assert_eq!(device.syncs.load(Ordering::Acquire), 1, "at most one is under way");
     device.gate.set_closed(false);
-    for _ in 0..20 {
+    for _ in 0..23 {
         queue.take_within(PATIENCE).expect("a completion").1.result.unwrap();
     }
     assert_eq!(device.syncs.load(Ordering::Acquire), 2);

@@ -1,6 +1,6 @@
 //! A key that was written is there with its newest value; one that was deleted is not.
 
-use oxifaster::device::{MemoryDisk, NullDisk};
+use oxifaster::device::{MemoryDisk, NullDisk, StorageDevice};
 use oxifaster::store::{FasterKv, FasterKvConfig};
 
 fn config() -> FasterKvConfig {
@@ -19,7 +19,11 @@ fn the_first_example_of_the_document_works_on_a_null_disk() {
 
 #[test]
 fn every_operation_on_every_region() {
-    let store = FasterKv::open(config(), MemoryDisk::new()).unwrap();
+    run_every_operation_on_every_region(MemoryDisk::new());
+}
+
+pub(super) fn run_every_operation_on_every_region<D: StorageDevice>(device: D) {
+    let store = FasterKv::open(config(), device).unwrap();
     let mut session = store.start_session();
     for evict in [false, true] {
         for key in 0..1000u64 {

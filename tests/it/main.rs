@@ -1,8 +1,13 @@
 //! The promises of the README, one module per promise.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test panics when it fails")]
 #![cfg(not(oxifaster_loom))]
 
+mod async_session;
+mod backends;
 mod concurrency;
+mod config;
 mod crud;
 mod faults;
 mod larger_than_memory;
+mod memory;
 mod model;

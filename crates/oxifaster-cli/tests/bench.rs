@@ -106,6 +106,23 @@ fn every_value_size_loads_and_verifies() {
 }
 
 #[test]
+fn a_gibibyte_of_data_is_served_from_64_mebibytes_of_memory() {
+    let parent = tempfile::tempdir().unwrap();
+    let arguments = "bench --json --records 262144 --value-size 4096 --memory 64MiB --seconds 1 --workload A,C";
+    let output = oxifaster(arguments).env("TMPDIR", parent.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let document = document(&output);
+    assert!(document["load"]["data_bytes"].as_u64().unwrap() > 1 << 30);
+    assert!(document["disk"]["used_bytes"].as_u64().unwrap() > 1 << 30, "{}", document["disk"]);
+    assert_eq!(document["verification"]["complete"], true);
+    if cfg!(target_os = "linux") {
+        let memory = &document["memory"];
+        assert_eq!(memory["within_budget"], true, "{memory}");
+        assert!(memory["peak_resident_bytes"].as_u64().unwrap() > 32 << 20, "the budget is used: {memory}");
+    }
+}
+
+#[test]
 fn a_named_directory_is_kept_and_one_with_files_is_refused() {
     let parent = tempfile::tempdir().unwrap();
     let named = parent.path().join("new");

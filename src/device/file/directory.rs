@@ -46,24 +46,19 @@ pub(super) fn open(directory: &Path, wanted: Option<u64>) -> Result<(File, u64)>
     }
 }
 
-/// Opens and locks the file at `path`, which is made if need be; returns its length and whether it is new.
-pub(super) fn open_single(path: &Path) -> Result<(File, u64, bool)> {
-    let is_new = match fs::metadata(path) {
-        Ok(metadata) if !metadata.is_file() => {
-            return Err(Error::new(ErrorKind::Config, "a device in a single file needs a regular file")
-                .with("path", path.display())
-                .help("name a file, or open the path as a directory"));
-        }
-        Ok(_) => false,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => true,
-        Err(error) => return Err(io_error("looking for the file of the device", path, error)),
-    };
+/// Opens and locks the file at `path`, which is made if need be; returns its length.
+pub(super) fn open_single(path: &Path) -> Result<(File, u64)> {
+    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(Error::new(ErrorKind::Config, "a device in a single file needs a regular file")
+            .with("path", path.display())
+            .help("name a file, or open the path as a directory"));
+    }
     let mut options = os::read_and_write();
     options.create(true);
     let failed = |error| io_error("opening the file of the device", path, error);
     let file = os::open_locked(&options, path).map_err(failed)?.ok_or_else(|| busy(path))?;
     let len = file.metadata().map_err(failed)?.len();
-    Ok((file, len, is_new))
+    Ok((file, len))
 }
 
 pub(super) fn check_segment_size(size: u64) -> Result<()> {

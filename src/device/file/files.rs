@@ -4,12 +4,14 @@
 //!   deleted, it is there, empty if nothing was written to it. So a device that is opened again knows its beginning.
 //! * **F2** A write puts its file on the list `written` before it returns, and a sync takes the list before it syncs, so
 //!   it covers every write that had returned. Files on the list stay open by themselves.
+//!   The first sync after opening covers every file there is: an earlier owner may have ended without one, and what it
+//!   wrote counts as written once it has been read.
 //! * **F3** A file that does not exist, or ends early, below the end of the device holds zeros there.
 
 use super::os;
 use super::segment_file::{SegmentFile, io_error};
 use super::segment_name::SegmentName;
-use crate::device::segments::{Segments, truncated};
+use crate::device::segments::{Part, Segments, truncated};
 use crate::device::{BlockingDevice, DeviceInfo};
 use crate::error::Result;
 use crate::memory::AlignedBuf;
@@ -37,12 +39,14 @@ pub(super) enum Place {
 }
 
 #[derive(Debug)]
-pub(super) struct Files {
+pub(in crate::device) struct Files {
     place: Place,
     segments: Segments,
     open: RwLock<FileMap>,
     written: Mutex<FileMap>,
-    /// True if a name was made or removed since the directory was synced.
+    /// True until the first sync: files may hold what an earlier owner wrote and did not sync.
+    inherited: AtomicBool,
+    /// True if a name was, or may have been, made or removed since the directory was synced.
     names_changed: AtomicBool,
     /// Below it everything was truncated; the beginning of a segment if there are several.
     begin: AtomicU64,
@@ -72,12 +76,11 @@ impl Files {
     }
 
     /// The one file at `path`, which is locked already.
-    pub(super) fn in_single_file(path: &Path, file: File, len: u64, is_new: bool, direct: bool) -> Self {
+    pub(super) fn in_single_file(path: &Path, file: File, len: u64, direct: bool) -> Self {
         let place = Place::Single(path.to_path_buf());
         let files = Self::new(place, Segments::new(u64::MAX), 0, len, direct && os::enable_direct(&file), None);
         let file = SegmentFile::new(file, path.to_path_buf(), Arc::clone(&files.direct));
         files.open.write().unwrap_or_else(PoisonError::into_inner).insert(0, Arc::new(file));
-        files.names_changed.store(is_new, Ordering::Relaxed);
         files
     }
 
@@ -87,7 +90,8 @@ impl Files {
             segments,
             open: RwLock::default(),
             written: Mutex::default(),
-            names_changed: AtomicBool::new(false),
+            inherited: AtomicBool::new(true),
+            names_changed: AtomicBool::new(true),
             begin: AtomicU64::new(begin),
             end: AtomicU64::new(end),
             extent: end,
@@ -113,13 +117,27 @@ impl Files {
         }
     }
 
-    fn check_not_truncated(&self, offset: u64) -> Result<()> {
+    pub(super) fn check_not_truncated(&self, offset: u64) -> Result<()> {
         let begin = self.begin.load(Ordering::Acquire);
         if offset < begin { Err(truncated(offset, begin)) } else { Ok(()) }
     }
 
+    /// How many bytes a read of `len` at `offset` will report, and how many it has to fetch for them.
+    pub(super) fn begin_read(&self, offset: u64, len: usize) -> Result<(usize, usize)> {
+        self.check_not_truncated(offset)?;
+        let left = self.end.load(Ordering::Acquire).saturating_sub(offset);
+        let available = usize::try_from(left).unwrap_or(usize::MAX).min(len);
+        // Whole sectors are read also where the contents end within one, as direct access demands it.
+        Ok((available, available.next_multiple_of(AlignedBuf::ALIGN).min(len)))
+    }
+
+    /// The parts of an access by segments.
+    pub(super) fn parts(&self, offset: u64, len: usize) -> impl Iterator<Item = Part> + use<> {
+        self.segments.parts(offset, len)
+    }
+
     /// The file of `segment`, if it exists.
-    fn existing(&self, segment: u64) -> Result<Option<Arc<SegmentFile>>> {
+    pub(super) fn existing(&self, segment: u64) -> Result<Option<Arc<SegmentFile>>> {
         if let Some(file) = self.open.read().unwrap_or_else(PoisonError::into_inner).get(&segment) {
             return Ok(Some(Arc::clone(file)));
         }
@@ -179,6 +197,22 @@ impl Files {
         written.entry(segment).or_insert_with(|| Arc::clone(file));
     }
 
+    fn sync_inherited(&self) -> Result<()> {
+        if !self.inherited.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let segments = match &self.place {
+            Place::Directory(directory) => list_segments(directory)?,
+            Place::Single(_) => vec![0],
+        };
+        for segment in segments {
+            if let Some(file) = self.existing(segment)? {
+                file.sync()?;
+            }
+        }
+        Ok(())
+    }
+
     fn sync_names(&self) -> Result<()> {
         if !self.names_changed.swap(false, Ordering::AcqRel) {
             return Ok(());
@@ -231,12 +265,8 @@ impl BlockingDevice for Files {
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<usize> {
-        self.check_not_truncated(offset)?;
-        let left = self.end.load(Ordering::Acquire).saturating_sub(offset);
-        let available = usize::try_from(left).unwrap_or(usize::MAX).min(buf.len());
-        // Whole sectors are read also where the contents end within one, as direct access demands it.
-        let len = available.next_multiple_of(AlignedBuf::ALIGN).min(buf.len());
-        for part in self.segments.parts(offset, len) {
+        let (available, len) = self.begin_read(offset, buf.len())?;
+        for part in self.parts(offset, len) {
             let target = &mut buf[part.bytes];
             let filled = match self.existing(part.segment)? {
                 Some(file) => file.read(part.offset, target)?,
@@ -251,7 +281,7 @@ impl BlockingDevice for Files {
 
     fn write_at(&self, offset: u64, buf: &[u8]) -> Result<()> {
         self.check_not_truncated(offset)?;
-        for part in self.segments.parts(offset, buf.len()) {
+        for part in self.parts(offset, buf.len()) {
             let file = self.existing_or_new(part.segment)?;
             file.write(part.offset, &buf[part.bytes])?;
             self.mark_written(part.segment, &file);
@@ -265,6 +295,7 @@ impl BlockingDevice for Files {
         for file in written.values() {
             file.sync()?;
         }
+        self.sync_inherited()?;
         self.sync_names()
     }
 
@@ -319,5 +350,21 @@ mod tests {
         files.write_at(8192, &[2; 4096]).unwrap();
         assert_eq!(waiting_for_sync(&files), [2]);
         assert!(!files.names_changed.load(Ordering::Acquire), "no name is new");
+    }
+
+    #[test]
+    fn the_first_sync_covers_what_an_earlier_owner_left_unsynced() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = || {
+            let lock = File::create(directory.path().join("LOCK")).unwrap();
+            Files::in_directory(directory.path(), 4096, false, lock).unwrap()
+        };
+        open().write_at(0, &[1; 3 * 4096]).unwrap();
+        let files = open();
+        assert!(files.names_changed.load(Ordering::Acquire), "nor may the names be durable");
+        files.sync().unwrap();
+        let reached: Vec<u64> = files.open.read().unwrap().keys().copied().collect();
+        assert_eq!(reached, [0, 1, 2]);
+        assert!(!files.names_changed.load(Ordering::Acquire));
     }
 }

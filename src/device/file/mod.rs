@@ -1,33 +1,52 @@
 //! The device that keeps its bytes in files.
 //!
 //! ```text
-//!   FileSystemDisk -> ThreadPoolDevice -> Files -+-> SegmentFile   log.000003   1 GiB
-//!                                                +-> SegmentFile   log.000004   1 GiB
-//!                                                +-> SegmentFile   log.000005   up to the end
+//!   FileSystemDisk -+-> ThreadPoolDevice -> Files -+-> SegmentFile   log.000003   1 GiB
+//!                   |                              +-> SegmentFile   log.000004   1 GiB
+//!                   +-> rings -> Reading ----------+-> SegmentFile   log.000005   up to the end
 //!   LOCK   held while the device is open; says how large a segment is
 //! ```
 
 mod directory;
 mod files;
 mod os;
+#[cfg(all(target_os = "linux", feature = "io_uring"))]
+mod reading;
 mod segment_file;
 mod segment_name;
 
-use super::{CompletionSink, DeviceInfo, IoRequest, StorageDevice, ThreadPoolDevice, Token};
+use super::io_uring::{IoBackend, PoolReason, Rings};
+use super::{CompletionSink, DeviceInfo, IoChannel, IoRequest, StorageDevice, ThreadPoolDevice, Token};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::AlignedBuf;
 use files::Files;
 use std::path::Path;
 use std::sync::Arc;
 
+#[cfg(all(target_os = "linux", feature = "io_uring"))]
+pub(super) use reading::{Next, Part, Reading};
+#[cfg(all(target_os = "linux", feature = "io_uring"))]
+pub(super) use segment_file::SegmentFile;
+
+/// The threads that work on the files.
+pub(super) type FilePool = ThreadPoolDevice<Files>;
+
+/// `0` turns io_uring off for every device that is opened.
+const SWITCH: &str = "OXIFASTER_IO_URING";
+
 /// A device in the file system: a directory of segment files, or one file.
 ///
 /// Accesses bypass the page cache where the file system allows it and go through it elsewhere (see
 /// [`is_direct`](Self::is_direct)); the files are the same in both cases. The device holds a lock: nobody can open it a
-/// second time, in this process or another, until it is dropped.
+/// second time, in this process or another, until it and the sessions that use it are dropped.
+///
+/// Sessions read through io_uring where the kernel offers it ([`backend`](Self::backend)); everything else, and everything
+/// elsewhere, is done by threads.
 #[derive(Debug)]
 pub struct FileSystemDisk {
-    pool: ThreadPoolDevice<Files>,
+    pool: Arc<FilePool>,
+    rings: Option<Arc<Rings>>,
+    backend: IoBackend,
 }
 
 impl FileSystemDisk {
@@ -56,6 +75,18 @@ impl FileSystemDisk {
     pub fn path(&self) -> &Path {
         self.pool.get_ref().path()
     }
+
+    /// Who carries out the reads of sessions, and why.
+    pub fn backend(&self) -> &IoBackend {
+        &self.backend
+    }
+}
+
+#[cfg(all(test, target_os = "linux", feature = "io_uring"))]
+impl FileSystemDisk {
+    pub(super) fn pool(&self) -> &Arc<FilePool> {
+        &self.pool
+    }
 }
 
 impl StorageDevice for FileSystemDisk {
@@ -66,6 +97,10 @@ impl StorageDevice for FileSystemDisk {
     fn submit(&self, request: IoRequest, sink: Arc<dyn CompletionSink>, token: Token) {
         self.pool.submit(request, sink, token);
     }
+
+    fn channel(&self) -> Option<Box<dyn IoChannel>> {
+        self.rings.as_ref().map(|rings| rings.channel(&self.pool))
+    }
 }
 
 /// How a [`FileSystemDisk`] is opened.
@@ -75,6 +110,7 @@ pub struct FileSystemDiskOptions {
     segment_size: Option<u64>,
     direct_io: bool,
     threads: Option<usize>,
+    io_uring: bool,
 }
 
 impl FileSystemDiskOptions {
@@ -83,7 +119,7 @@ impl FileSystemDiskOptions {
 
     /// The defaults.
     pub const fn new() -> Self {
-        Self { segment_size: None, direct_io: true, threads: None }
+        Self { segment_size: None, direct_io: true, threads: None, io_uring: true }
     }
 
     /// Bytes per segment file, a multiple of 4096: the unit in which truncation gives space back. A directory keeps the
@@ -105,7 +141,17 @@ impl FileSystemDiskOptions {
         self
     }
 
-    /// How many accesses may be under way at once, at least one.
+    /// Whether sessions read through io_uring where the kernel offers it. The environment variable `OXIFASTER_IO_URING=0`
+    /// turns it off for all devices.
+    ///
+    /// Default: true.
+    #[must_use]
+    pub const fn with_io_uring(mut self, io_uring: bool) -> Self {
+        self.io_uring = io_uring;
+        self
+    }
+
+    /// How many accesses may be under way at once in threads, at least one.
     ///
     /// Default: four per core, at most 16.
     #[must_use]
@@ -138,8 +184,8 @@ impl FileSystemDiskOptions {
     pub fn single_file(&self, path: impl AsRef<Path>) -> Result<FileSystemDisk> {
         self.check()?;
         let path = path.as_ref();
-        let (file, len, is_new) = directory::open_single(path)?;
-        Ok(self.start(Files::in_single_file(path, file, len, is_new, self.direct_io)))
+        let (file, len) = directory::open_single(path)?;
+        Ok(self.start(Files::in_single_file(path, file, len, self.direct_io)))
     }
 
     fn start(&self, files: Files) -> FileSystemDisk {
@@ -147,7 +193,18 @@ impl FileSystemDiskOptions {
             Some(threads) => ThreadPoolDevice::with_threads(files, threads),
             None => ThreadPoolDevice::new(files),
         };
-        FileSystemDisk { pool }
+        let (rings, backend) = match self.open_rings() {
+            Ok(rings) => (Some(Arc::new(rings)), IoBackend::IoUring),
+            Err(reason) => (None, IoBackend::ThreadPool(reason)),
+        };
+        FileSystemDisk { pool: Arc::new(pool), rings, backend }
+    }
+
+    fn open_rings(&self) -> std::result::Result<Rings, PoolReason> {
+        if !self.io_uring || std::env::var_os(SWITCH).is_some_and(|value| value == "0") {
+            return Err(PoolReason::TurnedOff);
+        }
+        Rings::open()
     }
 
     fn check(&self) -> Result<()> {

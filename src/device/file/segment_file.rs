@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 /// A file that is read and written at positions.
 #[derive(Debug)]
-pub(super) struct SegmentFile {
+pub(in crate::device) struct SegmentFile {
     file: File,
     path: PathBuf,
     /// Whether accesses to this file bypass the page cache.
@@ -30,21 +30,28 @@ impl SegmentFile {
     pub(super) fn read(&self, offset: u64, buf: &mut [u8]) -> Result<usize> {
         let mut filled = 0;
         while filled < buf.len() {
-            match os::read_at(&self.file, &mut buf[filled..], offset + filled as u64) {
-                Ok(0) => break,
-                Ok(read) => {
-                    filled += read;
-                    // Only the end of the file cuts a direct read inside a sector, and the next one could not start there.
-                    if read % AlignedBuf::ALIGN != 0 && self.direct.load(Ordering::Relaxed) {
-                        break;
-                    }
-                }
-                Err(error) => self
-                    .recover(error)
-                    .map_err(|error| self.failed("reading from a file of the device", offset, error))?,
+            let at = offset + filled as u64;
+            let (read, ended) = self.take_in(at, os::read_at(&self.file, &mut buf[filled..], at))?;
+            filled += read;
+            if ended {
+                break;
             }
         }
         Ok(filled)
+    }
+
+    /// What one system call for a read at `offset` brought: how many bytes, and whether the file ends after them. No bytes
+    /// without an end: the call is to be made again.
+    pub(super) fn take_in(&self, offset: u64, outcome: io::Result<usize>) -> Result<(usize, bool)> {
+        match outcome {
+            Ok(0) => Ok((0, true)),
+            // Only the end of the file cuts a direct read inside a sector, and the next one could not start there.
+            Ok(read) => Ok((read, read % AlignedBuf::ALIGN != 0 && self.direct.load(Ordering::Relaxed))),
+            Err(error) => match self.recover(error) {
+                Ok(()) => Ok((0, false)),
+                Err(error) => Err(self.failed("reading from a file of the device", offset, error)),
+            },
+        }
     }
 
     /// Writes all of `buf`.
@@ -103,6 +110,13 @@ impl SegmentFile {
     #[cold]
     fn failed(&self, what: &'static str, offset: u64, error: io::Error) -> Error {
         io_error(what, &self.path, error).with("offset", offset)
+    }
+}
+
+#[cfg(unix)]
+impl std::os::fd::AsFd for SegmentFile {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }
 

@@ -83,7 +83,7 @@ fn of_two_that_insert_and_delete_in_turn_one_sees_the_other() {
     // What is left of the round before is the opposite of what this round writes, or of the next one's.
     let is_written = |value: &Option<u64>, round: u64| match value {
         Some(written) => *written >= round,
-        None => round % 2 == 0,
+        None => round.is_multiple_of(2),
     };
     assert_eq!(both_miss(&store, ROUNDS, turn, is_written), 0);
 }

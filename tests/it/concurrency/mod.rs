@@ -1,5 +1,6 @@
 //! What several threads see of each other's work.
 
+mod chains;
 mod counters;
 mod litmus;
 mod races;

@@ -53,7 +53,7 @@ fn rewrite_and_look(store: &Store<Wide>, each: u64) {
 
 #[test]
 fn no_value_is_torn_while_it_is_rewritten_in_place() {
-    rewrite_and_look(&store_of(roomy()), 200_000);
+    rewrite_and_look(&store_of(roomy()), 1_500_000);
 }
 
 #[test]

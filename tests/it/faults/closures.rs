@@ -2,7 +2,7 @@
 
 use oxifaster::ErrorKind;
 use oxifaster::device::MemoryDisk;
-use oxifaster::store::{FasterKv, FasterKvConfig};
+use oxifaster::store::{Begun, FasterKv, FasterKvConfig, Session};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
@@ -48,4 +48,74 @@ fn a_closure_that_blocks_makes_others_give_up_in_time_and_nothing_is_lost() {
         assert_eq!(session.read(&0).unwrap(), Some(1));
         (1..=written).for_each(|key| assert_eq!(session.read(&key).unwrap(), Some(key)));
     });
+}
+
+/// Calls `call`, which is to panic.
+fn panics<T>(call: impl FnOnce() -> T) {
+    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(call));
+    assert!(caught.is_err(), "it was to panic");
+}
+
+#[test]
+fn a_closure_that_panics_leaves_session_and_store_usable() {
+    let store = FasterKv::open(tiny(), MemoryDisk::new()).unwrap();
+    let mut session = store.start_session();
+    let mut write_all = || (0..5_000u64).for_each(|key| session.upsert(key, [key; 3]).unwrap());
+    for evict in [false, true] {
+        write_all();
+        if evict {
+            store.evict().unwrap();
+        }
+        let mut panicking = store.start_session();
+        for key in [0, 4_999, 5_000] {
+            panics(|| {
+                panicking.rmw(key, |value| {
+                    value[1] = 7;
+                    panic!("on purpose")
+                })
+            });
+            assert_eq!(panicking.read(&key).unwrap(), (key < 5_000).then_some([key; 3]));
+            assert!(
+                panicking
+                    .rmw(1, |value| {
+                        value[0] += 1;
+                        true
+                    })
+                    .unwrap()
+            );
+        }
+        // Neither holds up the log.
+        write_all();
+        store.evict().unwrap();
+    }
+}
+
+#[test]
+fn a_pending_closure_that_panics_takes_only_itself_away() {
+    let store = FasterKv::open(tiny().with_wait_limit(Duration::from_secs(2)), MemoryDisk::new()).unwrap();
+    let mut session = store.start_session();
+    (0..5_000u64).for_each(|key| session.upsert(key, key).unwrap());
+    store.evict().unwrap();
+    let panic_later = |session: &mut Session<u64, u64>| {
+        let begun = session.begin_rmw(7, |_| panic!("on purpose")).unwrap();
+        assert!(matches!(begun, Begun::Pending(_)));
+    };
+    // It panics in whatever call takes it on: one that completes, ...
+    panic_later(&mut session);
+    panics(|| session.complete_pending(true));
+    assert_eq!(session.pending(), 0);
+    assert!(session.complete_pending(true).unwrap().is_empty());
+    // ... one that waits for its own read, whose answer then comes for nobody, ...
+    panic_later(&mut session);
+    panics(|| session.read(&8));
+    assert_eq!(session.read(&9).unwrap(), Some(9));
+    assert_eq!(session.pending(), 0);
+    // ... or none, if the session ends.
+    panic_later(&mut session);
+    drop(session);
+    let mut session = store.start_session();
+    (0..5_000).for_each(|key| assert_eq!(session.read(&key).unwrap(), Some(key)));
+    // Nothing is left that would keep reads from overlapping.
+    let pending = (0..20).filter(|key| matches!(session.begin_read(key).unwrap(), Begun::Pending(_))).count();
+    assert_eq!((pending, session.pending()), (20, 20));
 }

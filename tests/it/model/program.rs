@@ -95,7 +95,7 @@ pub(super) enum Step {
 
 /// Keys that `Fill` does not touch.
 pub(super) const FEW_KEYS: u16 = 40;
-const ALL_KEYS: u16 = 400;
+const ALL_KEYS: u16 = 300;
 
 fn step(keys: u16) -> impl Strategy<Value = Step> {
     let key = move || 0..keys;
@@ -116,7 +116,7 @@ fn step(keys: u16) -> impl Strategy<Value = Step> {
         12 => one.clone().prop_map(|(session, key, seed, veto)| Step::BeginRmw { session, key, seed, veto }),
         8 => one.prop_map(|(session, key, seed, _)| Step::BeginInsert { session, key, seed }),
         6 => (any::<u8>(), any::<bool>()).prop_map(|(session, wait)| Step::Complete { session, wait }),
-        4 => (FEW_KEYS..ALL_KEYS, 1..120u16, any::<u8>())
+        4 => (FEW_KEYS..ALL_KEYS, 1..100u16, any::<u8>())
             .prop_map(|(from, count, seed)| Step::Fill { from, count, seed }),
         2 => Just(Step::Flush),
         4 => Just(Step::Evict),
@@ -136,5 +136,5 @@ pub(super) fn program() -> impl Strategy<Value = (Setup, Vec<Step>)> {
             max_pending,
         });
     let keys = select(vec![3, FEW_KEYS, ALL_KEYS]);
-    (setup, keys.prop_flat_map(|keys| vec(step(keys), 1..160)))
+    (setup, keys.prop_flat_map(|keys| vec(step(keys), 1..120)))
 }

@@ -15,7 +15,7 @@ pub(crate) const AFTER_HELP: &str =
 /// Under the options of `--help`; no line longer than 78 characters, so that terminals do not break it.
 pub(crate) const AFTER_LONG_HELP: &str = "\
 Examples:
-  All workloads with 10 M records and 256 MiB of memory (about two minutes):
+  All workloads with 10 M records and 256 MiB of memory (some minutes):
       oxifaster bench
   A quick look:
       oxifaster bench --records 1M --seconds 1

@@ -24,11 +24,16 @@ impl Progress {
         };
         let target = if self.shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(total), target);
-        if let Ok(style) = ProgressStyle::with_template("{prefix:<16} {wide_bar:.cyan/blue} {percent:>3}%  {msg}") {
-            bar.set_style(style.progress_chars("=> "));
-        }
+        style(&bar, "{prefix:<10} {wide_bar:.cyan/blue} {percent:>3}%  {msg}  {eta:>4} left");
         bar.set_prefix(label.to_owned());
         Bar { bar, length }
+    }
+}
+
+fn style(bar: &ProgressBar, template: &str) {
+    // The templates are fixed and sound; a bar without a style is still a bar.
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("=> "));
     }
 }
 
@@ -53,6 +58,7 @@ impl Bar {
 
 impl Drop for Bar {
     fn drop(&mut self) {
+        style(&self.bar, "{prefix:<10} {wide_bar:.cyan/blue} {percent:>3}%  {msg}  in {elapsed}");
         self.bar.abandon();
     }
 }

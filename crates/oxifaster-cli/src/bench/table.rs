@@ -28,6 +28,7 @@ fn write(text: &mut String, report: &Report) -> fmt::Result {
     writeln!(text)?;
     if !report.runs.is_empty() {
         writeln!(text, "{}\n", runs(report))?;
+        legend(text, report)?;
     }
     let load = &report.load;
     let rate = rounded(load.records_per_second);
@@ -45,13 +46,13 @@ fn write(text: &mut String, report: &Report) -> fmt::Result {
 fn runs(report: &Report) -> Table {
     let mut table = Table::new();
     table.load_style(ASCII_MARKDOWN);
-    let head = ["workload", "keys", "ops/s", "p50", "p99", "p99.9", "max", "from memory", "disk reads/s"];
+    let head = ["workload", "keys", "ops/s", "p50", "p99", "p99.9", "max", "in memory", "disk reads/s"];
     table.set_header(head);
     for run in &report.runs {
         let of =
             |pick: fn(&LatencyReport) -> u64| run.latency_ns.as_ref().map_or("-".to_owned(), |all| latency(pick(all)));
         table.add_row([
-            format!("{}: {}", run.workload, run.mix),
+            run.workload.to_owned(),
             run.distribution.to_owned(),
             rounded(run.operations_per_second),
             of(|all| all.p50),
@@ -66,6 +67,16 @@ fn runs(report: &Report) -> Table {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table
+}
+
+/// What the letters stand for, each once.
+fn legend(text: &mut String, report: &Report) -> fmt::Result {
+    for (index, run) in report.runs.iter().enumerate() {
+        if report.runs[..index].iter().all(|earlier| earlier.workload != run.workload) {
+            writeln!(text, "{}: {}", run.workload, run.mix)?;
+        }
+    }
+    writeln!(text)
 }
 
 fn memory(text: &mut String, memory: &MemoryReport) -> fmt::Result {
@@ -107,9 +118,12 @@ fn verification(text: &mut String, verification: &VerificationReport) -> fmt::Re
         grouped(verification.exact_versions_checked),
         grouped(verification.followed_keys),
     )?;
-    let keys = grouped(verification.keys_read);
+    let (keys, seconds) = (grouped(verification.keys_read), verification.seconds);
     match (verification.faults, verification.complete) {
-        (0, true) => writeln!(text, "verified  all {keys} keys at the end: nothing wrong, stale or missing"),
+        (0, true) => {
+            writeln!(text, "verified  all {keys} keys at the end, in {seconds:.1} s: nothing wrong, stale or missing")
+        }
+        (0, false) if verification.keys_read == 0 => writeln!(text, "verified  not yet: the final pass had not begun"),
         (0, false) => {
             writeln!(text, "verified  {keys} keys at the end, not all: nothing wrong, stale or missing so far")
         }
@@ -149,6 +163,16 @@ mod tests {
     }
 
     #[test]
+    fn the_table_fits_a_narrow_terminal_and_explains_each_letter_once() {
+        let mut report = example();
+        let again = example().runs.remove(0);
+        report.runs.push(again);
+        let text = render(&report);
+        assert_eq!(text.matches("A: 50% read, 50% update").count(), 1, "{text}");
+        assert!(text.lines().filter(|line| line.starts_with('|')).all(|line| line.len() <= 96), "{text}");
+    }
+
+    #[test]
     fn faults_are_named_with_key_expectation_and_finding() {
         let text = render(&example());
         assert!(text.contains("WRONG     12 values; the first 2:"), "{text}");
@@ -164,6 +188,8 @@ mod tests {
         report.interrupted = true;
         let text = render(&report);
         assert!(text.contains("MORE THAN the budget"), "{text}");
-        assert!(text.contains("not all") && text.contains("Ctrl-C"), "{text}");
+        assert!(text.contains("had not begun") && text.contains("Ctrl-C"), "{text}");
+        report.verification.keys_read = 5;
+        assert!(render(&report).contains("5 keys at the end, not all"));
     }
 }

@@ -1,0 +1,131 @@
+//! An operation as a future: the same machine, stepped when it is polled.
+
+use super::database::Database;
+use crate::device::{CompletionSink, IoRequest};
+use crate::error::Result;
+use crate::kernel::Kernel;
+use crate::operation::{Arrival, Gate, Operation, Retry, Stall, Step};
+use crate::record::{Key, Value};
+use crate::sync::Arc;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+/// The outcome of an operation of an [`AsyncSession`](super::AsyncSession).
+///
+/// If memory could answer, it is there at the first poll. The future needs no particular executor, is `Send`, does not
+/// borrow its session, and may be dropped at any time: the operation has then either taken effect as a whole or not at all.
+#[must_use = "an operation that has to wait does nothing until it is polled"]
+pub struct OpFuture<K: Key, V: Value, T> {
+    database: Arc<Database<K, V>>,
+    gate: Arc<Gate>,
+    state: State<K, V, T>,
+}
+
+/// The machine of an operation, whichever it is.
+type Machine<K, V, T> = Box<dyn Operation<Kernel<K, V>, Output = T> + Send>;
+
+enum State<K, V, T> {
+    /// The outcome is known.
+    Ready(Result<T>),
+    /// The operation has to be stepped again, when others have moved on.
+    Stalled(Machine<K, V, T>, Retry, Stall),
+    /// The operation needs an access, for which there is no permit yet.
+    Queued(Machine<K, V, T>, IoRequest),
+    /// The access is under way.
+    Waiting(Machine<K, V, T>, Arc<Arrival>),
+    /// The outcome was handed over.
+    Over,
+}
+
+impl<K: Key, V: Value, T> OpFuture<K, V, T> {
+    pub(super) fn ready(database: Arc<Database<K, V>>, gate: Arc<Gate>, outcome: Result<T>) -> Self {
+        Self { database, gate, state: State::Ready(outcome) }
+    }
+
+    pub(super) fn stepped(
+        database: Arc<Database<K, V>>,
+        gate: Arc<Gate>,
+        machine: Machine<K, V, T>,
+        step: Step<T>,
+    ) -> Self {
+        Self { database, gate, state: State::after(machine, step, None) }
+    }
+
+    /// Steps the machine under a pin of its own: futures may be polled on any thread, many at a time.
+    fn step(&self, mut machine: Machine<K, V, T>, stall: Option<Stall>) -> State<K, V, T> {
+        let mut participant = self.database.epoch.join();
+        let step = machine.step(&self.database.kernel, &participant.pin());
+        State::after(machine, step, stall)
+    }
+
+    /// Goes from one state to the next, or says that there is something to wait for, of which `waker` will be told.
+    fn advance(&self, state: State<K, V, T>, waker: &Waker) -> (State<K, V, T>, bool) {
+        match state {
+            State::Stalled(machine, before, mut stall) => {
+                if let Err(error) = stall.prepare(&self.database.kernel, before, waker) {
+                    return (State::Ready(Err(error)), true);
+                }
+                let next = self.step(machine, Some(stall));
+                if let State::Stalled(_, retry, _) = &next {
+                    Stall::see_to_waking(&self.database.kernel, before, *retry, waker);
+                    return (next, false);
+                }
+                (next, true)
+            }
+            State::Queued(machine, request) => match self.gate.enter(waker) {
+                None => (State::Queued(machine, request), false),
+                Some(permit) => {
+                    let arrival = Arrival::new(permit);
+                    let sink = Arc::clone(&arrival) as Arc<dyn CompletionSink>;
+                    self.database.kernel.log.count_read(request.len);
+                    self.database.kernel.log.device().submit(request, sink, 0);
+                    (State::Waiting(machine, arrival), true)
+                }
+            },
+            State::Waiting(mut machine, arrival) => match arrival.take(waker) {
+                None => (State::Waiting(machine, arrival), false),
+                Some(done) => {
+                    drop(arrival); // and with it the permit
+                    match machine.resume(&self.database.kernel, done) {
+                        Ok(()) => (self.step(machine, None), true),
+                        Err(error) => (State::Ready(Err(error)), true),
+                    }
+                }
+            },
+            settled @ (State::Ready(_) | State::Over) => (settled, false),
+        }
+    }
+}
+
+impl<K, V, T> State<K, V, T> {
+    fn after(machine: Machine<K, V, T>, step: Step<T>, stall: Option<Stall>) -> Self {
+        match step {
+            Step::Done(output) => Self::Ready(Ok(output)),
+            Step::Failed(error) => Self::Ready(Err(error)),
+            Step::Retry(retry) => Self::Stalled(machine, retry, stall.unwrap_or_else(Stall::new)),
+            Step::Wait(request) => Self::Queued(machine, request),
+        }
+    }
+}
+
+// Nothing in it is pinned: the machine is behind a box of its own.
+impl<K: Key, V: Value, T> Unpin for OpFuture<K, V, T> {}
+
+impl<K: Key, V: Value, T> Future for OpFuture<K, V, T> {
+    type Output = Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
+        loop {
+            let state = std::mem::replace(&mut self.state, State::Over);
+            if let State::Ready(outcome) = state {
+                return Poll::Ready(outcome);
+            }
+            let (next, moved) = self.advance(state, context.waker());
+            self.state = next;
+            if !moved {
+                return Poll::Pending;
+            }
+        }
+    }
+}

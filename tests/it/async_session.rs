@@ -1,0 +1,213 @@
+//! Futures are ready at once when memory can answer, need no particular executor, and can be dropped at any time.
+
+use oxifaster::device::{FaultyDisk, IoOp, MemoryDisk, StorageDevice};
+use oxifaster::store::{AsyncSession, FasterKv, FasterKvConfig};
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+const KEYS: u64 = 2000;
+/// Longer than any access takes.
+const LIMIT: Duration = Duration::from_secs(20);
+
+fn store<D: StorageDevice>(device: D) -> FasterKv<u64, [u64; 4], D> {
+    let config = FasterKvConfig::default().with_log_memory_size(64 << 10).with_page_size_bits(12).with_table_size(256);
+    FasterKv::open(config.with_max_pending(16), device).unwrap()
+}
+
+/// Polls once, with nobody to wake.
+fn poll_once<F: Future>(future: F) -> Poll<F::Output> {
+    pin!(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// The smallest executor: one future, one thread, which sleeps until it is woken.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => {
+                let parked = Instant::now();
+                std::thread::park_timeout(LIMIT);
+                assert!(parked.elapsed() < LIMIT, "nobody woke the future");
+            }
+        }
+    }
+}
+
+/// Writes more than memory holds, changes some of it, and reads everything back with all reads in flight.
+async fn work(mut session: AsyncSession<u64, [u64; 4]>, first: u64) {
+    for key in first..first + KEYS {
+        session.upsert(key, [key; 4]).await.unwrap();
+    }
+    let changes: Vec<_> = (first..first + KEYS)
+        .step_by(3)
+        .map(|key| {
+            session.rmw(key, |value| {
+                value[3] += 1;
+                true
+            })
+        })
+        .collect();
+    for change in changes {
+        assert!(change.await.unwrap());
+    }
+    session.delete(&first).await.unwrap();
+    assert!(session.insert(first, [7; 4]).await.unwrap());
+    assert!(!session.insert(first + 1, [7; 4]).await.unwrap());
+    let reads: Vec<_> = (first..first + KEYS).map(|key| (key, session.read(&key))).collect();
+    for (key, read) in reads {
+        let changed = u64::from((key - first).is_multiple_of(3));
+        let expected = if key == first { [7; 4] } else { [key, key, key, key + changed] };
+        assert_eq!(read.await.unwrap(), Some(expected), "key {key}");
+    }
+    assert_eq!(session.read(&u64::MAX).await.unwrap(), None);
+}
+
+#[test]
+fn what_memory_can_answer_is_ready_at_the_first_poll() {
+    let store = store(MemoryDisk::new());
+    let mut session = store.start_async_session();
+    assert!(matches!(poll_once(session.upsert(1, [1; 4])), Poll::Ready(Ok(()))));
+    assert!(matches!(poll_once(session.read(&1)), Poll::Ready(Ok(Some([1, 1, 1, 1])))));
+    assert!(matches!(
+        poll_once(session.rmw(1, |value| {
+            value[0] = 2;
+            true
+        })),
+        Poll::Ready(Ok(true))
+    ));
+    assert!(matches!(poll_once(session.insert(1, [3; 4])), Poll::Ready(Ok(false))));
+    assert!(matches!(poll_once(session.delete(&1)), Poll::Ready(Ok(()))));
+    assert!(matches!(poll_once(session.read(&1)), Poll::Ready(Ok(None))));
+}
+
+#[test]
+fn a_hand_written_executor_is_enough() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = store(oxifaster::device::FileSystemDisk::open(directory.path().join("log")).unwrap());
+    block_on(work(store.start_async_session(), 0));
+    assert!(store.stats().read_misses > 0);
+}
+
+#[test]
+fn tasks_of_tokio_move_between_its_threads() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let store = store(oxifaster::device::FileSystemDisk::open(directory.path().join("log")).unwrap());
+    runtime.block_on(async {
+        let tasks: Vec<_> = (0..4).map(|task| tokio::spawn(work(store.start_async_session(), task * KEYS))).collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+    });
+    assert!(store.stats().read_misses > 0);
+}
+
+#[test]
+fn smol_runs_it_too() {
+    let store = store(MemoryDisk::new());
+    smol::block_on(async {
+        let tasks: Vec<_> = (0..4).map(|task| smol::spawn(work(store.start_async_session(), task * KEYS))).collect();
+        for task in tasks {
+            task.await;
+        }
+    });
+    assert!(store.stats().read_misses > 0);
+}
+
+#[test]
+fn no_more_accesses_are_under_way_than_configured_and_the_others_follow() {
+    let disk = FaultyDisk::new(MemoryDisk::new());
+    let plan = disk.plan();
+    let store = store(disk);
+    let mut session = store.start_async_session();
+    for key in 0..100 {
+        assert!(poll_once(session.upsert(key, [key; 4])).is_ready());
+    }
+    store.evict().unwrap();
+    plan.pause_only(IoOp::Read);
+    let mut reads: Vec<_> = (0..100u64).map(|key| Box::pin(session.read(&key))).collect();
+    for read in &mut reads {
+        assert!(read.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    }
+    assert_eq!(plan.held(), 16, "as many as may be pending");
+    plan.resume();
+    for (key, read) in (0..100).zip(reads) {
+        assert_eq!(block_on(read).unwrap(), Some([key; 4]));
+    }
+}
+
+#[test]
+fn a_future_that_is_dropped_leaves_nothing_behind() {
+    let disk = FaultyDisk::new(MemoryDisk::new());
+    let plan = disk.plan();
+    let store = store(disk);
+    let mut session = store.start_async_session();
+    for key in 0..50 {
+        assert!(poll_once(session.upsert(key, [0; 4])).is_ready());
+    }
+    store.evict().unwrap();
+    let increment = |value: &mut [u64; 4]| {
+        value[0] += 1;
+        true
+    };
+    // Dropped unpolled, queued, under way, and after its access has ended: many times more than there are permits.
+    for round in 0..100 {
+        drop(session.rmw(round % 50, increment));
+        plan.pause_only(IoOp::Read);
+        let mut changes: Vec<_> = (0..50).map(|key| Box::pin(session.rmw(key, increment))).collect();
+        for change in &mut changes {
+            assert!(change.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        }
+        if round % 2 == 0 {
+            plan.resume();
+        }
+        drop(changes);
+        plan.resume();
+    }
+    for key in 0..50 {
+        assert!(block_on(session.rmw(key, increment)).unwrap());
+        assert_eq!(block_on(session.read(&key)).unwrap(), Some([1, 0, 0, 0]), "only what was awaited took effect");
+    }
+}
+
+#[test]
+fn a_failing_device_fails_the_future() {
+    let disk = FaultyDisk::new(MemoryDisk::new());
+    let plan = disk.plan();
+    let store = store(disk);
+    let mut session = store.start_async_session();
+    assert!(poll_once(session.upsert(1, [1; 4])).is_ready());
+    store.evict().unwrap();
+    plan.break_now();
+    block_on(session.read(&1)).unwrap_err();
+    // Without a device to write to, the log fills up, and then says so.
+    let full = (2..100_000).map(|key| block_on(session.upsert(key, [key; 4]))).find_map(Result::err);
+    assert_eq!(full.map(|error| error.kind()), Some(oxifaster::ErrorKind::DeviceFailed));
+    plan.repair();
+    assert_eq!(block_on(session.read(&1)).unwrap(), Some([1; 4]));
+    block_on(session.upsert(2, [3; 4])).unwrap();
+}
+
+#[test]
+fn sessions_and_futures_can_be_sent() {
+    fn is_send<T: Send>(value: T) -> T {
+        value
+    }
+    let store = store(MemoryDisk::new());
+    let mut session = is_send(store.start_async_session());
+    let read = is_send(session.read(&1));
+    drop(session);
+    assert!(matches!(poll_once(read), Poll::Ready(Ok(None))));
+}

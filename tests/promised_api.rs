@@ -1,0 +1,159 @@
+//! The shapes that are promised to every user: each compiles as written and does what it says.
+#![cfg(not(oxifaster_loom))]
+
+use oxifaster::address::{Address, AtomicAddress};
+use oxifaster::device::{FileSystemDisk, NullDisk};
+use oxifaster::epoch::LightEpoch;
+use oxifaster::record::{Key, Record, RecordInfo, RecordLayout, Value};
+use oxifaster::status::{OperationStatus, Status};
+use oxifaster::store::{Begun, FasterKv, FasterKvConfig, Session};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+#[test]
+fn a_store_with_defaults_reads_writes_modifies_and_deletes() {
+    let store = Arc::new(FasterKv::new(FasterKvConfig::default(), NullDisk::new()));
+    let mut session = store.start_session();
+    session.upsert(1u64, 10u64).unwrap();
+    assert_eq!(session.read(&1).unwrap(), Some(10));
+    session
+        .rmw(1, |value| {
+            *value += 1;
+            true
+        })
+        .unwrap();
+    assert_eq!(session.read(&1).unwrap(), Some(11));
+    session
+        .rmw(1, |value| {
+            *value = 0;
+            false
+        })
+        .unwrap();
+    assert_eq!(session.read(&1).unwrap(), Some(11), "returning false leaves the store as it is");
+    session
+        .rmw(2, |value| {
+            *value += 5;
+            true
+        })
+        .unwrap();
+    assert_eq!(session.read(&2).unwrap(), Some(5), "a missing key starts from zero");
+    session.delete(&1).unwrap();
+    assert_eq!(session.read(&1).unwrap(), None);
+}
+
+#[test]
+fn a_store_on_a_single_file() -> oxifaster::Result<()> {
+    let dir = tempfile::tempdir().unwrap();
+    let config = FasterKvConfig::default()
+        .with_table_size(1 << 10)
+        .with_log_memory_size(1 << 20)
+        .with_page_size_bits(14)
+        .with_mutable_fraction(0.9)
+        .with_memory_budget(8 << 20);
+    let device = FileSystemDisk::single_file(dir.path().join("oxifaster.db"))?;
+    let store = Arc::new(FasterKv::new(config.clone(), device));
+    let mut session = store.start_session();
+    for key in 0..100_000u64 {
+        session.upsert(key, key)?;
+    }
+    assert_eq!(session.read(&0)?, Some(0));
+    let stats = store.stats();
+    assert_eq!((stats.operations.upserts, stats.operations.reads), (100_000, 1));
+    assert_eq!((stats.read_hits, stats.read_misses, stats.cache_hit_rate()), (0, 1, 0.0));
+    session.read(&99_999)?;
+    assert_eq!(store.stats().cache_hit_rate(), 0.5);
+    Ok(())
+}
+
+#[test]
+fn any_number_of_threads_each_with_a_session() {
+    let store = Arc::new(FasterKv::new(FasterKvConfig::default().with_memory_budget(4 << 20), NullDisk::new()));
+    let threads: Vec<_> = (0..4u64)
+        .map(|thread| {
+            let store = Arc::clone(&store);
+            std::thread::spawn(move || {
+                let mut session = store.start_session();
+                for step in 0..1_000 {
+                    session.upsert(thread * 1_000 + step, step).unwrap();
+                }
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    let mut session = store.start_session();
+    assert!((0..4_000).all(|key| session.read(&key).unwrap() == Some(key % 1_000)));
+}
+
+#[test]
+fn a_session_has_a_pending_face_and_can_be_sent() {
+    fn is_send<T: Send>(_: &T) {}
+    let store = FasterKv::new(FasterKvConfig::default(), NullDisk::new());
+    let mut session: Session<u64, u64> = store.start_session();
+    is_send(&session);
+    session.upsert(1, 2).unwrap();
+    let begun = session.begin_read(&1).unwrap();
+    assert_eq!((begun.status(), begun), (Status::Ok, Begun::Done(Some(2))));
+    assert!(session.complete_pending(true).unwrap().is_empty());
+}
+
+oxifaster::pod! {
+    /// A type of one's own.
+    #[derive(Eq)]
+    struct Position { x: i64, y: i64 }
+}
+
+#[test]
+fn types_of_ones_own_are_keys_and_values() {
+    fn is_key<K: Key>() {}
+    fn is_value<V: Value>() {}
+    is_key::<Position>();
+    is_value::<Position>();
+    let store = FasterKv::new(FasterKvConfig::default(), NullDisk::new());
+    let mut session = store.start_session();
+    let (here, there) = (Position { x: 1, y: 2 }, Position { x: -1, y: 0 });
+    session.upsert(here, there).unwrap();
+    assert_eq!((session.read(&here).unwrap(), session.read(&there).unwrap()), (Some(there), None));
+}
+
+#[test]
+fn addresses_have_48_bits_and_a_default_split() {
+    let address = Address::new((3 << 25) + 128);
+    assert_eq!((address.page(), address.offset(), u64::from(address)), (3, 128, (3 << 25) + 128));
+    assert_eq!(Address::MAX.get(), (1 << 48) - 1);
+    assert_eq!(address.to_string(), "0x6000080");
+    let shared = AtomicAddress::new(Address::INVALID);
+    shared.store(address);
+    assert_eq!(shared.load(), address);
+    assert_eq!(shared.compare_exchange(address, Address::MAX), Ok(address));
+    assert_eq!(shared.compare_exchange(address, Address::MAX), Err(Address::MAX));
+}
+
+#[test]
+fn record_headers_and_records_are_what_the_format_says() {
+    let info = RecordInfo::new(Address::new(64), 7);
+    assert_eq!((info.previous(), info.version()), (Address::new(64), 7));
+    assert!(!info.is_tombstone() && info.with_tombstone().is_tombstone() && !info.is_invalid());
+    assert_eq!(RecordLayout::of::<u64, u64>().record_size(), 24);
+    let bytes: Vec<u8> = [info.word(), 5, 6].iter().flat_map(|word| word.to_le_bytes()).collect();
+    let record: Record<u64, u64> = RecordLayout::parse(&bytes).unwrap();
+    assert_eq!((record.info, record.key, record.value), (info, 5, 6));
+}
+
+#[test]
+fn an_epoch_runs_an_action_when_nobody_can_still_be_looking() {
+    let epoch = LightEpoch::new();
+    let ran = Arc::new(AtomicBool::new(false));
+    let mut participant = epoch.join();
+    let guard = participant.pin();
+    let run = Arc::clone(&ran);
+    epoch.bump(move || run.store(true, Ordering::Release));
+    assert!(!epoch.drain() && !ran.load(Ordering::Acquire));
+    drop(guard);
+    assert!(epoch.drain() && ran.load(Ordering::Acquire));
+}
+
+#[test]
+fn outcomes_are_one_byte() {
+    assert_eq!((size_of::<Status>(), size_of::<OperationStatus>()), (1, 1));
+    assert!(OperationStatus::Created.changed() && !OperationStatus::NotFound.changed());
+}
