@@ -43,6 +43,8 @@ impl Engine {
             .args(["--dir".as_ref(), place.directory.as_os_str()])
             .args(["--keys", &place.keys.to_string(), "--memory", &place.memory.to_string()])
             .args(["--batch", &place.batch.to_string()])
+            // Memory that the C library keeps for threads that have ended would count against the engine.
+            .env("MALLOC_ARENA_MAX", "2")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;

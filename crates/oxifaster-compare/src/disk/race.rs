@@ -3,7 +3,7 @@
 use super::engine::{DiskEngine, Mode, OpKind, Tally};
 use super::mix::Mix;
 use super::protocol::{Lap, Run};
-use super::usage::Usage;
+use super::usage::{self, Usage};
 use crate::distribution::{Distribution, KeyChooser};
 use crate::failure::{Failure, Result, joined};
 use crate::histogram::Histogram;
@@ -63,6 +63,7 @@ pub(super) fn run(engine: &dyn DiskEngine, keys: u64, batch: usize, run: &Run) -
         let grown = engine.figures().into_iter().zip(own);
         lap.figures
             .extend(grown.map(|((name, after), (_, before))| (format!("{name}/op"), (after - before) / operations)));
+        lap.figures.push(("resident bytes".to_string(), usage::resident()));
         Ok(lap)
     })
 }

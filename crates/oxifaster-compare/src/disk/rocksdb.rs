@@ -20,7 +20,7 @@ impl Rocks {
     pub(crate) fn open(directory: &Path, memory: u64) -> Result<Self> {
         let mut table = BlockBasedOptions::default();
         // Three quarters of the memory for blocks, filters and index blocks, which then count as memory like anybody's.
-        table.set_block_cache(&Cache::new_hyper_clock_cache(memory as usize / 4 * 3, 0));
+        table.set_block_cache(&Cache::new_lru_cache(memory as usize / 4 * 3));
         table.set_cache_index_and_filter_blocks(true);
         table.set_cache_index_and_filter_blocks_with_high_priority(true);
         table.set_pin_l0_filter_and_index_blocks_in_cache(true);
