@@ -23,6 +23,8 @@ pub enum ErrorKind {
     DeviceFailed,
     /// The store was closed.
     Closed,
+    /// What was asked for by name is not there.
+    NotFound,
 }
 
 impl ErrorKind {
@@ -36,6 +38,7 @@ impl ErrorKind {
             Self::Busy => "busy",
             Self::DeviceFailed => "device failed",
             Self::Closed => "closed",
+            Self::NotFound => "not found",
         }
     }
 }
@@ -141,6 +144,7 @@ impl From<Error> for std::io::Error {
             ErrorKind::Corrupt => std::io::ErrorKind::InvalidData,
             ErrorKind::Busy => std::io::ErrorKind::TimedOut,
             ErrorKind::Closed => std::io::ErrorKind::NotConnected,
+            ErrorKind::NotFound => std::io::ErrorKind::NotFound,
             ErrorKind::Io | ErrorKind::Limit | ErrorKind::DeviceFailed => error
                 .0
                 .source

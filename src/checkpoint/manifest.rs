@@ -1,0 +1,128 @@
+//! What a checkpoint consists of.
+
+use super::CheckpointToken;
+use crate::address::Address;
+
+/// How the log's young part was kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CheckpointKind {
+    /// Only the index.
+    Index,
+    /// The log was written to its device up to the cut, and is immutable below it.
+    FoldOver,
+    /// What was not on the device yet was copied to a file; the log stayed mutable.
+    Snapshot,
+    /// What came after the cut of a snapshot, or of an increment to it, was copied to a file.
+    Incremental,
+}
+
+/// Everything that is needed to come back to one state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    /// Names the checkpoint.
+    pub token: CheckpointToken,
+    /// How it was made.
+    pub kind: CheckpointKind,
+    /// The version that it holds: all operations of this version and none of a later one.
+    pub version: u64,
+    /// Milliseconds since the Unix epoch when it was begun.
+    pub created: u64,
+    /// The checkpoint whose files this one needs beside its own.
+    pub base: Option<CheckpointToken>,
+    /// What records look like.
+    pub schema: Schema,
+    /// The log, except for [`CheckpointKind::Index`].
+    pub log: Option<LogPart>,
+    /// The image of the index, if one was taken with it.
+    pub index: Option<IndexPart>,
+    /// The sessions there were, and how far each had come.
+    pub sessions: Vec<SessionCut>,
+}
+
+/// Sizes that a store must agree on with the log it opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Schema {
+    /// Bytes of a key.
+    pub key_size: u32,
+    /// Bytes of a value.
+    pub value_size: u32,
+    /// A page of the log has `1 << page_bits` bytes.
+    pub page_bits: u32,
+}
+
+/// The state of the log at the cut.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogPart {
+    /// The oldest record.
+    pub begin: Address,
+    /// Records below belong to the checkpoint's version or an older one.
+    pub start: Address,
+    /// The cut: a block boundary, above every record of the checkpoint.
+    pub end: Address,
+    /// Where the bytes are, from `begin` to `end` without a gap.
+    pub pieces: Vec<Piece>,
+    /// Which generation the blocks carry, by ascending address.
+    pub generations: Vec<Generation>,
+    /// Records that are not part of the state, though they lie below `end`.
+    pub aborted: Vec<Aborted>,
+}
+
+/// Where a range of the log is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// Its first address, a block boundary.
+    pub from: Address,
+    /// The address behind it, a block boundary.
+    pub to: Address,
+    /// The file beside the manifest, as a row of the blocks from the one of `from` on; `None` for the log's device.
+    pub file: Option<String>,
+}
+
+/// From an address on, blocks carry this generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Generation {
+    /// A block boundary.
+    pub from: Address,
+    /// What blocks carry.
+    pub generation: u32,
+}
+
+/// Records of one version within a range, which a cut left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Aborted {
+    /// The first address.
+    pub from: Address,
+    /// The address behind the range.
+    pub to: Address,
+    /// What the records carry in [`RecordInfo::version`](crate::record::RecordInfo::version).
+    pub stamp: u16,
+}
+
+/// An image of the index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexPart {
+    /// The file beside the manifest.
+    pub file: String,
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// What the file's blocks carry as their generation.
+    pub generation: u32,
+    /// Buckets of the table.
+    pub buckets: u64,
+    /// Overflow buckets that were in use.
+    pub overflow_buckets: u64,
+    /// Records from here on may be missing in the image.
+    pub replay_from: Address,
+    /// No entry leads to this address or beyond.
+    pub complete_at: Address,
+}
+
+/// How far a session had come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionCut {
+    /// Names the session.
+    pub guid: u128,
+    /// The serial number of its last operation that is part of the checkpoint.
+    pub serial: u64,
+}
