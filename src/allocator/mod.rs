@@ -42,5 +42,5 @@ mod tests;
 
 pub use block::{BLOCK_PAYLOAD, BLOCK_SIZE};
 pub use geometry::LogGeometry;
-pub(crate) use hybrid_log::{Allocation, HybridLog, LogConfig};
+pub(crate) use hybrid_log::{Allocation, HybridLog, LogConfig, LogView};
 pub use pointers::LogAddresses;

@@ -39,7 +39,7 @@ impl<K: Key, V: Value> Operation<Kernel<K, V>> for DeleteOp<K> {
 }
 
 impl<K: Key, V: Value> KeyOperation<K, V> for DeleteOp<K> {
-    const ORDERED: bool = true;
+    const WRITES: bool = true;
 
     #[inline]
     fn step_at<'g>(&mut self, kernel: &'g Kernel<K, V>, slot: Slot<'g>, guard: &'g Guard<'_>) -> Step<OperationStatus> {

@@ -18,6 +18,7 @@ mod loom;
 mod read;
 mod rmw;
 mod upsert;
+mod view;
 
 use crate::allocator::HybridLog;
 use crate::epoch::Guard;
@@ -31,6 +32,7 @@ pub(crate) use delete::DeleteOp;
 pub(crate) use read::ReadOp;
 pub(crate) use rmw::{Insert, Modify, RmwOp};
 pub(crate) use upsert::UpsertOp;
+pub(crate) use view::View;
 
 /// Index and log for keys `K` and values `V`.
 pub(crate) struct Kernel<K, V> {
@@ -50,8 +52,8 @@ impl<K: Key, V: Value> Kernel<K, V> {
 
 /// An operation on one key, which can be begun from an index entry that was looked up by somebody else.
 pub(crate) trait KeyOperation<K: Key, V: Value>: Operation<Kernel<K, V>> {
-    /// True if two of these on the same key must keep their order.
-    const ORDERED: bool;
+    /// True if it may write. Then two of these on the same key keep their order.
+    const WRITES: bool;
 
     /// Goes as far as it can from `slot`, which was found for the operation's key under this pin.
     fn step_at<'g>(&mut self, kernel: &'g Kernel<K, V>, slot: Slot<'g>, guard: &'g Guard<'_>) -> Step<Self::Output>;

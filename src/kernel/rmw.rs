@@ -134,7 +134,7 @@ impl<K: Key, V: Value, L: Logic<V>> Operation<Kernel<K, V>> for RmwOp<K, V, L> {
 }
 
 impl<K: Key, V: Value, L: Logic<V>> KeyOperation<K, V> for RmwOp<K, V, L> {
-    const ORDERED: bool = true;
+    const WRITES: bool = true;
 
     #[inline]
     fn step_at<'g>(&mut self, kernel: &'g Kernel<K, V>, slot: Slot<'g>, guard: &'g Guard<'_>) -> Step<OperationStatus> {

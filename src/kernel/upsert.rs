@@ -10,6 +10,7 @@ use crate::index::Slot;
 use crate::operation::{Operation, Step};
 use crate::record::{Key, Value};
 use crate::status::OperationStatus;
+use crate::sync::Visible;
 use crate::utility::KeyHash;
 
 /// Gives a key a value: in place if its record may be changed, by a new record otherwise. Never needs the device.
@@ -40,7 +41,7 @@ impl<K: Key, V: Value> Operation<Kernel<K, V>> for UpsertOp<K, V> {
 }
 
 impl<K: Key, V: Value> KeyOperation<K, V> for UpsertOp<K, V> {
-    const ORDERED: bool = true;
+    const WRITES: bool = true;
 
     #[inline]
     fn step_at<'g>(&mut self, kernel: &'g Kernel<K, V>, slot: Slot<'g>, guard: &'g Guard<'_>) -> Step<OperationStatus> {
@@ -51,7 +52,7 @@ impl<K: Key, V: Value> KeyOperation<K, V> for UpsertOp<K, V> {
             && !found.info.is_tombstone()
             && kernel.region(found.address) == Region::Mutable
         {
-            found.record.set_value::<K, V>(&self.value); // R4 if somebody deletes it at this moment
+            found.record.set_value::<K, V>(&self.value, Visible::Now); // R4 if somebody deletes it at this moment
             return Step::Done(OperationStatus::InPlace);
         }
         let status = if matches!(trace, Trace::End) { OperationStatus::Created } else { OperationStatus::Copied };

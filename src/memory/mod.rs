@@ -5,6 +5,7 @@
 //! * **M2** A buffer is reached through its owner only: `&` gives shared bytes, `&mut` exclusive ones.
 //! * **M3** The memory of `Words` is touched through atomic words only, from the moment it is made until it is freed.
 //! * **M5** A mapping is made by one call, covers its whole area, overlaps nothing, and is unmapped once, by its owner.
+//! * **M6** A `Blocks` has `mask + 1` blocks, a power of two, so every number masked by it names one of them.
 //! * **M4** Everything large draws from one [`MemoryBudget`], which says who holds what.
 
 mod aligned;
@@ -18,6 +19,6 @@ pub use aligned::AlignedBuf;
 pub use budget::{MemoryBudget, Reservation};
 pub(crate) use pool::BufferPool;
 pub use pool::IoBuf;
-pub(crate) use prefetch::prefetch;
+pub(crate) use prefetch::{Purpose, prefetch};
 pub(crate) use word_copy::{equals_bytes, load_bytes, store_bytes, words_for};
-pub(crate) use words::Words;
+pub(crate) use words::{Blocks, Words};

@@ -55,6 +55,12 @@ impl Driver {
         self.participant.pin()
     }
 
+    /// Pins, unless operations have to take something into account.
+    #[inline(always)]
+    pub(crate) fn pin_plain(&mut self) -> Option<Guard<'_>> {
+        self.participant.pin_plain()
+    }
+
     /// Runs what waits for the epoch, if anything does. Called while not pinned.
     #[inline]
     pub(crate) fn tidy_up(&self) {

@@ -60,6 +60,12 @@ impl RecordInfo {
         ((self.0 >> VERSION_SHIFT) & VERSION_MASK) as u16
     }
 
+    /// True for a record that is there, was published, and is no tombstone. One comparison.
+    #[inline]
+    pub(crate) const fn is_live(self) -> bool {
+        self.0 & (INVALID | TOMBSTONE | PRESENT) == PRESENT
+    }
+
     /// False for the zeros between records.
     #[inline]
     pub const fn is_present(self) -> bool {

@@ -99,9 +99,8 @@ impl<K: Key, V: Value> AsyncSession<K, V> {
             self.database.epoch.drain();
         }
         let step = operation.step(&self.database.kernel, &self.participant.pin());
-        if is_lookup {
-            let waits = matches!(step, Step::Wait(_));
-            if waits { self.counters.read_misses.add(1) } else { self.counters.read_hits.add(1) }
+        if is_lookup && matches!(step, Step::Wait(_)) {
+            self.counters.read_misses.add(1);
         }
         let (database, gate) = (Arc::clone(&self.database), Arc::clone(&self.gate));
         match step {

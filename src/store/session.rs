@@ -8,7 +8,8 @@ use crate::kernel::{DeleteOp, Insert, Kernel, Modify, ReadOp, RmwOp, UpsertOp};
 use crate::operation::{Driver, Operation, PendingTable, Progress};
 use crate::record::{Key, Value};
 use crate::stats::SessionCounters;
-use crate::sync::Arc;
+use crate::sync::{Arc, Visible};
+use crate::utility::KeyHash;
 
 /// The right to operate on a store from one thread at a time.
 ///
@@ -37,11 +38,24 @@ impl<K: Key, V: Value> Session<K, V> {
     /// # Errors
     /// [`ErrorKind::DeviceFailed`](crate::ErrorKind::DeviceFailed) or [`ErrorKind::Io`](crate::ErrorKind::Io) if the
     /// device fails, [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if it returns other bytes than were written.
-    #[inline]
+    #[inline(always)]
     pub fn read(&mut self, key: &K) -> Result<Option<V>> {
+        if let Some(guard) = self.driver.pin_plain() {
+            let view = self.database.kernel.view(&guard);
+            if let Some(record) = view.newest::<K, V>(key, view.find(KeyHash::of_bytes(key.as_bytes()))) {
+                let value = record.value::<K, V>();
+                self.counters.reads.add(1);
+                return Ok(Some(value));
+            }
+        }
+        self.read_by_steps(key)
+    }
+
+    #[inline(never)]
+    fn read_by_steps(&mut self, key: &K) -> Result<Option<V>> {
         self.counters.reads.add(1);
         let (value, waited) = self.run(&mut ReadOp::new(key))?;
-        self.count_lookup(waited);
+        self.count_waits(usize::from(waited));
         Ok(value)
     }
 
@@ -51,8 +65,20 @@ impl<K: Key, V: Value> Session<K, V> {
     /// If the log needs room and cannot make it: [`ErrorKind::DeviceFailed`](crate::ErrorKind::DeviceFailed) if the
     /// device cannot be written to, [`ErrorKind::Limit`](crate::ErrorKind::Limit) if it keeps nothing,
     /// [`ErrorKind::Busy`](crate::ErrorKind::Busy) if a session stands in the way for too long. The store is unchanged.
-    #[inline]
+    #[inline(always)]
     pub fn upsert(&mut self, key: K, value: V) -> Result<()> {
+        if let Some(guard) = self.driver.pin_plain() {
+            let view = self.database.kernel.view(&guard);
+            if view.set(&key, &value, view.find(KeyHash::of_bytes(key.as_bytes())), Visible::Now) {
+                self.counters.upserts.add(1);
+                return Ok(());
+            }
+        }
+        self.upsert_by_steps(key, value)
+    }
+
+    #[inline(never)]
+    fn upsert_by_steps(&mut self, key: K, value: V) -> Result<()> {
         self.counters.upserts.add(1);
         self.run(&mut UpsertOp::new(key, value)).map(drop)
     }
@@ -66,11 +92,23 @@ impl<K: Key, V: Value> Session<K, V> {
     ///
     /// # Errors
     /// As for [`read`](Self::read) and [`upsert`](Self::upsert). The store is unchanged then.
-    #[inline]
-    pub fn rmw(&mut self, key: K, modify: impl FnMut(&mut V) -> bool) -> Result<bool> {
+    #[inline(always)]
+    pub fn rmw(&mut self, key: K, mut modify: impl FnMut(&mut V) -> bool) -> Result<bool> {
+        if let Some(guard) = self.driver.pin_plain() {
+            let view = self.database.kernel.view(&guard);
+            if let Some(status) = view.modify(&key, view.find(KeyHash::of_bytes(key.as_bytes())), &mut modify) {
+                self.counters.rmws.add(1);
+                return Ok(status.changed());
+            }
+        }
+        self.rmw_by_steps(key, modify)
+    }
+
+    #[inline(never)]
+    fn rmw_by_steps(&mut self, key: K, modify: impl FnMut(&mut V) -> bool) -> Result<bool> {
         self.counters.rmws.add(1);
         let (status, waited) = self.run(&mut RmwOp::new(key, Modify(modify)))?;
-        self.count_lookup(waited);
+        self.count_waits(usize::from(waited));
         Ok(status.changed())
     }
 
@@ -81,7 +119,7 @@ impl<K: Key, V: Value> Session<K, V> {
     pub fn insert(&mut self, key: K, value: V) -> Result<bool> {
         self.counters.inserts.add(1);
         let (status, waited) = self.run(&mut RmwOp::new(key, Insert(value)))?;
-        self.count_lookup(waited);
+        self.count_waits(usize::from(waited));
         Ok(status.changed())
     }
 
@@ -190,12 +228,9 @@ impl<K: Key, V: Value> Session<K, V> {
     ) -> Result<Begun<O::Output>> {
         self.make_place()?;
         match self.driver.advance(&self.database.kernel, &mut operation)? {
-            Progress::Done(output) => {
-                self.count_lookup(false);
-                Ok(Begun::Done(output))
-            }
+            Progress::Done(output) => Ok(Begun::Done(output)),
             Progress::Wait(request) => {
-                self.count_lookup(true);
+                self.count_waits(1);
                 let token = self.parked.park(Box::new(park(operation)));
                 self.driver.submit(&self.database.kernel, request, token);
                 self.driver.flush();
@@ -240,14 +275,9 @@ impl<K: Key, V: Value> Session<K, V> {
         self.finished.push(Completed { ticket: Ticket(token), outcome });
     }
 
-    pub(super) fn count_lookups(&self, all: usize, waited: usize) {
+    /// Counts look-ups that waited for the device.
+    pub(super) fn count_waits(&self, waited: usize) {
         self.counters.read_misses.add(waited as u64);
-        self.counters.read_hits.add((all - waited.min(all)) as u64);
-    }
-
-    #[inline]
-    fn count_lookup(&self, waited: bool) {
-        if waited { self.counters.read_misses.add(1) } else { self.counters.read_hits.add(1) }
     }
 }
 
