@@ -2,6 +2,7 @@
 
 use super::campaign::{Campaign, FINAL_DEPTH, Ledger, Store};
 use super::directory::Directory;
+use super::issue::Api;
 use super::memory::Division;
 use super::options::{Device, Options, Plan};
 use super::progress::Progress;
@@ -76,9 +77,13 @@ fn measure<const N: usize>(
         Some(directory) => Arc::new(FileSystemDisk::open(directory.path())?),
         None => Arc::new(MemoryDisk::new()),
     };
-    let depth = plan.depth.max(FINAL_DEPTH);
-    let division = Division::new(plan.memory, plan.threads as u64, depth as u64, N as u64)?;
-    let config = FasterKvConfig::default().with_memory_budget(division.store()).with_max_pending(depth);
+    // A batched call has as many accesses under way as the store allows a session; the others bound themselves.
+    let (pending, collected) = match plan.api {
+        Api::Batch => (plan.depth, plan.batch),
+        _ => (plan.depth.max(FINAL_DEPTH), 0),
+    };
+    let division = Division::new(plan.memory, plan.threads as u64, (pending + collected) as u64, N as u64)?;
+    let config = FasterKvConfig::default().with_memory_budget(division.store()).with_max_pending(pending);
     let store: Store<N> = Store::open(config, device)?;
     let mut campaign = Campaign::new(&store, plan, &ledger, interrupt, progress);
     let (load, loaded) = campaign.load()?;

@@ -15,12 +15,14 @@
 //! 3. What the benchmark created is gone when it ends, unless the user named the directory.
 //! 4. Standard output carries the report and nothing else.
 
+mod audit;
 mod campaign;
 mod directory;
 mod distribution;
 mod execute;
 mod faults;
 mod growth;
+mod issue;
 mod memory;
 mod options;
 mod oracle;

@@ -1,5 +1,6 @@
 //! What the user may ask for.
 
+use super::issue::Api;
 use super::value::SIZES;
 use super::workload::{Preference, Workload};
 use crate::failure::Failure;
@@ -58,6 +59,11 @@ Exit codes:
   1  a wrong value, or the store failed
   2  wrong options
   130  stopped by Ctrl-C; what was measured until then is reported";
+
+/// Operations of a thread in flight unless said otherwise.
+const DEPTH: u64 = 64;
+/// Operations of a batched call unless said otherwise.
+const BATCH: u64 = 256;
 
 /// Which keys are preferred.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -140,9 +146,15 @@ pub(crate) struct Options {
     /// Threads, each with a session of its own [default: one for each core]
     #[arg(long, value_name = "COUNT")]
     threads: Option<u64>,
-    /// Operations of a thread that may wait for the disk at the same time; 1 makes every call a blocking one
-    #[arg(long, value_name = "COUNT", default_value_t = 64)]
-    depth: u64,
+    /// How the store is called [default: pending, but sync with --depth 1 and batch with --batch]
+    #[arg(long, value_name = "NAME")]
+    api: Option<Api>,
+    /// Operations of a thread that may wait for the disk at the same time [default: 64, with --api sync 1]
+    #[arg(long, value_name = "COUNT")]
+    depth: Option<u64>,
+    /// Operations of a batched call [default with --api batch: 256]
+    #[arg(long, value_name = "COUNT")]
+    batch: Option<u64>,
     /// Directory for the store, which must be empty or not exist, and is kept
     /// [default: a temporary one, removed at the end]
     #[arg(long, value_name = "DIRECTORY")]
@@ -171,7 +183,10 @@ pub(crate) struct Plan {
     pub(crate) theta: f64,
     pub(crate) duration: Duration,
     pub(crate) threads: usize,
+    pub(crate) api: Api,
     pub(crate) depth: usize,
+    /// Operations of a batched call; has no meaning for other calls.
+    pub(crate) batch: usize,
     pub(crate) directory: Option<PathBuf>,
     pub(crate) device: Device,
     pub(crate) verify: Verify,
@@ -188,7 +203,7 @@ impl Options {
             return Err(Failure::usage(what, format!("give --value-size one of {sizes}")));
         }
         within("--records", self.records, 1, 1 << 40)?;
-        within("--depth", self.depth, 1, 1 << 16)?;
+        let (api, depth, batch) = calls(self.api, self.depth, self.batch)?;
         let threads =
             self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get() as u64));
         within("--threads", threads, 1, 1 << 10)?;
@@ -211,7 +226,9 @@ impl Options {
             theta: self.theta,
             duration: Duration::from_secs_f64(self.seconds),
             threads: threads as usize,
-            depth: self.depth as usize,
+            api,
+            depth: depth as usize,
+            batch: batch as usize,
             directory: self.dir,
             device: self.device,
             verify: self.verify,
@@ -225,6 +242,28 @@ fn within(option: &str, value: u64, low: u64, high: u64) -> Result<(), Failure> 
         return Ok(());
     }
     Err(Failure::usage(format!("{option} {value} is out of range"), format!("give a number from {low} to {high}")))
+}
+
+/// How the store is called, with how many operations in flight, and how many in a batched call.
+fn calls(api: Option<Api>, depth: Option<u64>, batch: Option<u64>) -> Result<(Api, u64, u64), Failure> {
+    within("--depth", depth.unwrap_or(DEPTH), 1, 1 << 16)?;
+    within("--batch", batch.unwrap_or(BATCH), 1, 1 << 16)?;
+    let api = match (api, depth, batch) {
+        (Some(api), _, _) => api,
+        (None, _, Some(_)) => Api::Batch,
+        (None, Some(1), None) => Api::Sync,
+        (None, _, None) => Api::Pending,
+    };
+    if let Some(batch) = batch.filter(|_| api != Api::Batch) {
+        let what = format!("--batch {batch} does not go with --api {}", api.name());
+        return Err(Failure::usage(what, "give --api batch, or leave --batch out"));
+    }
+    if let Some(depth) = depth.filter(|depth| api == Api::Sync && *depth > 1) {
+        let what = format!("--depth {depth} does not go with --api sync, which does one operation after the other");
+        return Err(Failure::usage(what, "give --api pending, batch or async, or leave --depth out"));
+    }
+    let depth = depth.unwrap_or(if api == Api::Sync { 1 } else { DEPTH });
+    Ok((api, depth, batch.unwrap_or(BATCH)))
 }
 
 fn workloads(choices: &[Choice]) -> Result<Vec<Workload>, Failure> {

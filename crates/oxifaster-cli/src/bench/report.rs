@@ -208,9 +208,9 @@ pub(crate) mod tests {
     pub(crate) fn example() -> Report {
         let mut tally = Tally::default();
         for microseconds in 1..=1_000 {
-            tally.record(Operation::Read, Duration::from_micros(microseconds));
+            tally.record(Operation::Read, Duration::from_micros(microseconds), 1);
         }
-        tally.record(Operation::Update, Duration::from_nanos(500));
+        tally.record(Operation::Update, Duration::from_nanos(500), 1);
         let device = DeviceWork { reads: 250, read_bytes: 250 << 12, written_bytes: 1 << 20 };
         let names = ("A", "50% read, 50% update", "zipfian");
         let run = RunReport::new(names, &tally, Duration::from_millis(500), 250, device);
