@@ -183,7 +183,7 @@ fn work_between(before: &StatsSnapshot, after: &StatsSnapshot) -> DeviceWork {
 
 #[cfg(test)]
 mod tests {
-    use super::super::options::Device;
+    use super::super::device::Device;
     use super::super::value::encode;
     use super::*;
     use clap::ValueEnum;
