@@ -4,7 +4,7 @@ use crate::address::Address;
 use crate::sync::MonotonicU64;
 
 /// Where records begin: address 0 marks "no record", and the first block starts with a gap.
-pub(super) const FIRST: u64 = 64;
+pub(crate) const FIRST: u64 = 64;
 
 /// The boundaries that only grow. This is the one place that moves them.
 #[derive(Debug)]

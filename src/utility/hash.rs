@@ -15,6 +15,8 @@ const SECRETS: RapidSecrets = RapidSecrets::seed(0x9e37_79b9_7f4a_7c15);
 pub struct KeyHash(u64);
 
 impl KeyHash {
+    /// Names the function, with its seed and secrets, in files: 1 is rapidhash v3 as [`of_bytes`](Self::of_bytes) uses it.
+    pub const ID: u32 = 1;
     /// Bits of a tag.
     pub const TAG_BITS: u32 = 14;
 
