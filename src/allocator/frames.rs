@@ -23,6 +23,11 @@ impl FrameRing {
         })
     }
 
+    /// The memory of all frames.
+    pub(super) fn memory(&self) -> &Words {
+        &self.words
+    }
+
     /// The words of the `len` bytes at `address`, all on one page. They are those of `address` only as long as L3 holds;
     /// the log lends them for the lifetime of a guard.
     #[inline]

@@ -40,6 +40,11 @@ impl Table {
         self.buckets().len() as u64
     }
 
+    /// The memory of the table and of its arena.
+    pub(super) fn memory(&self) -> [&Words; 2] {
+        [&self.words, self.arena.memory()]
+    }
+
     /// The bucket where the chain of this hash begins.
     #[inline]
     pub(super) fn first(&self, hash: KeyHash) -> Bucket<'_> {
