@@ -37,6 +37,11 @@ impl FrameRing {
         self.base.store(start - self.divisor.remainder(start), Ordering::Relaxed);
     }
 
+    /// The memory of all frames.
+    pub(super) fn memory(&self) -> &Words {
+        &self.words
+    }
+
     /// The words of the `len` bytes at `address`, all on one page. They are those of `address` only as long as L3 holds;
     /// the log lends them for the lifetime of a guard.
     #[inline(always)]

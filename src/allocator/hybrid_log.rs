@@ -10,7 +10,7 @@ use crate::address::Address;
 use crate::device::StorageDevice;
 use crate::epoch::{Guard, LightEpoch};
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::{BufferPool, Purpose};
+use crate::memory::{BufferPool, Purpose, Words};
 use crate::record::RecordRef;
 use crate::stats::LogCounters;
 use crate::sync::{Arc, Backoff, MonotonicU64, Mutex, Weak};
@@ -110,6 +110,11 @@ impl HybridLog {
 
     pub(crate) fn geometry(&self) -> LogGeometry {
         self.core.geometry
+    }
+
+    /// The memory of its frames.
+    pub(crate) fn memory(&self) -> &Words {
+        self.core.frames.memory()
     }
 
     pub(super) fn generation(&self) -> u32 {

@@ -7,7 +7,7 @@ use super::table::Table;
 use crate::address::Address;
 use crate::epoch::Guard;
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::{Purpose, prefetch};
+use crate::memory::{Purpose, Words, prefetch};
 use crate::sync::{AtomicU64, Ordering, after_exchange, fence, publish};
 use crate::utility::KeyHash;
 
@@ -93,6 +93,11 @@ impl MemIndex {
     pub(crate) fn bytes(buckets: u64, overflow_buckets: u64) -> usize {
         let bytes = buckets.saturating_add(overflow_buckets).saturating_mul((WORDS * size_of::<u64>()) as u64);
         usize::try_from(bytes).unwrap_or(usize::MAX)
+    }
+
+    /// All its memory.
+    pub(crate) fn memory(&self) -> [&Words; 2] {
+        self.table.memory()
     }
 
     /// The table at hand, for callers that look several hashes up in a row.

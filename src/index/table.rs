@@ -5,7 +5,7 @@ use super::bucket::{Bucket, WORDS};
 use super::entry::{Entry, Overflow};
 use super::tag_match::Level;
 use crate::error::Result;
-use crate::memory::Blocks;
+use crate::memory::{Blocks, Words};
 use crate::sync::{AtomicU64, Ordering};
 use crate::utility::KeyHash;
 
@@ -40,6 +40,11 @@ impl Table {
 
     pub(super) fn len(&self) -> u64 {
         self.buckets.len() as u64
+    }
+
+    /// The memory of the table and of its arena.
+    pub(super) fn memory(&self) -> [&Words; 2] {
+        [self.buckets.words(), self.arena.memory()]
     }
 
     /// The bucket where the chain of this hash begins.

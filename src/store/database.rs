@@ -7,7 +7,7 @@ use crate::epoch::LightEpoch;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::MemIndex;
 use crate::kernel::Kernel;
-use crate::memory::{MemoryBudget, Reservation};
+use crate::memory::{MemoryBudget, Reservation, pretouch};
 use crate::record::{Key, RecordLayout, Value};
 use crate::stats::{SessionCounters, StatsSnapshot, Tally};
 use crate::sync::{Arc, Mutex};
@@ -50,6 +50,10 @@ impl<K: Key, V: Value> Database<K, V> {
         };
         let log = HybridLog::new(log, Arc::clone(&epoch), device)?;
         let kernel = Kernel::new(MemIndex::new(sizes.index)?, log, config.wait_limit);
+        if config.pretouch {
+            let [table, overflow] = kernel.index.memory();
+            pretouch(&[table, overflow, kernel.log.memory()])?;
+        }
         let sessions = Mutex::new(Sessions::default());
         Ok(Self { kernel, epoch, max_pending: config.max_pending, budget, _held: held, sessions })
     }

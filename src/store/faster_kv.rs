@@ -39,7 +39,8 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     /// An empty store on `device`.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a size makes no sense or the device already holds data.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a size makes no sense or the device already holds data,
+    /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) if the system does not give the memory.
     pub fn open(config: FasterKvConfig, device: D) -> Result<Self> {
         let device = Arc::new(device);
         let erased = Arc::clone(&device) as Arc<dyn StorageDevice>;
