@@ -5,8 +5,9 @@
 //! answer is paid once for a group and not twice for every key. Operations that need the device leave the row and finish
 //! when their access does, while the others go on. Two operations on the same key keep their order.
 
+use super::flight::InFlight;
 use super::session::Session;
-use crate::device::{IoRequest, Token};
+use crate::device::IoRequest;
 use crate::epoch::Guard;
 use crate::error::Result;
 use crate::index::Slot;
@@ -21,14 +22,6 @@ use std::ops::Range;
 
 /// Keys of a group: twice the cache lines that a core can have on their way.
 const GROUP: usize = 32;
-
-/// An operation of the batch that waits for the device.
-struct InFlight<O> {
-    at: usize,
-    hash: KeyHash,
-    token: Token,
-    operation: O,
-}
 
 /// Operations of a group that need the device: place, hash, operation, access.
 type Waiting<O> = Vec<(usize, KeyHash, O, IoRequest)>;
@@ -199,51 +192,6 @@ impl<K: Key, V: Value> Session<K, V> {
             publish_all();
         }
         Ok(stop)
-    }
-
-    /// Queues the access of an operation, once there is room for one more in flight.
-    fn take_off<O: KeyOperation<K, V>>(
-        &mut self,
-        at: usize,
-        hash: KeyHash,
-        operation: O,
-        request: IoRequest,
-        done: &mut impl FnMut(usize, O::Output),
-        flight: &mut Vec<InFlight<O>>,
-    ) -> Result<()> {
-        while flight.len() >= self.database.max_pending
-            || (!flight.is_empty() && self.database.kernel.log.read_pool().is_strained())
-        {
-            self.land_one(done, flight)?;
-        }
-        let token = self.parked.spend_token();
-        self.driver.submit(&self.database.kernel, request, token);
-        flight.push(InFlight { at, hash, token, operation });
-        Ok(())
-    }
-
-    /// Waits for one access, and takes the operation on that it belongs to.
-    fn land_one<O: KeyOperation<K, V>>(
-        &mut self,
-        done: &mut impl FnMut(usize, O::Output),
-        flight: &mut Vec<InFlight<O>>,
-    ) -> Result<()> {
-        let kernel = &self.database.kernel;
-        let (token, arrived) = self.driver.take(kernel)?;
-        let Some(index) = flight.iter().position(|operation| operation.token == token) else {
-            self.arrive(token, arrived);
-            return Ok(());
-        };
-        let mut landed = flight.swap_remove(index);
-        landed.operation.resume(kernel, arrived)?;
-        match self.driver.advance(kernel, &mut landed.operation)? {
-            Progress::Done(output) => done(landed.at, output),
-            Progress::Wait(request) => {
-                self.driver.submit(kernel, request, token);
-                flight.push(landed);
-            }
-        }
-        Ok(())
     }
 }
 
