@@ -24,6 +24,7 @@ mod codec;
 mod file_name;
 mod manifest;
 mod retention;
+pub(crate) mod state;
 #[cfg(test)]
 #[cfg(not(oxifaster_loom))]
 mod tests;

@@ -1,6 +1,5 @@
 //! The proof of being pinned.
 
-use super::light_epoch::{ATTENTION, WAITING};
 use super::{LightEpoch, Participant};
 use crate::sync::Arc;
 
@@ -29,33 +28,21 @@ use crate::sync::Arc;
 pub struct Guard<'p> {
     /// A shared reference to something that is not `Sync`: that is what keeps the guard on its thread.
     participant: &'p Participant,
-    /// What the epoch's word had to tell when the row was pinned.
-    flags: u64,
+    /// What was posted when the row was pinned, if anything was.
+    notice: Option<u64>,
 }
 
 impl<'p> Guard<'p> {
     /// The caller has pinned the row.
     #[inline]
-    pub(super) fn of_pinned(participant: &'p Participant, flags: u64) -> Self {
-        Self { participant, flags }
+    pub(super) fn of_pinned(participant: &'p Participant, notice: Option<u64>) -> Self {
+        Self { participant, notice }
     }
 
-    /// True if no action waits and nothing asks for attention: the usual case, in which an operation need not look further.
+    /// What was posted when the row had just been pinned: the same for all that is done under this guard (E6).
     #[inline]
-    pub(crate) fn is_plain(&self) -> bool {
-        self.flags == 0
-    }
-
-    /// True if something was under way, when this guard was made, that operations have to take into account (E6).
-    #[inline]
-    pub(crate) fn attention(&self) -> bool {
-        self.flags & ATTENTION != 0
-    }
-
-    /// True if actions were waiting when this guard was made.
-    #[inline]
-    pub(crate) fn wants_drain(&self) -> bool {
-        self.flags & WAITING != 0
+    pub(crate) fn notice(&self) -> Option<u64> {
+        self.notice
     }
 
     /// The epoch this guard is a proof for.

@@ -24,6 +24,8 @@ pub(super) const FLAGS: u64 = STEP - 1;
 pub struct LightEpoch {
     /// The number and the flags. Read by every pin, written by bumps, so it shares its line with nothing else.
     word: CachePadded<AtomicU64>,
+    /// What guards that ask for attention are told.
+    notice: AtomicU64,
     table: Mutex<Table>,
     actions: DrainList,
 }
@@ -44,6 +46,7 @@ impl LightEpoch {
         let flags = if barriers_are_free() { 0 } else { FENCES };
         Arc::new(Self {
             word: CachePadded::new(AtomicU64::new(STEP | flags)),
+            notice: AtomicU64::new(0),
             table: Mutex::new(Table { rows: Vec::new(), blocker: None }),
             actions: DrainList::new(),
         })
@@ -96,15 +99,22 @@ impl LightEpoch {
         self.actions.register(bump, Box::new(action));
     }
 
-    /// Has every guard from now on say that it asks for [`attention`](super::Guard::attention), or no longer.
+    /// Has every guard from now on carry this [`notice`](super::Guard::notice).
     ///
     /// A [`bump`](Self::bump) after this call tells when nobody is pinned any more who has not seen it (E6).
-    pub(crate) fn call_attention(&self, wanted: bool) {
-        if wanted {
-            self.word.fetch_or(ATTENTION, Ordering::AcqRel);
-        } else {
-            self.word.fetch_and(!ATTENTION, Ordering::AcqRel);
-        }
+    pub(crate) fn post(&self, notice: u64) {
+        self.notice.store(notice, Ordering::Release);
+        self.word.fetch_or(ATTENTION, Ordering::AcqRel);
+    }
+
+    /// Guards need no longer carry the notice. Some still may.
+    pub(crate) fn withdraw(&self) {
+        self.word.fetch_and(!ATTENTION, Ordering::AcqRel);
+    }
+
+    /// The notice that was posted last.
+    pub(super) fn notice(&self) -> u64 {
+        self.notice.load(Ordering::Acquire)
     }
 
     /// True if actions are waiting or running: time to call [`drain`](Self::drain). Meant to be asked after every

@@ -1,6 +1,6 @@
 //! A row of the epoch's table and its owner.
 
-use super::light_epoch::{FENCES, FLAGS, STEP};
+use super::light_epoch::{ATTENTION, FLAGS, STEP};
 use super::{Guard, LightEpoch};
 use crate::sync::{Arc, AtomicU64, CachePadded, Ordering, compiler_barrier, light_barrier};
 use std::cell::Cell;
@@ -48,13 +48,13 @@ impl Participant {
     /// Keep pins short, and do not hold one while waiting: every action of the epoch waits for it.
     #[inline]
     pub fn pin(&mut self) -> Guard<'_> {
-        if self.try_enter() { Guard::of_pinned(self, 0) } else { self.pin_flagged() }
+        if self.try_enter() { Guard::of_pinned(self, None) } else { self.pin_flagged() }
     }
 
     /// Pins, unless actions wait or something asks for attention: the short way of operations that need not know.
     #[inline(always)]
     pub(crate) fn pin_plain(&mut self) -> Option<Guard<'_>> {
-        if self.try_enter() { Some(Guard::of_pinned(self, 0)) } else { None }
+        if self.try_enter() { Some(Guard::of_pinned(self, None)) } else { None }
     }
 
     /// Pins the row unless there is something to be told.
@@ -84,7 +84,10 @@ impl Participant {
         let word = self.epoch.word();
         self.row.set(word & !FLAGS);
         light_barrier();
-        Guard::of_pinned(self, word & FLAGS & !FENCES)
+        // Whoever did not see the flag has a row that holds up what is bumped after the flag was set. Whoever saw it reads
+        // the notice while pinned: one that is posted and bumped later waits for this pin to end.
+        let notice = (word & ATTENTION != 0).then(|| self.epoch.notice());
+        Guard::of_pinned(self, notice)
     }
 
     /// The epoch whose table holds this row.

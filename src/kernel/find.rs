@@ -36,6 +36,8 @@ pub(crate) enum Region {
     Fuzzy,
     /// Nobody changes it any more (K2).
     Immutable,
+    /// It belongs to a later version than the operation, which is to begin anew under that one.
+    Newer,
 }
 
 /// Walks a chain from `address` down to the newest record of `key`, or to the first address below `limit`, which is at least
@@ -72,9 +74,9 @@ impl<K: Key, V: Value> Kernel<K, V> {
         }
     }
 
-    /// What may be done with the record at `address` for as long as this pin lasts.
+    /// What may be done with the record at `address` for as long as this pin lasts, as far as the log is concerned.
     #[inline]
-    pub(crate) fn region(&self, address: Address) -> Region {
+    pub(crate) fn region_of(&self, address: Address) -> Region {
         if address >= self.log.read_only() {
             Region::Mutable
         } else if address >= self.log.safe_read_only() {

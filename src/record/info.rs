@@ -24,6 +24,9 @@ const _: () = assert!(
 );
 
 impl RecordInfo {
+    /// As many versions as a header can tell apart.
+    pub const VERSIONS: u64 = VERSION_MASK + 1;
+
     /// The header of a live record whose chain goes on at `previous`.
     #[inline]
     pub const fn new(previous: Address, version: u16) -> Self {

@@ -66,6 +66,13 @@ pub(crate) struct SessionCounters {
     pub(crate) read_misses: OwnedCounter,
 }
 
+impl SessionCounters {
+    /// Operations of all kinds.
+    pub(crate) fn operations(&self) -> u64 {
+        [&self.reads, &self.upserts, &self.rmws, &self.deletes, &self.inserts].iter().map(|counter| counter.get()).sum()
+    }
+}
+
 /// Sums of session counters.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Tally {

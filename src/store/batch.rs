@@ -7,16 +7,17 @@
 
 use super::flight::InFlight;
 use super::session::Session;
+use crate::checkpoint::state::Phase;
 use crate::device::IoRequest;
 use crate::epoch::Guard;
 use crate::error::Result;
 use crate::index::Slot;
 use crate::kernel::{DeleteOp, Kernel, KeyOperation, Modify, ReadOp, RmwOp, UpsertOp, View};
 use crate::memory::Purpose;
-use crate::operation::{Progress, Retry, Step};
+use crate::operation::{Account, CountAs, Progress, Retry, Stall, Step};
 use crate::record::{Key, Value};
 use crate::status::OperationStatus;
-use crate::sync::{Visible, publish_all};
+use crate::sync::{Arc, Visible, publish_all};
 use crate::utility::KeyHash;
 use std::ops::Range;
 
@@ -54,10 +55,16 @@ impl<K: Key, V: Value> Session<K, V> {
     /// As for [`read`](Self::read), for the first key that fails.
     pub fn read_batch_into(&mut self, keys: &[K], values: &mut [Option<V>]) -> Result<()> {
         let keys = &keys[..keys.len().min(values.len())];
-        self.counters.reads.add(keys.len() as u64);
         let at_once = |view: View<'_>, at: usize, slot: Slot<'_>| view.read::<K, V>(&keys[at], slot);
         let make = |at: usize| ReadOp::new(&keys[at]);
-        let waited = self.batch(keys.len(), |at| &keys[at], at_once, make, |at, value| values[at] = value)?;
+        let waited = self.batch(
+            keys.len(),
+            |at| &keys[at],
+            |counters| &counters.reads,
+            at_once,
+            make,
+            |at, value| values[at] = value,
+        )?;
         self.count_waits(waited);
         Ok(())
     }
@@ -67,13 +74,12 @@ impl<K: Key, V: Value> Session<K, V> {
     /// # Errors
     /// As for [`upsert`](Self::upsert), for the first that fails; those before it are done, those after it may be.
     pub fn upsert_batch(&mut self, pairs: &[(K, V)]) -> Result<()> {
-        self.counters.upserts.add(pairs.len() as u64);
         let at_once = |view: View<'_>, at: usize, slot: Slot<'_>| {
             let (key, value) = &pairs[at];
             view.set(key, value, slot, Visible::Later).then_some(OperationStatus::InPlace)
         };
         let make = |at: usize| UpsertOp::new(pairs[at].0.clone(), pairs[at].1.clone());
-        self.batch(pairs.len(), |at| &pairs[at].0, at_once, make, |_, _| ()).map(drop)
+        self.batch(pairs.len(), |at| &pairs[at].0, |counters| &counters.upserts, at_once, make, |_, _| ()).map(drop)
     }
 
     /// Replaces the value of each key by what `modify` makes of it; `modify` is also given the key's place in `keys`.
@@ -82,7 +88,6 @@ impl<K: Key, V: Value> Session<K, V> {
     /// # Errors
     /// As for [`rmw`](Self::rmw), for the first that fails; any of the others may be done.
     pub fn rmw_batch(&mut self, keys: &[K], modify: impl Fn(usize, &mut V) -> bool) -> Result<usize> {
-        self.counters.rmws.add(keys.len() as u64);
         let mut changed = 0;
         let modify = &modify;
         let at_once = |view: View<'_>, at: usize, slot: Slot<'_>| {
@@ -90,7 +95,7 @@ impl<K: Key, V: Value> Session<K, V> {
         };
         let make = |at: usize| RmwOp::new(keys[at].clone(), Modify(move |value: &mut V| modify(at, value)));
         let done = |_, status: OperationStatus| changed += usize::from(status.changed());
-        let waited = self.batch(keys.len(), |at| &keys[at], at_once, make, done)?;
+        let waited = self.batch(keys.len(), |at| &keys[at], |counters| &counters.rmws, at_once, make, done)?;
         self.count_waits(waited);
         Ok(changed)
     }
@@ -100,13 +105,66 @@ impl<K: Key, V: Value> Session<K, V> {
     /// # Errors
     /// As for [`delete`](Self::delete), for the first that fails; those before it are done, those after it may be.
     pub fn delete_batch(&mut self, keys: &[K]) -> Result<()> {
-        self.counters.deletes.add(keys.len() as u64);
-        self.batch(keys.len(), |at| &keys[at], |_, _, _| None, |at| DeleteOp::new(&keys[at]), |_, _| ()).map(drop)
+        let make = |at: usize| DeleteOp::new(&keys[at]);
+        self.batch(keys.len(), |at| &keys[at], |counters| &counters.deletes, |_, _, _| None, make, |_, _| ()).map(drop)
     }
 
-    /// Runs `count` operations, and returns how many of them waited for the device.
+    /// Runs `count` operations, all on the same side of every checkpoint's cut, and returns how many of them waited for the
+    /// device.
     #[inline]
     fn batch<'k, O: KeyOperation<K, V>>(
+        &mut self,
+        count: usize,
+        key: impl Fn(usize) -> &'k K,
+        count_as: CountAs,
+        at_once: impl Fn(View<'_>, usize, Slot<'_>) -> Option<O::Output>,
+        make: impl FnMut(usize) -> O,
+        mut done: impl FnMut(usize, O::Output),
+    ) -> Result<usize> {
+        let turn = self.begin_batch()?;
+        let mut finished = 0;
+        let outcome = self.run_batch(count, key, at_once, make, |at, output| {
+            finished += 1;
+            done(at, output);
+        });
+        count_as(&turn.0.counters).add(finished);
+        outcome
+    }
+
+    /// Begins a batch, once no checkpoint is about to cut.
+    #[inline]
+    fn begin_batch(&mut self) -> Result<BatchTurn> {
+        let account = Arc::clone(self.driver.account());
+        account.begin_batch();
+        let turn = BatchTurn(account);
+        // Of the barrier in `pin` and the one with which a checkpoint waits for its notice to be known, one comes first:
+        // either the notice is seen here, or the batch is seen there.
+        if self.driver.pin_plain().is_none() {
+            self.wait_for_cut(&turn.0)?;
+        }
+        Ok(turn)
+    }
+
+    /// While a checkpoint waits for batches to end, waits for it to cut.
+    #[cold]
+    fn wait_for_cut(&mut self, account: &Account) -> Result<()> {
+        let mut stall = Stall::new();
+        loop {
+            self.driver.tidy_up();
+            let kernel = &self.database.kernel;
+            let (guard, _) = self.driver.pin(kernel);
+            if kernel.moment(&guard).phase != Phase::Prepare {
+                return Ok(());
+            }
+            drop(guard);
+            account.end_batch();
+            stall.wait(kernel, Retry::Cut)?;
+            account.begin_batch();
+        }
+    }
+
+    #[inline]
+    fn run_batch<'k, O: KeyOperation<K, V>>(
         &mut self,
         count: usize,
         key: impl Fn(usize) -> &'k K,
@@ -136,7 +194,7 @@ impl<K: Key, V: Value> Session<K, V> {
                     place
                 }
                 Some(Stop::Retry(place, mut operation, retry)) => {
-                    let progress = self.driver.try_again(&self.database.kernel, &mut operation, retry)?;
+                    let progress = self.driver.try_again(&self.database.kernel, &mut operation, None, retry)?;
                     match progress {
                         Progress::Done(output) => done(place, output),
                         Progress::Wait(request) => {
@@ -170,16 +228,17 @@ impl<K: Key, V: Value> Session<K, V> {
         waiting: &mut Waiting<O>,
     ) -> Result<Option<Stop<O>>> {
         self.driver.tidy_up();
-        let (kernel, guard) = (&self.database.kernel, self.driver.pin());
+        let kernel = &self.database.kernel;
+        let (guard, _) = self.driver.pin(kernel);
         let view = kernel.view(&guard);
         let slots =
             find_group::<K, V>(view, places.clone(), key, if O::WRITES { Purpose::Write } else { Purpose::Read });
         let mut stop = None;
         for (place, slot) in places.zip(&slots) {
             let Some(slot) = *slot else { break };
-            // Nothing is in flight as long as memory answers.
-            let in_order = !O::WRITES || flight.is_empty() && waiting.is_empty();
-            if in_order && let Some(output) = at_once(view, place, slot) {
+            // Nothing is in flight as long as memory answers. The short way knows nothing of checkpoints.
+            let is_short = guard.notice().is_none() && (!O::WRITES || flight.is_empty() && waiting.is_empty());
+            if is_short && let Some(output) = at_once(view, place, slot) {
                 done(place, output);
                 continue;
             }
@@ -192,6 +251,15 @@ impl<K: Key, V: Value> Session<K, V> {
             publish_all();
         }
         Ok(stop)
+    }
+}
+
+/// A batch that is under way (A3 of the account).
+struct BatchTurn(Arc<Account>);
+
+impl Drop for BatchTurn {
+    fn drop(&mut self) {
+        self.0.end_batch();
     }
 }
 

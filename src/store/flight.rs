@@ -52,7 +52,7 @@ impl<K: Key, V: Value> Session<K, V> {
         };
         let mut landed = flight.swap_remove(index);
         landed.operation.resume(kernel, arrived)?;
-        match self.driver.advance(kernel, &mut landed.operation)? {
+        match self.driver.advance(kernel, &mut landed.operation, None)? {
             Progress::Done(output) => done(landed.at, output),
             Progress::Wait(request) => {
                 self.driver.submit(kernel, request, token);
