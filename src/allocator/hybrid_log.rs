@@ -260,9 +260,20 @@ impl HybridLog {
     /// Makes everything that is in the log at this moment immutable, and has it written. Returns the address up to which,
     /// or `None` if the tail is just moving and the call is to be repeated.
     pub(crate) fn close_tail(&self) -> Option<Address> {
-        let closed = self.core.tail.close_block(|offset| self.core.geometry.block_boundary(offset))?;
-        self.core.shift_read_only(closed);
+        let closed = self.close_block()?;
+        self.close_below(closed);
         Some(closed)
+    }
+
+    /// Moves the tail to a block boundary, and returns it: what comes later shares no block with what is there. `None` if the
+    /// tail is just moving and the call is to be repeated.
+    pub(crate) fn close_block(&self) -> Option<Address> {
+        self.core.tail.close_block(|offset| self.core.geometry.block_boundary(offset))
+    }
+
+    /// Makes everything below `address` immutable, and has it written, if the device keeps anything.
+    pub(crate) fn close_below(&self, address: Address) {
+        self.core.shift_read_only(address);
     }
 
     /// Has everything below `address` served from the device, as soon as it is there.

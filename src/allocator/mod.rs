@@ -26,6 +26,7 @@
 //!   generation, and a checksum over both and the block's number. A block that does not verify is never served.
 
 mod block;
+mod copy;
 mod evict;
 mod fetch;
 mod flush;

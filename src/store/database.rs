@@ -2,7 +2,8 @@
 
 use super::config::{FasterKvConfig, index_bytes};
 use crate::allocator::{HybridLog, LogConfig};
-use crate::checkpoint::SessionCut;
+use crate::address::Address;
+use crate::checkpoint::{CheckpointToken, Piece, SessionCut};
 use crate::device::StorageDevice;
 use crate::epoch::LightEpoch;
 use crate::error::{Error, ErrorKind, Result};
@@ -26,9 +27,22 @@ pub(crate) struct Database<K, V> {
     pub(crate) kernel: Kernel<K, V>,
     pub(crate) epoch: Arc<LightEpoch>,
     pub(crate) max_pending: usize,
+    /// What the next increment is to be based on; held by who takes a checkpoint.
+    pub(crate) chain: Mutex<Option<Chain>>,
     budget: MemoryBudget,
     _held: [Reservation; 3],
     sessions: Mutex<Sessions>,
+}
+
+/// The newest of a row of a snapshot and increments to it.
+#[derive(Debug, Clone)]
+pub(crate) struct Chain {
+    pub(crate) token: CheckpointToken,
+    /// The directory it is in.
+    pub(crate) place: String,
+    /// The cut: records below are not changed in place any more.
+    pub(crate) end: Address,
+    pub(crate) pieces: Vec<Piece>,
 }
 
 /// The books of the sessions there are, and what remains of those that ended.
@@ -68,7 +82,7 @@ impl<K: Key, V: Value> Database<K, V> {
             pretouch(&[table, overflow, kernel.log.memory()])?;
         }
         let sessions = Mutex::new(Sessions::default());
-        Ok(Self { kernel, epoch, max_pending: config.max_pending, budget, _held: held, sessions })
+        Ok(Self { kernel, epoch, max_pending: config.max_pending, chain: Mutex::new(None), budget, _held: held, sessions })
     }
 
     /// Enters the book of a session that begins.
@@ -87,6 +101,44 @@ impl<K: Key, V: Value> Database<K, V> {
             if sessions.ended.len() > ENDED_MAX {
                 let forgotten = sessions.ended.remove(0);
                 sessions.tally.add(&forgotten.counters);
+            }
+        }
+    }
+
+    pub(crate) fn for_each_account(&self, mut visit: impl FnMut(&Account)) {
+        let sessions = self.sessions.lock();
+        sessions.live.iter().for_each(|account| visit(account));
+    }
+
+    /// True while a batched call of any session is under way.
+    pub(crate) fn is_any_in_batch(&self) -> bool {
+        self.sessions.lock().live.iter().any(|account| account.is_in_batch())
+    }
+
+    /// How far every session had come before `version`, of which nobody of an earlier one is pinned any more.
+    pub(crate) fn cut_sessions_before(&self, version: u64) -> Vec<SessionCut> {
+        let sessions = self.sessions.lock();
+        let cut = |account: &Arc<Account>| SessionCut { guid: account.guid, serial: account.cut_before(version) };
+        let known = sessions.live.iter().chain(&sessions.ended).map(cut);
+        let mut newest = std::collections::HashMap::new();
+        for session in sessions.recovered.iter().copied().chain(known) {
+            // A session that was ended and gone on with has two books; the later one counts further.
+            let serial = newest.entry(session.guid).or_insert(session.serial);
+            *serial = session.serial.max(*serial);
+        }
+        newest.into_iter().map(|(guid, serial)| SessionCut { guid, serial }).collect()
+    }
+
+    /// Forgets the sessions that ended, now that a checkpoint says all that can be said of them.
+    pub(crate) fn forget_ended_before(&self, saved: &[SessionCut]) {
+        let saved: std::collections::HashMap<u128, u64> = saved.iter().map(|cut| (cut.guid, cut.serial)).collect();
+        let mut sessions = self.sessions.lock();
+        let ended = std::mem::take(&mut sessions.ended);
+        for account in ended {
+            if saved.get(&account.guid).is_some_and(|serial| *serial >= account.serial()) {
+                sessions.tally.add(&account.counters);
+            } else {
+                sessions.ended.push(account);
             }
         }
     }

@@ -3,6 +3,7 @@
 mod admin;
 mod async_session;
 mod batch;
+mod checkpoint;
 mod config;
 mod database;
 mod faster_kv;

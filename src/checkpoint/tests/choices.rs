@@ -108,10 +108,10 @@ fn a_manifest_of_a_later_version_is_no_reason_to_go_back() {
 fn a_manifest_under_a_wrong_name_is_broken() {
     let directory = three();
     directory.rename(&token(3).manifest_file(), &token(5).manifest_file()).unwrap();
-    sample::replace(&directory, "copy of 3.manifest", b"");
+    sample::replace(&directory, "copy-of-3.manifest", b"");
     let listing = Catalog::new(&directory).list().unwrap();
     let broken: Vec<_> = listing.broken.iter().map(|broken| (broken.file.as_str(), broken.token)).collect();
-    assert_eq!(broken, [(token(5).manifest_file().as_str(), Some(token(5))), ("copy of 3.manifest", None)]);
+    assert_eq!(broken, [(token(5).manifest_file().as_str(), Some(token(5))), ("copy-of-3.manifest", None)]);
 }
 
 #[test]
