@@ -66,11 +66,12 @@ pub(super) struct FlushQueue {
 }
 
 impl FlushQueue {
-    pub(super) fn new(geometry: LogGeometry) -> Self {
+    /// A queue for a log of which everything below `written`, a block boundary, is on the device.
+    pub(super) fn new(geometry: LogGeometry, written: Address) -> Self {
         Self {
             geometry,
-            prefix: Address::INVALID,
-            issued: Address::INVALID,
+            prefix: written,
+            issued: written,
             writes: VecDeque::new(),
             unfinished: 0,
             next_token: 0,
@@ -173,7 +174,8 @@ impl LogCore {
             let held = BLOCK_PAYLOAD.min(len - from);
             load_bytes(&words[from / 8..(from + held) / 8], &mut block[..held]);
             block[held..BLOCK_PAYLOAD].fill(0);
-            seal(block, first + index as u64, self.generation);
+            let start = Address::new(chunk.start.get() + from as u64);
+            seal(block, first + index as u64, self.history.generation_at(start));
         }
         IoRequest::write(self.geometry.device_offset(first), blocks * BLOCK_SIZE, buf)
     }
@@ -212,7 +214,7 @@ mod tests {
     use super::*;
 
     fn queue() -> FlushQueue {
-        FlushQueue::new(LogGeometry::new(20, 4, 0.5).unwrap())
+        FlushQueue::new(LogGeometry::new(20, 4, 0.5).unwrap(), Address::INVALID)
     }
 
     fn take_all(queue: &mut FlushQueue, immutable: u64) -> Vec<Chunk> {

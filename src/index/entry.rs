@@ -41,6 +41,11 @@ impl Entry {
         self.0.wrapping_sub(1) >> TAG_SHIFT == tag as u64
     }
 
+    /// True for a word that uses no bit that entries do not use, apart from the one that makes them tentative.
+    pub(super) const fn is_plain(self) -> bool {
+        self.0 & SECOND_HIGHEST == 0
+    }
+
     /// True for an entry with this tag, in force or tentative.
     #[inline]
     pub(super) const fn has_tag(self, tag: u16) -> bool {

@@ -40,6 +40,16 @@ impl Table {
         self.buckets().len() as u64
     }
 
+    /// Bucket `number` of the table.
+    pub(super) fn bucket(&self, number: usize) -> Option<Bucket<'_>> {
+        self.buckets().get(number).map(Bucket)
+    }
+
+    /// The same table, with an arena for `overflow_buckets`, or for as many as are used already.
+    pub(super) fn with_arena_of(self, overflow_buckets: u64) -> Result<Self> {
+        Ok(Self { words: self.words, arena: self.arena.resized(overflow_buckets)? })
+    }
+
     /// The bucket where the chain of this hash begins.
     #[inline]
     pub(super) fn first(&self, hash: KeyHash) -> Bucket<'_> {
@@ -82,9 +92,9 @@ impl Table {
     /// Every bucket of the chain that begins at bucket `number`, with its overflow word.
     pub(super) fn chain(&self, number: usize) -> impl Iterator<Item = (Bucket<'_>, Overflow)> {
         let with_overflow = |bucket: Bucket<'_>| Overflow::of_word(bucket.overflow().load(Ordering::Acquire));
-        let first = self.buckets().get(number).map(Bucket);
-        std::iter::successors(first.map(|bucket| (bucket, with_overflow(bucket))), move |(_, overflow)| {
-            self.next(*overflow).map(|bucket| (bucket, with_overflow(bucket)))
-        })
+        std::iter::successors(
+            self.bucket(number).map(|bucket| (bucket, with_overflow(bucket))),
+            move |(_, overflow)| self.next(*overflow).map(|bucket| (bucket, with_overflow(bucket))),
+        )
     }
 }
