@@ -169,8 +169,7 @@ fn a_freed_tag_of_a_saturated_chain_moves_to_the_catch_all() {
 /// G2 of images: while an image is taken, one thread claims the slot that it freed, and another one saturates the chain. If
 /// the image says saturated, it has an entry for every tag that has one of its own.
 ///
-/// Broken by: looking at the entries before the end of the chain; not waiting for what becomes of a tentative entry; a
-/// relaxed load of the end.
+/// Broken by: looking at the entries before the end of the chain; not waiting for what becomes of a tentative entry.
 #[test]
 fn an_image_of_a_saturated_chain_has_every_tag_with_an_entry() {
     loom::model(|| {
