@@ -21,7 +21,8 @@ impl LogCore {
             let held = BLOCK_PAYLOAD.min(len - from);
             load_bytes(&words[from / 8..(from + held) / 8], &mut block[..held]);
             block[held..BLOCK_PAYLOAD].fill(0);
-            seal(block, first + index as u64, self.generation);
+            let generation = self.history.generation_at(Address::new(start.get() + from as u64));
+            seal(block, first + index as u64, generation);
         }
     }
 }
@@ -75,7 +76,9 @@ impl HybridLog {
         let done = queue.take_within(limit).map(|(_, done)| done).ok_or_else(|| too_late(limit))?;
         let read = done.result?;
         for (index, block) in done.buf[..read.min(bytes)].chunks_exact(BLOCK_SIZE).enumerate() {
-            verify(block, first + index as u64, self.generation())?;
+            let generation = self.history().generation_at(Address::new(start.get() + (index * BLOCK_PAYLOAD) as u64));
+            verify(block, first + index as u64, generation, "a block of the log does not verify")
+                .map_err(|error| error.with("device offset", offset + (index * BLOCK_SIZE) as u64))?;
         }
         if read < bytes {
             return Err(Error::new(ErrorKind::Corrupt, "the device ends before the log does")

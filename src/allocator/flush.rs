@@ -65,11 +65,12 @@ pub(super) struct FlushQueue {
 }
 
 impl FlushQueue {
-    pub(super) fn new(geometry: LogGeometry) -> Self {
+    /// A queue for a log of which everything below `written`, a block boundary, is on the device.
+    pub(super) fn new(geometry: LogGeometry, written: Address) -> Self {
         Self {
             geometry,
-            prefix: Address::INVALID,
-            issued: Address::INVALID,
+            prefix: written,
+            issued: written,
             writes: VecDeque::new(),
             unfinished: 0,
             next_token: 0,
@@ -203,7 +204,7 @@ mod tests {
     use super::*;
 
     fn queue() -> FlushQueue {
-        FlushQueue::new(LogGeometry::new(20, 4, 0.5).unwrap())
+        FlushQueue::new(LogGeometry::new(20, 4, 0.5).unwrap(), Address::INVALID)
     }
 
     fn take_all(queue: &mut FlushQueue, immutable: u64) -> Vec<Chunk> {

@@ -89,6 +89,7 @@ fn log(manifest: &Manifest, log: &LogPart, map: BlockMap) -> Checked {
     demand(log.begin <= log.start, "log.start", "the log's addresses are not in order", (log.begin, log.start))?;
     demand(log.start <= log.end, "log.end", "the log's addresses are not in order", (log.start, log.end))?;
     demand(map.is_boundary(log.end), "log.end", "a cut is not at a block boundary", log.end)?;
+    demand(log.buckets.is_power_of_two(), "log.buckets", "not a power of two", log.buckets)?;
     pieces(manifest, log, map)?;
     let first = log.pieces.first().map_or(log.begin, |piece| piece.from);
     generations("log.generations", &log.generations, map, first, log.end)?;
@@ -209,7 +210,7 @@ mod tests {
         fn index(manifest: &mut Manifest) -> &mut IndexPart {
             manifest.index.as_mut().unwrap()
         }
-        let changes: [(&str, Change); 41] = [
+        let changes: [(&str, Change); 42] = [
             ("log", |m| m.log = None),
             ("log", |m| m.kind = CheckpointKind::Index),
             ("base", |m| m.kind = CheckpointKind::Incremental),
@@ -258,6 +259,7 @@ mod tests {
             ("index.file", |m| index(m).file = m.token.log_file()),
             ("index.bytes", |m| index(m).bytes = 4095),
             ("index.buckets", |m| index(m).buckets = 3),
+            ("log.buckets", |m| log(m).buckets = 0),
             ("index.replay_from", |m| index(m).replay_from = Address::new(8192)),
             ("sessions[2].guid", |m| m.sessions.push(SessionCut { guid: m.sessions[0].guid, serial: 1 })),
         ];

@@ -1,8 +1,8 @@
 //! What a store's sessions share.
 
 use super::config::{FasterKvConfig, index_bytes};
-use crate::allocator::{HybridLog, LogConfig};
 use crate::address::Address;
+use crate::allocator::{HybridLog, LogConfig};
 use crate::checkpoint::{CheckpointToken, Piece, SessionCut};
 use crate::device::StorageDevice;
 use crate::epoch::LightEpoch;
@@ -82,7 +82,15 @@ impl<K: Key, V: Value> Database<K, V> {
             pretouch(&[table, overflow, kernel.log.memory()])?;
         }
         let sessions = Mutex::new(Sessions::default());
-        Ok(Self { kernel, epoch, max_pending: config.max_pending, chain: Mutex::new(None), budget, _held: held, sessions })
+        Ok(Self {
+            kernel,
+            epoch,
+            max_pending: config.max_pending,
+            chain: Mutex::new(None),
+            budget,
+            _held: held,
+            sessions,
+        })
     }
 
     /// Enters the book of a session that begins.

@@ -1,20 +1,52 @@
 //! One attempt at a checkpoint, from its begin to its manifest.
 
 use super::control::{CheckpointStep, Control};
-use super::cut::Cut;
+use super::cut::{Cut, closed_tail, wait_for_pins};
 use super::options::{CheckpointOptions, CheckpointReport};
 use crate::address::Address;
 use crate::checkpoint::{
-    Aborted, Catalog, CheckpointKind, CheckpointToken, Generation, IndexPart, LogPart, Manifest, Piece, Schema,
+    Aborted, Catalog, CheckpointKind, CheckpointToken, IndexPart, LogPart, Manifest, Piece, Schema,
 };
-use crate::directory::Directory;
+use crate::directory::{Directory, DirectoryFile};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::stamp;
-use crate::operation::{Retry, Stall};
+use crate::memory::AlignedBuf;
+use crate::operation::{Environment, Retry, Stall};
 use crate::record::{Key, Value};
 use crate::store::database::{Chain, Database};
 use crate::sync::MutexGuard;
+use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Bytes of the index's image that are written at once.
+const IMAGE_BUFFER: usize = 1 << 20;
+
+/// A file whose writing is watched, and stopped if nobody wants it any more.
+struct Watched<'a> {
+    file: Box<dyn DirectoryFile>,
+    control: &'a Control,
+}
+
+impl DirectoryFile for Watched<'_> {
+    fn len(&self) -> Result<u64> {
+        self.file.len()
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.control.check()?;
+        self.file.write_at(offset, bytes)?;
+        self.control.add_bytes(bytes.len());
+        Ok(())
+    }
+
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> Result<usize> {
+        self.file.read_at(offset, bytes)
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.file.sync()
+    }
+}
 
 /// An attempt, while it has the store's turn (C3).
 pub(super) struct Attempt<'a, K: Key, V: Value> {
@@ -104,7 +136,9 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
     fn check_device(&self, wanted: CheckpointKind) -> Result<()> {
         if wanted == CheckpointKind::FoldOver && !self.database.kernel.log.device().info().readable {
             return Err(Error::new(ErrorKind::Limit, "the device keeps nothing, so there is nothing to come back to")
-                .help("take a snapshot (CheckpointKind::Snapshot), or give the store a device such as FileSystemDisk"));
+                .help(
+                    "take a snapshot (CheckpointKind::Snapshot), or give the store a device such as FileSystemDisk",
+                ));
         }
         Ok(())
     }
@@ -125,9 +159,24 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
     fn take_image(&mut self) -> Result<IndexPart> {
         self.control.enter(CheckpointStep::Index);
         self.control.check()?;
-        self.database.write_index_image(self.directory, self.token.index_file(), |bytes| {
-            self.control.add_bytes(bytes);
-            self.control.check()
+        let (database, name) = (self.database, self.token.index_file());
+        let replay_from = closed_tail(database, self.control)?;
+        wait_for_pins(database, self.control)?; // whoever allocated below has published by then
+        let file = Watched { file: self.directory.create(&name)?, control: self.control };
+        let generation = RandomState::new().hash_one("index") as u32;
+        let mut buffer = AlignedBuf::zeroed(IMAGE_BUFFER);
+        let size = database.kernel.index.write_image(&file, generation, &mut buffer)?;
+        file.sync()?;
+        let complete_at = closed_tail(database, self.control)?;
+        Ok(IndexPart {
+            file: name,
+            bytes: size.bytes,
+            generation,
+            buckets: size.buckets,
+            overflow_buckets: size.overflow_buckets,
+            generations: database.kernel.log.history().generations_below(complete_at),
+            replay_from,
+            complete_at,
         })
     }
 
@@ -176,12 +225,13 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         self.control.enter(CheckpointStep::Sync);
         self.control.check()?;
         log.sync_device(self.database.kernel.wait_limit())?;
-        let mut aborted = log.aborted_from(begin);
+        let mut aborted = log.history().aborted_from(begin);
         if start < end {
             aborted.push(Aborted { from: start, to: end, stamp: stamp(manifest.version + 1) });
         }
-        let generations = log.generations_below(end);
-        manifest.log = Some(LogPart { begin, start, end, pieces, generations, aborted });
+        let generations = log.history().generations_below(end);
+        let buckets = self.database.kernel.index.config().buckets;
+        manifest.log = Some(LogPart { begin, start, end, buckets, pieces, generations, aborted });
         Ok(chain)
     }
 
@@ -189,18 +239,20 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
     fn written(&self) -> Address {
         let log = &self.database.kernel.log;
         let flushed = log.addresses().flushed;
-        if log.device().info().readable && flushed > Address::new(crate::allocator::FIRST) { flushed } else { Address::INVALID }
+        if log.device().info().readable && flushed > Address::new(crate::allocator::FIRST) {
+            flushed
+        } else {
+            Address::INVALID
+        }
     }
 
     fn copy_log(&self, from: Address, to: Address) -> Result<()> {
-        let file = self.directory.create(&self.token.log_file())?;
+        let file = Watched { file: self.directory.create(&self.token.log_file())?, control: self.control };
         let (mut participant, mut offset) = (self.database.epoch.join(), 0);
         let limit = self.database.kernel.wait_limit();
         self.database.kernel.log.copy_blocks(&mut participant, (from, to), limit, |blocks| {
-            self.control.check()?;
             file.write_at(offset, blocks)?;
             offset += blocks.len() as u64;
-            self.control.add_bytes(blocks.len());
             Ok(())
         })?;
         file.sync()

@@ -34,7 +34,7 @@ impl<'d, K: Key, V: Value> Cut<'d, K, V> {
         let moment = Moment::rest(version);
         let mut cut = Self { database, control, moment, start: nowhere, end: nowhere, sessions: Vec::new() };
         cut.post()?; // from here on everybody looks at the moment
-        cut.start = database.kernel.log.addresses().tail;
+        cut.start = closed_tail(database, control)?;
         database.kernel.versions.set_start(cut.start);
         database.for_each_account(|account| account.expect(version + 1));
         cut.advance()?; // Prepare: new batches wait
@@ -43,12 +43,7 @@ impl<'d, K: Key, V: Value> Cut<'d, K, V> {
         cut.advance()?; // InProgress: now nobody runs under the old version any more
         cut.advance()?; // Capture
         cut.sessions = database.cut_sessions_before(version + 1);
-        let mut end = None;
-        cut.wait_until(|| {
-            end = database.kernel.log.close_block();
-            end.is_some()
-        })?;
-        cut.end = end.unwrap_or(nowhere);
+        cut.end = closed_tail(database, control)?;
         Ok(cut)
     }
 
@@ -64,22 +59,50 @@ impl<'d, K: Key, V: Value> Cut<'d, K, V> {
 
     /// Posts the moment, and waits until nobody is pinned any more who does not know of it.
     fn post(&self) -> Result<()> {
-        let known = Arc::new(AtomicBool::new(false));
-        let action = Arc::clone(&known);
         self.database.epoch.post(self.moment.word());
-        self.database.epoch.bump(move || action.store(true, Ordering::Release));
-        self.wait_until(|| known.load(Ordering::Acquire))
+        wait_for_pins(self.database, self.control)
     }
 
-    /// Waits, within the store's limit, and helps meanwhile.
-    pub(super) fn wait_until(&self, mut done: impl FnMut() -> bool) -> Result<()> {
-        let mut stall = Stall::new();
-        while !done() {
-            self.control.check()?;
-            stall.wait(&self.database.kernel, Retry::Cut)?;
-        }
-        Ok(())
+    /// See [`wait_until`].
+    pub(super) fn wait_until(&self, done: impl FnMut() -> bool) -> Result<()> {
+        wait_until(self.database, self.control, done)
     }
+}
+
+/// Waits, within the store's limit, and helps meanwhile.
+///
+/// # Errors
+/// [`ErrorKind::Busy`](crate::ErrorKind::Busy) when the limit has passed; the control's.
+fn wait_until<K: Key, V: Value>(
+    database: &Database<K, V>,
+    control: &Control,
+    mut done: impl FnMut() -> bool,
+) -> Result<()> {
+    let mut stall = Stall::new();
+    while !done() {
+        control.check()?;
+        stall.wait(&database.kernel, Retry::Cut)?;
+    }
+    Ok(())
+}
+
+/// Waits until everybody has left who is pinned at this moment.
+pub(super) fn wait_for_pins<K: Key, V: Value>(database: &Database<K, V>, control: &Control) -> Result<()> {
+    let left = Arc::new(AtomicBool::new(false));
+    let action = Arc::clone(&left);
+    database.epoch.bump(move || action.store(true, Ordering::Release));
+    wait_until(database, control, || left.load(Ordering::Acquire))
+}
+
+/// Moves the tail to a block boundary, and returns it: all that was allocated lies below, all that will be does not. (The
+/// tail as it is seen at a moment may step back, when a page cannot be turned.)
+pub(super) fn closed_tail<K: Key, V: Value>(database: &Database<K, V>, control: &Control) -> Result<Address> {
+    let mut closed = None;
+    wait_until(database, control, || {
+        closed = database.kernel.log.close_block();
+        closed.is_some()
+    })?;
+    Ok(closed.unwrap_or(Address::INVALID))
 }
 
 impl<K: Key, V: Value> Drop for Cut<'_, K, V> {
