@@ -1,10 +1,10 @@
 //! An operation as a future: the same machine, stepped when it is polled.
 
 use super::database::Database;
-use crate::device::{CompletionSink, IoRequest};
+use crate::device::{CompletionSink, IoDone, IoRequest};
 use crate::error::Result;
 use crate::kernel::Kernel;
-use crate::operation::{Arrival, Gate, Operation, Retry, Stall, Step};
+use crate::operation::{Arrival, Gate, Operation, Place, Retry, Stall, Step};
 use crate::record::{Key, Value};
 use crate::sync::Arc;
 use std::future::Future;
@@ -31,7 +31,7 @@ enum State<K, V, T> {
     /// The operation has to be stepped again, when others have moved on.
     Stalled(Machine<K, V, T>, Retry, Stall),
     /// The operation needs an access, for which there is no permit yet.
-    Queued(Machine<K, V, T>, IoRequest),
+    Queued(Machine<K, V, T>, IoRequest, Place),
     /// The access is under way.
     Waiting(Machine<K, V, T>, Arc<Arrival>),
     /// The outcome was handed over.
@@ -49,14 +49,23 @@ impl<K: Key, V: Value, T> OpFuture<K, V, T> {
         machine: Machine<K, V, T>,
         step: Step<T>,
     ) -> Self {
-        Self { database, gate, state: State::after(machine, step, None) }
+        let state = State::after(machine, step, None, &gate);
+        Self { database, gate, state }
     }
 
     /// Steps the machine under a pin of its own: futures may be polled on any thread, many at a time.
     fn step(&self, mut machine: Machine<K, V, T>, stall: Option<Stall>) -> State<K, V, T> {
         let mut participant = self.database.epoch.join();
         let step = machine.step(&self.database.kernel, &participant.pin());
-        State::after(machine, step, stall)
+        State::after(machine, step, stall, &self.gate)
+    }
+
+    /// The completion of an access, if it is there.
+    fn take(&self, arrival: &Arrival, waker: &Waker) -> Option<IoDone> {
+        let done = arrival.take(waker);
+        // What else has come is told here: who is called while he runs need not be woken.
+        self.database.kernel.log.device().poll();
+        done
     }
 
     /// Goes from one state to the next, or says that there is something to wait for, of which `waker` will be told.
@@ -73,8 +82,8 @@ impl<K: Key, V: Value, T> OpFuture<K, V, T> {
                 }
                 (next, true)
             }
-            State::Queued(machine, request) => match self.gate.enter(waker) {
-                None => (State::Queued(machine, request), false),
+            State::Queued(machine, request, mut place) => match place.enter(waker) {
+                None => (State::Queued(machine, request, place), false),
                 Some(permit) => {
                     let arrival = Arrival::new(permit);
                     let sink = Arc::clone(&arrival) as Arc<dyn CompletionSink>;
@@ -83,7 +92,7 @@ impl<K: Key, V: Value, T> OpFuture<K, V, T> {
                     (State::Waiting(machine, arrival), true)
                 }
             },
-            State::Waiting(mut machine, arrival) => match arrival.take(waker) {
+            State::Waiting(mut machine, arrival) => match self.take(&arrival, waker) {
                 None => (State::Waiting(machine, arrival), false),
                 Some(done) => {
                     drop(arrival); // and with it the permit
@@ -99,12 +108,12 @@ impl<K: Key, V: Value, T> OpFuture<K, V, T> {
 }
 
 impl<K, V, T> State<K, V, T> {
-    fn after(machine: Machine<K, V, T>, step: Step<T>, stall: Option<Stall>) -> Self {
+    fn after(machine: Machine<K, V, T>, step: Step<T>, stall: Option<Stall>, gate: &Arc<Gate>) -> Self {
         match step {
             Step::Done(output) => Self::Ready(Ok(output)),
             Step::Failed(error) => Self::Ready(Err(error)),
             Step::Retry(retry) => Self::Stalled(machine, retry, stall.unwrap_or_else(Stall::new)),
-            Step::Wait(request) => Self::Queued(machine, request),
+            Step::Wait(request) => Self::Queued(machine, request, gate.place()),
         }
     }
 }
