@@ -28,7 +28,7 @@ use std::time::Duration;
 pub(crate) use account::Account;
 pub(crate) use arrival::Arrival;
 pub(crate) use driver::{CountAs, Driver, Progress, Stall};
-pub(crate) use gate::Gate;
+pub(crate) use gate::{Gate, Place};
 pub(crate) use pending::PendingTable;
 
 /// What a step came to.

@@ -2,10 +2,10 @@
 
 use super::async_session::step_counted;
 use super::database::Database;
-use crate::device::{CompletionSink, IoRequest};
+use crate::device::{CompletionSink, IoDone, IoRequest};
 use crate::error::Result;
 use crate::kernel::Kernel;
-use crate::operation::{Account, Arrival, Gate, Operation, Retry, Stall, Step};
+use crate::operation::{Account, Arrival, Gate, Operation, Place, Retry, Stall, Step};
 use crate::record::{Key, Value};
 use crate::sync::Arc;
 use std::future::Future;
@@ -38,7 +38,7 @@ enum State<K, V, T> {
     /// The operation has to be stepped again, when others have moved on.
     Stalled(Machine<K, V, T>, Retry, Stall),
     /// The operation needs an access, for which there is no permit yet.
-    Queued(Machine<K, V, T>, IoRequest),
+    Queued(Machine<K, V, T>, IoRequest, Place),
     /// The access is under way.
     Waiting(Machine<K, V, T>, Arc<Arrival>),
     /// The outcome was handed over.
@@ -51,14 +51,23 @@ impl<K: Key, V: Value, T> OpFuture<K, V, T> {
     }
 
     pub(super) fn stepped(home: Arc<Home<K, V>>, machine: Machine<K, V, T>, step: Step<T>) -> Self {
-        Self { home, state: State::after(machine, step, None) }
+        let state = State::after(machine, step, None, &home.gate);
+        Self { home, state }
     }
 
     /// Steps the machine under a pin of its own: futures may be polled on any thread, many at a time.
     fn step(&self, mut machine: Machine<K, V, T>, stall: Option<Stall>) -> State<K, V, T> {
         let Home { database, account, .. } = &*self.home;
         let step = step_counted(&database.kernel, &mut *machine, &mut database.epoch.join(), account);
-        State::after(machine, step, stall)
+        State::after(machine, step, stall, &self.home.gate)
+    }
+
+    /// The completion of an access, if it is there.
+    fn take(&self, arrival: &Arrival, waker: &Waker) -> Option<IoDone> {
+        let done = arrival.take(waker);
+        // What else has come is told here: who is called while he runs need not be woken.
+        self.home.database.kernel.log.device().poll();
+        done
     }
 
     /// Goes from one state to the next, or says that there is something to wait for, of which `waker` will be told.
@@ -75,8 +84,8 @@ impl<K: Key, V: Value, T> OpFuture<K, V, T> {
                 }
                 (next, true)
             }
-            State::Queued(machine, request) => match self.home.gate.enter(waker) {
-                None => (State::Queued(machine, request), false),
+            State::Queued(machine, request, mut place) => match place.enter(waker) {
+                None => (State::Queued(machine, request, place), false),
                 Some(permit) => {
                     let arrival = Arrival::new(permit);
                     let sink = Arc::clone(&arrival) as Arc<dyn CompletionSink>;
@@ -85,7 +94,7 @@ impl<K: Key, V: Value, T> OpFuture<K, V, T> {
                     (State::Waiting(machine, arrival), true)
                 }
             },
-            State::Waiting(mut machine, arrival) => match arrival.take(waker) {
+            State::Waiting(mut machine, arrival) => match self.take(&arrival, waker) {
                 None => (State::Waiting(machine, arrival), false),
                 Some(done) => {
                     drop(arrival); // and with it the permit
@@ -101,12 +110,12 @@ impl<K: Key, V: Value, T> OpFuture<K, V, T> {
 }
 
 impl<K, V, T> State<K, V, T> {
-    fn after(machine: Machine<K, V, T>, step: Step<T>, stall: Option<Stall>) -> Self {
+    fn after(machine: Machine<K, V, T>, step: Step<T>, stall: Option<Stall>, gate: &Arc<Gate>) -> Self {
         match step {
             Step::Done(output) => Self::Ready(Ok(output)),
             Step::Failed(error) => Self::Ready(Err(error)),
             Step::Retry(retry) => Self::Stalled(machine, retry, stall.unwrap_or_else(Stall::new)),
-            Step::Wait(request) => Self::Queued(machine, request),
+            Step::Wait(request) => Self::Queued(machine, request, gate.place()),
         }
     }
 }
