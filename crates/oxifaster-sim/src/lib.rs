@@ -26,7 +26,10 @@
 
 mod directory;
 mod disk;
+pub mod oracle;
+pub mod program;
 mod rng;
+pub mod runner;
 mod world;
 
 pub use directory::SimDirectory;
