@@ -83,6 +83,9 @@ pub struct Verdict {
     pub failure: Option<Box<Failure>>,
 }
 
+/// Is shown the worlds of a replay, each after the run in it.
+pub type Look<'a> = dyn FnMut(&SimWorld) + 'a;
+
 /// Runs the program on an empty world, then crashes it as the program wants it.
 pub fn explore<P: Program>(program: &P, seed: u64) -> Verdict {
     let mut explorer = Explorer { program, seed, counts: Counts { seeds: 1, ..Counts::default() } };
@@ -91,7 +94,7 @@ pub fn explore<P: Program>(program: &P, seed: u64) -> Verdict {
 }
 
 /// Repeats one run with its crashes, and gives `look` each world it goes through, after the run in it.
-pub fn replay<P: Program>(program: &P, seed: u64, path: &CrashPath, look: &mut dyn FnMut(&SimWorld)) -> Verdict {
+pub fn replay<P: Program>(program: &P, seed: u64, path: &CrashPath, look: &mut Look<'_>) -> Verdict {
     let mut explorer = Explorer { program, seed, counts: Counts { seeds: 1, ..Counts::default() } };
     let failure = explorer.follow(path, look).err();
     Verdict { counts: explorer.counts, failure }
@@ -150,7 +153,7 @@ impl<P: Program> Explorer<'_, P> {
         world.crash_points().try_for_each(|point| self.crash(&history, &point, units_max, &path))
     }
 
-    fn follow(&mut self, path: &CrashPath, look: &mut dyn FnMut(&SimWorld)) -> Step<()> {
+    fn follow(&mut self, path: &CrashPath, look: &mut Look<'_>) -> Step<()> {
         let (mut world, mut known, mut crash) = (self.first_world(), self.program.beginning(), None);
         for length in 0..=path.0.len() {
             let so_far = CrashPath(path.0[..length].to_vec());

@@ -15,6 +15,6 @@ mod subject;
 mod tests;
 
 pub use campaign::{Campaign, Observer, Summary};
-pub use explore::{Counts, Failure, Verdict, explore, replay};
+pub use explore::{Counts, Failure, Look, Verdict, explore, replay};
 pub use path::{CrashPath, CrashStep};
 pub use subject::Subject;

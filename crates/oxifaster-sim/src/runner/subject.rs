@@ -1,8 +1,7 @@
 //! The programs, by name.
 
-use super::explore::{Verdict, explore, replay};
+use super::explore::{Look, Verdict, explore, replay};
 use super::path::CrashPath;
-use crate::SimWorld;
 use crate::program::{LogProgram, ManifestProgram, Program};
 
 /// A program with everything about it that a command needs.
@@ -15,7 +14,7 @@ pub struct Subject {
     /// Looks at one seed.
     pub explore: fn(u64) -> Verdict,
     /// Repeats one path of a seed.
-    pub replay: fn(u64, &CrashPath, &mut dyn FnMut(&SimWorld)) -> Verdict,
+    pub replay: fn(u64, &CrashPath, &mut Look<'_>) -> Verdict,
 }
 
 impl Subject {
