@@ -35,8 +35,6 @@ struct Unsynced {
     change: Change,
     /// The event of its end; `None` while it is on its way.
     completed: Option<usize>,
-    /// A sync that was to cover it failed.
-    is_doubtful: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -85,7 +83,9 @@ impl Durable {
             Event::TruncateBefore { file, offset } => {
                 self.begin(*file, number, Change::TruncateBefore(*offset), Some(number));
             }
-            Event::Sync { file, before, holds } => self.files.entry(*file).or_default().sync(*before, *holds),
+            Event::Sync { file, before, holds: true } => self.files.entry(*file).or_default().sync(*before),
+            // Nothing is certain, and later syncs of the file are refused.
+            Event::Sync { holds: false, .. } => {}
             Event::Flip { file, offset, mask } => self.files.entry(*file).or_default().contents.flip(*offset, *mask),
             Event::Create { directory, name, file } => {
                 self.change(*directory, number, *file, NameChangeKind::Create(Arc::clone(name)));
@@ -102,7 +102,7 @@ impl Durable {
     }
 
     fn begin(&mut self, file: FileId, event: usize, change: Change, completed: Option<usize>) {
-        let unsynced = Unsynced { event, change, completed, is_doubtful: false };
+        let unsynced = Unsynced { event, change, completed };
         self.files.entry(file).or_default().unsynced.push(unsynced);
     }
 
@@ -178,16 +178,8 @@ impl Body {
         }
     }
 
-    fn sync(&mut self, before: usize, holds: bool) {
-        let is_covered =
-            |unsynced: &Unsynced| !unsynced.is_doubtful && unsynced.completed.is_some_and(|event| event < before);
-        if !holds {
-            self.unsynced
-                .iter_mut()
-                .filter(|unsynced| is_covered(unsynced))
-                .for_each(|covered| covered.is_doubtful = true);
-            return;
-        }
+    fn sync(&mut self, before: usize) {
+        let is_covered = |unsynced: &Unsynced| unsynced.completed.is_some_and(|event| event < before);
         let (mut covered, left) = std::mem::take(&mut self.unsynced).into_iter().partition::<Vec<_>, _>(is_covered);
         self.unsynced = left;
         covered.sort_unstable_by_key(|unsynced| unsynced.completed);
@@ -303,7 +295,8 @@ impl NameChange {
     }
 
     fn builds_on(&self, earlier: &Self) -> bool {
-        self.file == earlier.file || self.names().iter().any(|name| earlier.names().contains(name))
+        // A file has one name, so who changes its name again touches the name that it was given before.
+        self.names().iter().any(|name| earlier.names().contains(name))
     }
 
     fn apply(&self, entries: &mut BTreeMap<Name, FileId>) {

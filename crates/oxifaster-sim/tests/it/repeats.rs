@@ -48,6 +48,30 @@ fn one_seed_gives_one_run_and_another_seed_another() {
 }
 
 #[test]
+fn what_survives_whole_or_is_synced_is_what_readers_saw() {
+    for seed in 0..100 {
+        let world = SimWorld::new(seed);
+        run_program(&world, seed);
+        world.settle();
+        let names = |world: &SimWorld| {
+            let mut names = world.directory("dir").names().unwrap();
+            names.sort();
+            names
+        };
+        let seen = |world: &SimWorld| {
+            world.repair();
+            let blocks: Vec<_> = (0..10).map(|block| read_log(world, block)).collect();
+            (blocks, names(world))
+        };
+        let now = seen(&world);
+        assert_eq!(seen(&world.crash(CrashPolicy::KeepAll).restart()), now, "seed {seed}");
+        sync(&world.disk("log"));
+        world.directory("dir").sync().unwrap();
+        assert_eq!(seen(&world.crash(CrashPolicy::LoseAll).restart()), now, "seed {seed}");
+    }
+}
+
+#[test]
 fn names_and_bytes_change_the_full_hash_and_not_the_shape() {
     let run = |name: &str, byte| {
         let world = SimWorld::with(1, SimConfig::default().with_latency(Latency::None));
