@@ -25,6 +25,8 @@ pub enum ErrorKind {
     Closed,
     /// What was asked for by name is not there.
     NotFound,
+    /// Intact, but written in a format that this version does not know.
+    Unsupported,
 }
 
 impl ErrorKind {
@@ -39,6 +41,7 @@ impl ErrorKind {
             Self::DeviceFailed => "device failed",
             Self::Closed => "closed",
             Self::NotFound => "not found",
+            Self::Unsupported => "unsupported format",
         }
     }
 }
@@ -145,6 +148,7 @@ impl From<Error> for std::io::Error {
             ErrorKind::Busy => std::io::ErrorKind::TimedOut,
             ErrorKind::Closed => std::io::ErrorKind::NotConnected,
             ErrorKind::NotFound => std::io::ErrorKind::NotFound,
+            ErrorKind::Unsupported => std::io::ErrorKind::Unsupported,
             ErrorKind::Io | ErrorKind::Limit | ErrorKind::DeviceFailed => error
                 .0
                 .source

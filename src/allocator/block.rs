@@ -21,10 +21,31 @@ fn checksum(block: &[u8], number: u64) -> u32 {
 }
 
 /// Completes a block whose first [`BLOCK_PAYLOAD`] bytes are in place.
-pub(super) fn seal(block: &mut [u8], number: u64, generation: u32) {
+pub(crate) fn seal(block: &mut [u8], number: u64, generation: u32) {
     block[BLOCK_PAYLOAD..BLOCK_PAYLOAD + 4].copy_from_slice(&generation.to_le_bytes());
     let sum = checksum(block, number);
     block[BLOCK_PAYLOAD + 4..BLOCK_SIZE].copy_from_slice(&sum.to_le_bytes());
+}
+
+/// What a block says of itself, beside what its bytes say of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Seal {
+    pub(crate) generation: u32,
+    pub(crate) stored: u32,
+    pub(crate) computed: u32,
+}
+
+impl Seal {
+    /// Reads the seal of block `number`.
+    pub(crate) fn of(block: &[u8], number: u64) -> Self {
+        let word = |at: usize| u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]]);
+        Self { generation: word(BLOCK_PAYLOAD), stored: word(BLOCK_PAYLOAD + 4), computed: checksum(block, number) }
+    }
+
+    /// Whether these are the bytes that were written to this place.
+    pub(crate) fn is_intact(self) -> bool {
+        self.stored == self.computed
+    }
 }
 
 /// Checks a block that was read.
@@ -32,18 +53,16 @@ pub(super) fn seal(block: &mut [u8], number: u64, generation: u32) {
 /// # Errors
 /// [`ErrorKind::Corrupt`] with the block's place, what was expected and what was found.
 pub(super) fn verify(block: &[u8], number: u64, generation: u32) -> Result<()> {
-    let word = |at: usize| u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]]);
-    let (found, stored) = (word(BLOCK_PAYLOAD), word(BLOCK_PAYLOAD + 4));
-    let computed = checksum(block, number);
-    if computed == stored && found == generation {
+    let seal = Seal::of(block, number);
+    if seal.is_intact() && seal.generation == generation {
         return Ok(());
     }
     Err(Error::new(ErrorKind::Corrupt, "a block of the log does not verify")
         .with("block", number)
         .with("device offset", number * BLOCK_SIZE as u64)
-        .with("checksum stored", format_args!("{stored:#010x}"))
-        .with("checksum computed", format_args!("{computed:#010x}"))
-        .with("generation stored", format_args!("{found:#010x}"))
+        .with("checksum stored", format_args!("{:#010x}", seal.stored))
+        .with("checksum computed", format_args!("{:#010x}", seal.computed))
+        .with("generation stored", format_args!("{:#010x}", seal.generation))
         .with("generation expected", format_args!("{generation:#010x}"))
         .help("the device returned other bytes than were written: check the device, and restore from a good copy"))
 }

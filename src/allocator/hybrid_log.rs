@@ -10,7 +10,7 @@ use crate::address::Address;
 use crate::device::StorageDevice;
 use crate::epoch::{Guard, LightEpoch};
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::BufferPool;
+use crate::memory::{BufferPool, Purpose, Words};
 use crate::record::RecordRef;
 use crate::stats::LogCounters;
 use crate::sync::{Arc, Backoff, MonotonicU64, Mutex, Weak};
@@ -112,6 +112,11 @@ impl HybridLog {
         self.core.geometry
     }
 
+    /// The memory of its frames.
+    pub(crate) fn memory(&self) -> &Words {
+        self.core.frames.memory()
+    }
+
     pub(super) fn generation(&self) -> u32 {
         self.core.generation
     }
@@ -145,11 +150,6 @@ impl HybridLog {
     }
 
     #[inline]
-    pub(crate) fn head(&self) -> Address {
-        self.core.pointers.head()
-    }
-
-    #[inline]
     pub(crate) fn safe_read_only(&self) -> Address {
         self.core.pointers.safe_read_only()
     }
@@ -166,12 +166,10 @@ impl HybridLog {
         RecordRef::new(self.core.frames.words(address, size))
     }
 
-    /// Starts loading the record at `address`, if there is one and it is in memory.
-    #[inline]
-    pub(crate) fn prefetch(&self, address: Address) {
-        if address >= self.head() {
-            self.core.frames.prefetch(address);
-        }
+    /// What is in memory, for as long as this pin lasts.
+    #[inline(always)]
+    pub(crate) fn view<'g>(&'g self, _guard: &'g Guard<'_>) -> LogView<'g> {
+        LogView { core: &self.core }
     }
 
     /// Space for `size` bytes, at most a page less [`FIRST`] bytes, at the tail.
@@ -208,6 +206,7 @@ impl HybridLog {
             }
             return Ok(Allocation::NoRoom);
         }
+        core.frames.come_round(first_held);
         let address = core.tail.turn(next, size);
         if core.readable {
             self.move_regions(next);
@@ -269,6 +268,46 @@ impl HybridLog {
     /// Has everything below `address` served from the device, as soon as it is there.
     pub(crate) fn evict_until(&self, address: Address) {
         self.core.want_head(address);
+    }
+}
+
+/// The part of a log that is in memory, as seen under one pin.
+#[derive(Clone, Copy)]
+pub(crate) struct LogView<'g> {
+    core: &'g LogCore,
+}
+
+impl<'g> LogView<'g> {
+    /// Under this pin every record at or above this head, and every newer one, stays where it is (L3).
+    #[inline(always)]
+    pub(crate) fn head(self) -> Address {
+        self.core.pointers.head()
+    }
+
+    /// Under this pin every record at or above this boundary may be changed in place.
+    #[inline(always)]
+    pub(crate) fn mutable_from(self) -> Address {
+        self.core.pointers.read_only()
+    }
+
+    /// The oldest record there is.
+    #[inline]
+    pub(crate) fn begin(self) -> Address {
+        self.core.pointers.begin()
+    }
+
+    /// The record of `size` bytes at `address`, which is not below a [`head`](Self::head) of this pin.
+    #[inline(always)]
+    pub(crate) fn record(self, address: Address, size: usize) -> RecordRef<'g> {
+        RecordRef::new(self.core.frames.words(address, size))
+    }
+
+    /// Starts loading the first and the last cache line of the record of `size` bytes at `address`, if it is in memory.
+    #[inline(always)]
+    pub(crate) fn prefetch(self, address: Address, size: usize, purpose: Purpose) {
+        if address >= self.head() {
+            self.core.frames.prefetch(address, size, purpose);
+        }
     }
 }
 

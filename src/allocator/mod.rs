@@ -40,7 +40,11 @@ mod tail;
 #[cfg(not(oxifaster_loom))]
 mod tests;
 
+pub(crate) use block::Seal;
+#[cfg(test)]
+pub(crate) use block::seal;
 pub use block::{BLOCK_PAYLOAD, BLOCK_SIZE};
 pub use geometry::LogGeometry;
-pub(crate) use hybrid_log::{Allocation, HybridLog, LogConfig};
+pub(crate) use hybrid_log::{Allocation, HybridLog, LogConfig, LogView};
+pub(crate) use pointers::FIRST;
 pub use pointers::LogAddresses;

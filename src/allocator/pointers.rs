@@ -4,7 +4,7 @@ use crate::address::Address;
 use crate::sync::MonotonicU64;
 
 /// Where records begin: address 0 marks "no record", and the first block starts with a gap.
-pub(super) const FIRST: u64 = 64;
+pub(crate) const FIRST: u64 = 64;
 
 /// The boundaries that only grow. This is the one place that moves them.
 #[derive(Debug)]
@@ -52,30 +52,30 @@ impl LogPointers {
 
     #[inline]
     pub(super) fn begin(&self) -> Address {
-        Address::from_word(self.begin.get())
+        Address::of_pointer(self.begin.get())
     }
 
     pub(super) fn safe_head(&self) -> Address {
-        Address::from_word(self.safe_head.get())
+        Address::of_pointer(self.safe_head.get())
     }
 
     #[inline]
     pub(super) fn head(&self) -> Address {
-        Address::from_word(self.head.get())
+        Address::of_pointer(self.head.get())
     }
 
     pub(super) fn flushed(&self) -> Address {
-        Address::from_word(self.flushed.get())
+        Address::of_pointer(self.flushed.get())
     }
 
     #[inline]
     pub(super) fn safe_read_only(&self) -> Address {
-        Address::from_word(self.safe_read_only.get())
+        Address::of_pointer(self.safe_read_only.get())
     }
 
     #[inline]
     pub(super) fn read_only(&self) -> Address {
-        Address::from_word(self.read_only.get())
+        Address::of_pointer(self.read_only.get())
     }
 
     /// True if this call moved it.

@@ -17,6 +17,18 @@ pub enum CheckpointKind {
     Incremental,
 }
 
+impl CheckpointKind {
+    /// The word for people.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Index => "index",
+            Self::FoldOver => "fold-over",
+            Self::Snapshot => "snapshot",
+            Self::Incremental => "incremental",
+        }
+    }
+}
+
 /// Everything that is needed to come back to one state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
@@ -49,6 +61,8 @@ pub struct Schema {
     pub value_size: u32,
     /// A page of the log has `1 << page_bits` bytes.
     pub page_bits: u32,
+    /// The function from keys to hashes, [`KeyHash::ID`](crate::utility::KeyHash::ID): an image of the index depends on it.
+    pub key_hash: u32,
 }
 
 /// The state of the log at the cut.
@@ -62,16 +76,16 @@ pub struct LogPart {
     pub end: Address,
     /// Where the bytes are, from `begin` to `end` without a gap.
     pub pieces: Vec<Piece>,
-    /// Which generation the blocks carry, by ascending address.
+    /// Which generation the blocks carry, by ascending address; the first entry covers the first piece.
     pub generations: Vec<Generation>,
-    /// Records that are not part of the state, though they lie below `end`.
+    /// Records that are not part of the state, though they lie between `begin` and `end`; by ascending address.
     pub aborted: Vec<Aborted>,
 }
 
 /// Where a range of the log is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Piece {
-    /// Its first address, a block boundary.
+    /// Its first address, a block boundary. Only that of the first piece may lie below `begin`.
     pub from: Address,
     /// The address behind it, a block boundary.
     pub to: Address,
@@ -116,6 +130,9 @@ pub struct IndexPart {
     pub replay_from: Address,
     /// No entry leads to this address or beyond.
     pub complete_at: Address,
+    /// Which generation the log's blocks had then, by ascending address. An image is of use only for a log that is the same
+    /// below `complete_at`, and not for one that went another way after a recovery.
+    pub generations: Vec<Generation>,
 }
 
 /// How far a session had come.

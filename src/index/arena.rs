@@ -29,6 +29,11 @@ impl Arena {
         self.len
     }
 
+    /// The memory of all buckets.
+    pub(super) fn memory(&self) -> &Words {
+        &self.words
+    }
+
     #[inline]
     pub(super) fn bucket(&self, number: u64) -> Option<Bucket<'_>> {
         self.words.as_chunks().0.get(usize::try_from(number).ok()?).map(Bucket)

@@ -2,16 +2,24 @@
 
 use super::config::{FasterKvConfig, index_bytes};
 use crate::allocator::{HybridLog, LogConfig};
+use crate::checkpoint::SessionCut;
 use crate::device::StorageDevice;
 use crate::epoch::LightEpoch;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::MemIndex;
 use crate::kernel::Kernel;
-use crate::memory::{MemoryBudget, Reservation};
+use crate::memory::{MemoryBudget, Reservation, pretouch};
+use crate::operation::Account;
 use crate::record::{Key, RecordLayout, Value};
-use crate::stats::{SessionCounters, StatsSnapshot, Tally};
+use crate::stats::{StatsSnapshot, Tally};
 use crate::sync::{Arc, Mutex};
 use std::hash::{BuildHasher, RandomState};
+
+/// Sessions that ended and are kept for the next checkpoint, the newest ones.
+const ENDED_MAX: usize = 1 << 16;
+
+/// The version of a new store.
+const FIRST_VERSION: u64 = 1;
 
 /// The kernel, the epoch, and the books.
 pub(crate) struct Database<K, V> {
@@ -23,11 +31,16 @@ pub(crate) struct Database<K, V> {
     sessions: Mutex<Sessions>,
 }
 
-/// Counters of the sessions there are, and the sums of those that ended.
+/// The books of the sessions there are, and what remains of those that ended.
 #[derive(Default)]
 struct Sessions {
-    live: Vec<Arc<SessionCounters>>,
-    ended: Tally,
+    live: Vec<Arc<Account>>,
+    /// Those that ended since the last checkpoint, which is to tell how far they came.
+    ended: Vec<Arc<Account>>,
+    /// What they all did that are in neither list.
+    tally: Tally,
+    /// Sessions of a checkpoint that nobody has gone on with.
+    recovered: Vec<SessionCut>,
 }
 
 impl<K: Key, V: Value> Database<K, V> {
@@ -49,24 +62,32 @@ impl<K: Key, V: Value> Database<K, V> {
             read_buffers: sizes.read_buffers,
         };
         let log = HybridLog::new(log, Arc::clone(&epoch), device)?;
-        let kernel = Kernel::new(MemIndex::new(sizes.index)?, log, config.wait_limit);
+        let kernel = Kernel::new(MemIndex::new(sizes.index)?, log, FIRST_VERSION, config.wait_limit);
+        if config.pretouch {
+            let [table, overflow] = kernel.index.memory();
+            pretouch(&[table, overflow, kernel.log.memory()])?;
+        }
         let sessions = Mutex::new(Sessions::default());
         Ok(Self { kernel, epoch, max_pending: config.max_pending, budget, _held: held, sessions })
     }
 
-    /// Counters for a session that begins.
-    pub(crate) fn enter(&self) -> Arc<SessionCounters> {
-        let counters = Arc::<SessionCounters>::default();
-        self.sessions.lock().live.push(Arc::clone(&counters));
-        counters
+    /// Enters the book of a session that begins.
+    pub(crate) fn enter(&self, account: Account) -> Arc<Account> {
+        let account = Arc::new(account);
+        self.sessions.lock().live.push(Arc::clone(&account));
+        account
     }
 
-    /// Keeps the sums of a session that ends.
-    pub(crate) fn leave(&self, counters: &Arc<SessionCounters>) {
+    /// Puts the book of a session that ends aside.
+    pub(crate) fn leave(&self, account: &Arc<Account>) {
         let mut sessions = self.sessions.lock();
-        if let Some(at) = sessions.live.iter().position(|live| Arc::ptr_eq(live, counters)) {
-            sessions.live.swap_remove(at);
-            sessions.ended.add(counters);
+        if let Some(at) = sessions.live.iter().position(|live| Arc::ptr_eq(live, account)) {
+            let ended = sessions.live.swap_remove(at);
+            sessions.ended.push(ended);
+            if sessions.ended.len() > ENDED_MAX {
+                let forgotten = sessions.ended.remove(0);
+                sessions.tally.add(&forgotten.counters);
+            }
         }
     }
 
@@ -76,9 +97,9 @@ impl<K: Key, V: Value> Database<K, V> {
 
     pub(crate) fn stats(&self) -> StatsSnapshot {
         let sessions = self.sessions.lock();
-        let mut tally = sessions.ended;
-        for session in &sessions.live {
-            tally.add(session);
+        let mut tally = sessions.tally;
+        for session in sessions.live.iter().chain(&sessions.ended) {
+            tally.add(&session.counters);
         }
         drop(sessions);
         StatsSnapshot {

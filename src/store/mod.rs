@@ -6,6 +6,7 @@ mod batch;
 mod config;
 mod database;
 mod faster_kv;
+mod flight;
 mod op_future;
 mod pending;
 mod session;

@@ -1,10 +1,11 @@
 //! An operation as a future: the same machine, stepped when it is polled.
 
+use super::async_session::step_counted;
 use super::database::Database;
 use crate::device::{CompletionSink, IoRequest};
 use crate::error::Result;
 use crate::kernel::Kernel;
-use crate::operation::{Arrival, Gate, Operation, Retry, Stall, Step};
+use crate::operation::{Account, Arrival, Gate, Operation, Retry, Stall, Step};
 use crate::record::{Key, Value};
 use crate::sync::Arc;
 use std::future::Future;
@@ -17,9 +18,15 @@ use std::task::{Context, Poll, Waker};
 /// borrow its session, and may be dropped at any time: the operation has then either taken effect as a whole or not at all.
 #[must_use = "an operation that has to wait does nothing until it is polled"]
 pub struct OpFuture<K: Key, V: Value, T> {
-    database: Arc<Database<K, V>>,
-    gate: Arc<Gate>,
+    home: Arc<Home<K, V>>,
     state: State<K, V, T>,
+}
+
+/// What a session and its futures share.
+pub(super) struct Home<K, V> {
+    pub(super) database: Arc<Database<K, V>>,
+    pub(super) gate: Arc<Gate>,
+    pub(super) account: Arc<Account>,
 }
 
 /// The machine of an operation, whichever it is.
@@ -39,23 +46,18 @@ enum State<K, V, T> {
 }
 
 impl<K: Key, V: Value, T> OpFuture<K, V, T> {
-    pub(super) fn ready(database: Arc<Database<K, V>>, gate: Arc<Gate>, outcome: Result<T>) -> Self {
-        Self { database, gate, state: State::Ready(outcome) }
+    pub(super) fn ready(home: Arc<Home<K, V>>, outcome: Result<T>) -> Self {
+        Self { home, state: State::Ready(outcome) }
     }
 
-    pub(super) fn stepped(
-        database: Arc<Database<K, V>>,
-        gate: Arc<Gate>,
-        machine: Machine<K, V, T>,
-        step: Step<T>,
-    ) -> Self {
-        Self { database, gate, state: State::after(machine, step, None) }
+    pub(super) fn stepped(home: Arc<Home<K, V>>, machine: Machine<K, V, T>, step: Step<T>) -> Self {
+        Self { home, state: State::after(machine, step, None) }
     }
 
     /// Steps the machine under a pin of its own: futures may be polled on any thread, many at a time.
     fn step(&self, mut machine: Machine<K, V, T>, stall: Option<Stall>) -> State<K, V, T> {
-        let mut participant = self.database.epoch.join();
-        let step = machine.step(&self.database.kernel, &participant.pin());
+        let Home { database, account, .. } = &*self.home;
+        let step = step_counted(&database.kernel, &mut *machine, &mut database.epoch.join(), account);
         State::after(machine, step, stall)
     }
 
@@ -63,23 +65,23 @@ impl<K: Key, V: Value, T> OpFuture<K, V, T> {
     fn advance(&self, state: State<K, V, T>, waker: &Waker) -> (State<K, V, T>, bool) {
         match state {
             State::Stalled(machine, before, mut stall) => {
-                if let Err(error) = stall.prepare(&self.database.kernel, before, waker) {
+                if let Err(error) = stall.prepare(&self.home.database.kernel, before, waker) {
                     return (State::Ready(Err(error)), true);
                 }
                 let next = self.step(machine, Some(stall));
                 if let State::Stalled(_, retry, _) = &next {
-                    Stall::see_to_waking(&self.database.kernel, before, *retry, waker);
+                    Stall::see_to_waking(&self.home.database.kernel, before, *retry, waker);
                     return (next, false);
                 }
                 (next, true)
             }
-            State::Queued(machine, request) => match self.gate.enter(waker) {
+            State::Queued(machine, request) => match self.home.gate.enter(waker) {
                 None => (State::Queued(machine, request), false),
                 Some(permit) => {
                     let arrival = Arrival::new(permit);
                     let sink = Arc::clone(&arrival) as Arc<dyn CompletionSink>;
-                    self.database.kernel.log.count_read(request.len);
-                    self.database.kernel.log.device().submit(request, sink, 0);
+                    self.home.database.kernel.log.count_read(request.len);
+                    self.home.database.kernel.log.device().submit(request, sink, 0);
                     (State::Waiting(machine, arrival), true)
                 }
             },
@@ -87,7 +89,7 @@ impl<K: Key, V: Value, T> OpFuture<K, V, T> {
                 None => (State::Waiting(machine, arrival), false),
                 Some(done) => {
                     drop(arrival); // and with it the permit
-                    match machine.resume(&self.database.kernel, done) {
+                    match machine.resume(&self.home.database.kernel, done) {
                         Ok(()) => (self.step(machine, None), true),
                         Err(error) => (State::Ready(Err(error)), true),
                     }

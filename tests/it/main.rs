@@ -2,6 +2,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test panics when it fails")]
 #![cfg(not(oxifaster_loom))]
 
+mod alone;
 mod async_session;
 mod backends;
 mod concurrency;
@@ -11,3 +12,4 @@ mod faults;
 mod larger_than_memory;
 mod memory;
 mod model;
+mod pretouch;
