@@ -2,7 +2,7 @@
 //! shares nothing with the library but the checksum, so the document, the files and the library check one another.
 //!
 //! A file of a released format is never changed. For a new format, `OXIFASTER_WRITE_FIXTURES=1` writes the files.
-#![expect(clippy::unwrap_used, reason = "a test ends where its expectation does")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where its expectation does")]
 
 use oxifaster::address::Address;
 use oxifaster::checkpoint::{
