@@ -42,6 +42,7 @@ mod tests;
 
 pub(crate) use block::Seal;
 #[cfg(test)]
+#[cfg(not(oxifaster_loom))]
 pub(crate) use block::seal;
 pub use block::{BLOCK_PAYLOAD, BLOCK_SIZE};
 pub use geometry::LogGeometry;

@@ -51,6 +51,12 @@ pub struct Listing {
 }
 
 impl Listing {
+    /// The highest version of all. A store that was recovered to an older state goes on above it, so that every version
+    /// is given once and a younger checkpoint has a higher one.
+    pub fn highest_version(&self) -> Option<u64> {
+        self.checkpoints.last().map(|manifest| manifest.version)
+    }
+
     /// The files that the intact manifests name, their own included, each once.
     fn claimed(&self) -> std::collections::HashSet<String> {
         self.checkpoints.iter().flat_map(Manifest::files).collect()

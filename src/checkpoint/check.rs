@@ -194,6 +194,7 @@ pub(super) fn same_log(one: &[Generation], other: &[Generation], from: Address, 
 }
 
 #[cfg(test)]
+#[cfg(not(oxifaster_loom))]
 mod tests {
     use super::super::tests::sample;
     use super::*;

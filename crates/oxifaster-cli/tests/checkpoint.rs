@@ -1,5 +1,7 @@
 //! `oxifaster checkpoint` as a user runs it, on the golden checkpoints of the library's tests.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where its expectation does")]
+use oxifaster::checkpoint::{Catalog, CheckpointKind, CheckpointToken, IndexPart};
+use oxifaster::directory::FileDirectory;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -137,6 +139,42 @@ fn a_whole_checkpoint_verifies_to_the_last_byte_and_nothing_is_changed() {
     assert_eq!((counted, &document["not_asked_for"]), (vec![507, 678], &Value::from(0)));
     assert_eq!(verdicts[0]["records"]["aborted"], 1);
     assert_eq!(place.contents(), before);
+}
+
+#[test]
+fn the_image_that_the_newest_checkpoint_needs_is_verified_with_it() {
+    let place = Place::new();
+    let directory = FileDirectory::open(place.file("checkpoints")).unwrap();
+    let catalog = Catalog::new(&directory);
+    let mut manifest = catalog.load(SNAPSHOT.parse().unwrap()).unwrap();
+    let log = manifest.log.take().unwrap();
+    manifest.token = CheckpointToken::new(7);
+    manifest.kind = CheckpointKind::Index;
+    manifest.index = Some(IndexPart {
+        file: manifest.token.index_file(),
+        bytes: 4096,
+        generation: 9,
+        buckets: 64,
+        overflow_buckets: 0,
+        replay_from: log.begin,
+        complete_at: log.start,
+        generations: log.generations,
+    });
+    let image = place.file(&format!("checkpoints/{}", manifest.token.index_file()));
+    let mut block = vec![3; 4088];
+    block.extend(9u32.to_le_bytes());
+    let sum = crc32c::crc32c_append(crc32c::crc32c(&block), &0u64.to_le_bytes());
+    block.extend(sum.to_le_bytes());
+    std::fs::write(&image, &block).unwrap();
+    catalog.write(&manifest).unwrap();
+    let output = place.run("verify checkpoints --log log --json");
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+    let verified = document(&output)["checkpoints"].as_array().unwrap().len();
+    assert_eq!(verified, 2, "{}", stdout(&output));
+    place.flip(&format!("checkpoints/{}", manifest.token.index_file()), 100);
+    let output = place.run("verify checkpoints --log log");
+    assert_eq!(output.status.code(), Some(1));
+    assert_parts(&stdout(&output), &[INCREMENT, &manifest.token.index_file(), "is damaged"]);
 }
 
 #[test]

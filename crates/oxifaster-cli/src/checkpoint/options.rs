@@ -43,10 +43,12 @@ Examples:
       oxifaster checkpoint verify /data/checkpoints --log /data/log --json
 
 What is checked:
-  Every byte that a recovery would read: the manifest, and of every block of
-  the log and of the index its checksum, its place and its generation; of the
-  records of the log their headers. No store is opened and nothing is changed.
-  The log must not be in use: it is locked while it is read.
+  Every byte of the checkpoint: the manifest, and of every block of the log
+  and of the index its checksum, its place and its generation; of the records
+  of the log their headers. With the newest checkpoint comes that of the index
+  which it would be recovered with, if that is one of its own. No store is
+  opened and nothing is changed. The log must not be in use: it is locked
+  while it is read.
 
 Exit codes:
   0  everything that was asked for is sound

@@ -58,11 +58,15 @@ fn asked_for(options: &VerifyOptions, directory: &FileDirectory, listing: &Listi
         return Ok(Asked { tokens, passed_over: broken() });
     }
     if listing.checkpoints.iter().any(|manifest| manifest.log.is_some()) {
-        let (newest, passed_over) = Catalog::new(directory).latest()?.or_older();
-        return Ok(Asked {
-            tokens: vec![newest.token],
-            passed_over: passed_over.iter().map(BrokenFile::from).collect(),
-        });
+        let catalog = Catalog::new(directory);
+        let (newest, passed_over) = catalog.latest()?.or_older();
+        // The image that it would be recovered with may be a checkpoint of its own.
+        let is_image = |token: &CheckpointToken| {
+            listing.checkpoints.iter().any(|manifest| manifest.token == *token && manifest.log.is_none())
+        };
+        let image = catalog.index_for(&newest)?.images.first().map(|image| image.checkpoint).filter(is_image);
+        let tokens = std::iter::once(newest.token).chain(image).collect();
+        return Ok(Asked { tokens, passed_over: passed_over.iter().map(BrokenFile::from).collect() });
     }
     let image = listing.checkpoints.last().map(|manifest| manifest.token);
     if image.is_none() && listing.broken.is_empty() {
