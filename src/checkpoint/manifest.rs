@@ -63,6 +63,15 @@ impl Schema {
     }
 }
 
+impl Manifest {
+    /// All files that the checkpoint consists of, its own manifest first. Other checkpoints may need some of them too.
+    pub fn files(&self) -> Vec<String> {
+        let pieces = self.log.iter().flat_map(|log| &log.pieces).filter_map(|piece| piece.file.clone());
+        let image = self.index.iter().map(|index| index.file.clone());
+        std::iter::once(self.token.manifest_file()).chain(pieces).chain(image).collect()
+    }
+}
+
 /// Sizes that a store must agree on with the log it opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Schema {

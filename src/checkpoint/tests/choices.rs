@@ -35,6 +35,7 @@ fn checkpoints_are_listed_from_the_oldest_to_the_newest() {
     let listing = Catalog::new(&directory).list().unwrap();
     assert_eq!(listing.checkpoints.iter().map(|manifest| manifest.token.get()).collect::<Vec<_>>(), [1, 2, 3, 4]);
     assert!(listing.broken.is_empty() && listing.unclaimed.is_empty());
+    assert_eq!(listing.highest_version(), Some(40), "that of the index counts too");
 }
 
 #[test]
