@@ -113,6 +113,25 @@ impl<K: Key, V: Value> Database<K, V> {
         }
     }
 
+    /// Sessions of the recovered checkpoint that nobody has gone on with.
+    pub(crate) fn recovered_sessions(&self) -> Vec<SessionCut> {
+        self.sessions.lock().recovered.clone()
+    }
+
+    /// Hands a recovered session over; returns how far it had come.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is none of this name.
+    pub(crate) fn take_recovered(&self, guid: u128) -> Result<u64> {
+        let mut sessions = self.sessions.lock();
+        let Some(at) = sessions.recovered.iter().position(|session| session.guid == guid) else {
+            return Err(Error::new(ErrorKind::NotFound, "there is no recovered session of this name to go on with")
+                .with("guid", format_args!("{guid:032x}"))
+                .help("take one from get_recovered_sessions; each can be gone on with once"));
+        };
+        Ok(sessions.recovered.swap_remove(at).serial)
+    }
+
     pub(crate) fn for_each_account(&self, mut visit: impl FnMut(&Account)) {
         let sessions = self.sessions.lock();
         sessions.live.iter().for_each(|account| visit(account));

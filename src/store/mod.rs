@@ -13,6 +13,7 @@ mod pending;
 mod session;
 
 pub use async_session::AsyncSession;
+pub use checkpoint::{CheckpointHandle, CheckpointOptions, CheckpointProgress, CheckpointReport, CheckpointStep};
 pub use config::FasterKvConfig;
 pub use faster_kv::FasterKv;
 pub use op_future::OpFuture;
