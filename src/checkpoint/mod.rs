@@ -9,8 +9,16 @@
 //!
 //! `docs/checkpoint.md` says what is promised, `docs/decisions/0009-checkpoints.md` why it is made this way.
 
+#[cfg(not(oxifaster_loom))]
+mod log_copy;
 mod manifest;
+#[cfg(not(oxifaster_loom))]
+mod recovery;
+mod report;
 mod token;
 
 pub use manifest::{Aborted, CheckpointKind, Generation, IndexPart, LogPart, Manifest, Piece, Schema, SessionCut};
+#[cfg(not(oxifaster_loom))]
+pub(crate) use recovery::{Recovery, RecoveryLimits, log_of};
+pub use report::{ImageUse, RecoveryPhase, RecoveryProgress, RecoveryReport, RecoveryTimes};
 pub use token::CheckpointToken;

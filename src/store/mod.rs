@@ -8,6 +8,8 @@ mod database;
 mod faster_kv;
 mod op_future;
 mod pending;
+#[cfg(not(oxifaster_loom))]
+mod recover;
 mod session;
 
 pub use async_session::AsyncSession;
