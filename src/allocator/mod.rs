@@ -60,6 +60,6 @@ pub(crate) use hybrid_log::{Allocation, HybridLog, LogConfig, LogView};
 pub(crate) use pieces::{Piece, PieceFile, Pieces};
 pub(crate) use pointers::FIRST;
 pub use pointers::LogAddresses;
-pub(crate) use reader::{BlockReader, ReadLimits};
+pub(crate) use reader::{BlockReader, ReadLimits, Verified};
 pub(crate) use scan::{Scan, Visitor};
 pub(crate) use state::LogState;

@@ -1,6 +1,6 @@
 //! What a store's sessions share.
 
-use super::config::{FasterKvConfig, index_bytes};
+use super::config::{FasterKvConfig, StoreSizes, index_bytes};
 use crate::address::Address;
 use crate::allocator::{HybridLog, LogConfig};
 use crate::checkpoint::{CheckpointToken, Piece, SessionCut};
@@ -29,9 +29,59 @@ pub(crate) struct Database<K, V> {
     pub(crate) max_pending: usize,
     /// What the next increment is to be based on; held by who takes a checkpoint.
     pub(crate) chain: Mutex<Option<Chain>>,
+    memory: Memory,
+    sessions: Mutex<Sessions>,
+}
+
+/// The budget, and what the parts of the store have drawn from it.
+pub(super) struct Memory {
     budget: MemoryBudget,
     _held: [Reservation; 3],
-    sessions: Mutex<Sessions>,
+}
+
+impl Memory {
+    /// Draws what parts of these sizes take.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`] if that is more than the budget.
+    pub(super) fn reserve(sizes: &StoreSizes) -> Result<Self> {
+        let budget = MemoryBudget::new(sizes.budget);
+        let held = [
+            budget.reserve("index", index_bytes(sizes.index))?,
+            budget.reserve("log", HybridLog::memory_bytes(sizes.geometry))?,
+            budget.reserve("read buffers", sizes.read_buffers * sizes.read_buffer)?,
+        ];
+        Ok(Self { budget, _held: held })
+    }
+}
+
+/// A log of these sizes, whose new blocks carry `generation`.
+pub(super) fn log_config(sizes: &StoreSizes, layout: RecordLayout, generation: u32) -> LogConfig {
+    LogConfig {
+        geometry: sizes.geometry,
+        generation,
+        record_size: layout.record_size(),
+        read_buffers: sizes.read_buffers,
+    }
+}
+
+/// A number that no earlier log on the device has had, most likely.
+pub(super) fn random_generation() -> u32 {
+    RandomState::new().hash_one("generation") as u32
+}
+
+/// What a store begins with.
+pub(super) struct Origin {
+    /// The version of its first operations.
+    pub(super) version: u64,
+    /// Sessions that can be gone on with.
+    pub(super) sessions: Vec<SessionCut>,
+}
+
+impl Origin {
+    const fn new() -> Self {
+        Self { version: FIRST_VERSION, sessions: Vec::new() }
+    }
 }
 
 /// The newest of a row of a snapshot and increments to it.
@@ -58,39 +108,39 @@ struct Sessions {
 }
 
 impl<K: Key, V: Value> Database<K, V> {
+    /// An empty store.
+    ///
+    /// # Errors
+    /// As for [`FasterKv::open`](super::FasterKv::open).
     pub(crate) fn open(config: &FasterKvConfig, device: Arc<dyn StorageDevice>) -> Result<Self> {
         let layout = RecordLayout::of::<K, V>();
         let sizes = config.resolve(layout.record_size())?;
-        check_device(config, &*device)?;
-        let budget = MemoryBudget::new(sizes.budget);
-        let held = [
-            budget.reserve("index", index_bytes(sizes.index))?,
-            budget.reserve("log", HybridLog::memory_bytes(sizes.geometry))?,
-            budget.reserve("read buffers", sizes.read_buffers * sizes.read_buffer)?,
-        ];
+        check_device(&*device)?;
+        check_is_empty(config, &*device)?;
+        let memory = Memory::reserve(&sizes)?;
         let epoch = LightEpoch::new();
-        let log = LogConfig {
-            geometry: sizes.geometry,
-            generation: RandomState::new().hash_one("generation") as u32,
-            record_size: layout.record_size(),
-            read_buffers: sizes.read_buffers,
-        };
-        let log = HybridLog::new(log, Arc::clone(&epoch), device)?;
-        let kernel = Kernel::new(MemIndex::new(sizes.index)?, log, FIRST_VERSION, config.wait_limit);
+        let index = MemIndex::new(sizes.index)?;
+        let log = HybridLog::new(log_config(&sizes, layout, random_generation()), Arc::clone(&epoch), device)?;
+        Self::of_parts(config, epoch, index, log, memory, Origin::new())
+    }
+
+    /// A store of parts that were made for it.
+    pub(super) fn of_parts(
+        config: &FasterKvConfig,
+        epoch: Arc<LightEpoch>,
+        index: MemIndex,
+        log: HybridLog,
+        memory: Memory,
+        origin: Origin,
+    ) -> Result<Self> {
+        let kernel = Kernel::new(index, log, origin.version, config.wait_limit);
         if config.pretouch {
             let [table, overflow] = kernel.index.memory();
             pretouch(&[table, overflow, kernel.log.memory()])?;
         }
-        let sessions = Mutex::new(Sessions::default());
-        Ok(Self {
-            kernel,
-            epoch,
-            max_pending: config.max_pending,
-            chain: Mutex::new(None),
-            budget,
-            _held: held,
-            sessions,
-        })
+        let sessions = Mutex::new(Sessions { recovered: origin.sessions, ..Sessions::default() });
+        let (max_pending, chain) = (config.max_pending, Mutex::new(None));
+        Ok(Self { kernel, epoch, max_pending, chain, memory, sessions })
     }
 
     /// Enters the book of a session that begins.
@@ -186,20 +236,26 @@ impl<K: Key, V: Value> Database<K, V> {
             read_hits: tally.read_hits,
             read_misses: tally.read_misses,
             device: self.kernel.log.counters().snapshot(),
-            memory: self.budget.holders(),
-            memory_budget: self.budget.total(),
+            memory: self.memory.budget.holders(),
+            memory_budget: self.memory.budget.total(),
         }
     }
 }
 
-/// Refuses a device that a new log would damage or cannot use.
-fn check_device(config: &FasterKvConfig, device: &dyn StorageDevice) -> Result<()> {
+/// Refuses a device that a log cannot use.
+pub(super) fn check_device(device: &dyn StorageDevice) -> Result<()> {
     let info = device.info();
     if !info.sector_size.is_power_of_two() || info.sector_size > crate::allocator::BLOCK_SIZE {
         return Err(Error::new(ErrorKind::Config, "the device's sectors are larger than the log's blocks")
             .with("sector size", info.sector_size)
             .with("block size", crate::allocator::BLOCK_SIZE));
     }
+    Ok(())
+}
+
+/// Refuses a device that a new log would damage.
+fn check_is_empty(config: &FasterKvConfig, device: &dyn StorageDevice) -> Result<()> {
+    let info = device.info();
     if info.extent > 0 && !config.overwrite {
         return Err(Error::new(ErrorKind::Config, "the device already holds data, which a new store would overwrite")
             .with("bytes there", info.extent)

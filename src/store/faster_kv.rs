@@ -34,7 +34,7 @@ use crate::sync::Arc;
 /// ```
 pub struct FasterKv<K: Key, V: Value, D: StorageDevice = Arc<dyn StorageDevice>> {
     pub(super) database: Arc<Database<K, V>>,
-    device: Arc<D>,
+    pub(super) device: Arc<D>,
 }
 
 impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {

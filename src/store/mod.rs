@@ -10,6 +10,8 @@ mod faster_kv;
 mod flight;
 mod op_future;
 mod pending;
+#[cfg(not(oxifaster_loom))]
+mod recover;
 mod session;
 
 pub use async_session::AsyncSession;
