@@ -5,6 +5,7 @@
 mod alone;
 mod async_session;
 mod backends;
+mod checkpoint;
 mod concurrency;
 mod config;
 mod crud;
