@@ -93,11 +93,6 @@ impl History {
         self.aborted.iter().map(cut_off).filter(|range| range.from < range.to).collect()
     }
 
-    /// True if any block carries `generation`.
-    pub(crate) fn knows(&self, generation: u32) -> bool {
-        self.generations.iter().any(|entry| entry.generation == generation)
-    }
-
     /// The same history, with blocks from `from` up to `to` carrying `generation`.
     #[must_use]
     pub(crate) fn with_generation(&self, from: Address, to: Address, generation: u32) -> Self {
@@ -133,7 +128,6 @@ mod tests {
         for (address, generation) in [(0, 7), (8175, 7), (8176, 8), (16351, 8), (16352, 9), (1 << 47, 9)] {
             assert_eq!(history.generation_at(at(address)), generation, "{address}");
         }
-        assert!(history.knows(8) && !history.knows(10));
         assert_eq!(history.generations_below(at(8176)), generations(&[(0, 7)]));
         assert_eq!(history.generations_below(at(8177)), generations(&[(0, 7), (8176, 8)]));
         let truncated = History::new(generations(&[(8176, 8), (16352, 9)]), Vec::new());

@@ -158,7 +158,7 @@ impl Scan<'_> {
         if !visitor.wants_records() {
             return Ok(());
         }
-        if begins || number % geometry.blocks_per_page() == 0 {
+        if begins || number.is_multiple_of(geometry.blocks_per_page()) {
             walker.go_to(start.max(self.range.start).max(Address::new(FIRST)))?;
         }
         walker.feed(start, payload, |at, info, record| visitor.record(at, info, record))

@@ -9,7 +9,7 @@
 //! until then. Only an image of the index that is of no use is passed over: everything is in the log as well.
 
 use super::log_copy::copy_to_device;
-use super::report::{ImageUse, RecoveryPhase, RecoveryProgress, RecoveryReport, RecoveryTimes};
+use super::report::{ImageUse, RecoveryPhase, RecoveryProgress, RecoveryReport};
 use super::{IndexPart, LogPart, Manifest};
 use crate::address::Address;
 use crate::allocator::{
@@ -130,16 +130,21 @@ impl<'r> Recovery<'r> {
         ReadLimits { buffer_bytes: self.limits.buffer_bytes / self.limits.threads.max(1), wait: self.limits.wait }
     }
 
-    /// The index: from the first of `images` that is of use and what the log holds behind it, or from all of the log. It has
-    /// `size.buckets` buckets or those of the image, and up to `overflow_max` overflow buckets if it needs them, and
-    /// otherwise `size.overflow_buckets`.
+    /// The index: from the first of `images` that is of use and what the log holds behind it; or from all of the log, then
+    /// with `buckets` buckets, at least as many as there were at the cut. It has `overflow_buckets` overflow buckets, or up to
+    /// `overflow_max` if it needs them.
     ///
     /// # Errors
     /// [`ErrorKind::Limit`] if the index does not fit; [`ErrorKind::Corrupt`] names the block that does not verify; those of
     /// the directory and the device.
-    pub(crate) fn index(&mut self, images: &[IndexPart], size: IndexConfig, overflow_max: u64) -> Result<MemIndex> {
+    pub(crate) fn index(
+        &mut self,
+        images: &[IndexPart],
+        buckets: u64,
+        overflow_buckets: u64,
+        overflow_max: u64,
+    ) -> Result<MemIndex> {
         let started = Instant::now();
-        let size = IndexConfig { buckets: size.buckets.max(self.log.buckets), ..size };
         let mut found = None;
         for image in images {
             self.tell(RecoveryPhase::IndexImage, 0, image.bytes);
@@ -157,10 +162,10 @@ impl<'r> Recovery<'r> {
         self.report.times.image = started.elapsed();
         let (index, from) = match found {
             Some(found) => found,
-            None => (MemIndex::new(IndexConfig { overflow_buckets: overflow_max, ..size })?, self.log.begin),
+            None => (MemIndex::new(IndexConfig { buckets, overflow_buckets: overflow_max })?, self.log.begin),
         };
         self.replay(&index, from.max(self.log.begin))?;
-        let index = index.with_overflow_buckets(size.overflow_buckets)?;
+        let index = index.with_overflow_buckets(overflow_buckets)?;
         let IndexConfig { buckets, overflow_buckets } = index.config();
         (self.report.index_buckets, self.report.overflow_buckets) = (buckets, overflow_buckets);
         Ok(index)

@@ -43,7 +43,6 @@ mod tag_match;
 #[cfg(not(oxifaster_loom))]
 mod tests;
 
-pub(crate) use image::ImageSize;
 #[cfg(not(oxifaster_loom))]
 pub(crate) use image::ImageSource;
 #[cfg(test)]

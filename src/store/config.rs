@@ -161,7 +161,7 @@ impl FasterKvConfig {
     /// The same wishes for a store that has an index of `buckets` buckets already. The budget is raised if it was not set.
     pub(super) fn with_index_of(&self, buckets: u64) -> Self {
         let index = index_bytes(index_of(buckets)) as u64;
-        let needed = (index > DEFAULT_BUDGET / 10 * 6).then_some(index / 6 * 10);
+        let needed = (index > DEFAULT_BUDGET / 10 * 6).then_some((index / 6).saturating_mul(10));
         Self { table_size: Some(buckets), memory_budget: self.memory_budget.or(needed), ..self.clone() }
     }
 

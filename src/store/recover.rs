@@ -16,15 +16,24 @@ use crate::sync::Arc;
 const BUFFER_BYTES_PER_THREAD: usize = 1 << 16;
 
 impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
-    /// The store in the state that `manifest` describes, with the first of `images` that is of use for the index. `tell` is
-    /// called now and then, from several threads.
+    /// The store in the state that `manifest` describes. The index comes from the first of `images` that is of use and the log
+    /// behind it, or from all of the log: an image that cannot be used costs time, no key. `tell` is called now and then, from
+    /// several threads.
+    ///
+    /// The configuration may be another one than that with which the checkpoint was made: more memory or less, another
+    /// number of threads. The page size is that of the checkpoint if it is left open. The table of the index is that of the
+    /// image, or at least as large as it was.
+    ///
+    /// Nothing is written to the directory. To the device, nothing is written that a whole checkpoint on it needs, unless
+    /// this one is not the newest: then the blocks behind it belong to the store again, and the newer checkpoints are lost as
+    /// soon as they are written. If parts of the log are in files and do not fit into memory, this is so from the beginning.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] if the checkpoint is of other keys or values or of another page size, or the memory budget is
     /// too small for its index; [`ErrorKind::Limit`] if the index has to be made from the log and does not fit;
     /// [`ErrorKind::NotFound`] or [`ErrorKind::Corrupt`] names the file or the part of the device that is missing or
     /// damaged; the errors of the directory and the device.
-    pub(crate) fn recover_from(
+    pub fn recover_manifest(
         directory: &dyn Directory,
         manifest: &Manifest,
         images: &[IndexPart],
@@ -55,7 +64,8 @@ fn recover<K: Key, V: Value>(
             .help("give the device that the store was written to"));
     }
     let mut recovery = Recovery::begin(directory, manifest, layout, device, plan.limits(config), tell)?;
-    let index = recovery.index(images, plan.sizes.index, plan.sizes.overflow_buckets_max())?;
+    let index =
+        recovery.index(images, plan.buckets, plan.sizes.index.overflow_buckets, plan.sizes.overflow_buckets_max())?;
     let sizes = plan.resolve_log(layout, index.config())?;
     let memory = Memory::reserve(&sizes)?;
     let epoch = Arc::clone(recovery.epoch());
@@ -69,7 +79,10 @@ fn recover<K: Key, V: Value>(
 struct Plan {
     /// The configuration, with what the manifest decides in place of what it leaves open.
     config: FasterKvConfig,
+    /// The sizes with the first image, or with an index that is made from the log.
     sizes: StoreSizes,
+    /// Buckets of an index that is made from the log.
+    buckets: u64,
     generation: u32,
 }
 
@@ -86,15 +99,15 @@ impl Plan {
                 .help("leave page_size_bits open, or set it to that of the checkpoint"));
         }
         let config = config.clone().with_page_size_bits(page_bits);
-        let wanted = config.index(layout.record_size()).buckets;
-        let buckets = images.first().map_or(wanted.max(log.buckets), |image| image.buckets);
-        let config = config.with_index_of(buckets);
+        let buckets = config.index(layout.record_size()).buckets.max(log.buckets);
+        let of_image = images.iter().map(|image| image.buckets).find(|buckets| buckets.is_power_of_two());
+        let config = config.with_index_of(of_image.unwrap_or(buckets));
         config.check()?;
         let sizes = config.resolve_around(layout.record_size(), config.index(layout.record_size()))?;
         let generation = std::iter::repeat_with(random_generation)
             .find(|new| log.generations.iter().all(|known| known.generation != *new))
             .unwrap_or_default();
-        Ok(Self { config, sizes, generation })
+        Ok(Self { config, sizes, buckets, generation })
     }
 
     /// Recovery takes the memory that reads and writes of the store will take: there are none yet.

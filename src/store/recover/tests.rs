@@ -90,7 +90,7 @@ fn recover(
             told.lock().insert(progress.phase);
         }
     };
-    let recovered = FasterKv::recover_from(directory, manifest, images, config, disk.clone(), &tell)?;
+    let recovered = FasterKv::recover_manifest(directory, manifest, images, config, disk.clone(), &tell)?;
     assert!(told.lock().contains(&RecoveryPhase::Load) && told.lock().contains(&RecoveryPhase::Replay));
     Ok(recovered)
 }
@@ -365,7 +365,8 @@ fn what_does_not_fit_the_checkpoint_is_refused_by_name() {
     assert_eq!((pages.kind(), pages.field("its page_size_bits")), (ErrorKind::Config, Some("13")), "{pages}");
     let wrong = refused(&manifest, config().with_max_pending(0), &disk);
     assert_eq!(wrong.field("field"), Some("max_pending"), "{wrong}");
-    let other = FasterKv::<u64, [u8; 9], _>::recover_from(&directory, &manifest, &[], config(), disk.clone(), &|_| ());
+    let other =
+        FasterKv::<u64, [u8; 9], _>::recover_manifest(&directory, &manifest, &[], config(), disk.clone(), &|_| ());
     let other = other.err().unwrap();
     assert_eq!((other.kind(), other.field("bytes of its values")), (ErrorKind::Config, Some("8")), "{other}");
     let index_only = Manifest { log: None, kind: CheckpointKind::Index, ..manifest.clone() };
@@ -374,7 +375,8 @@ fn what_does_not_fit_the_checkpoint_is_refused_by_name() {
     let empty = refused(&manifest, config(), &MemoryDisk::new());
     assert_eq!((empty.kind(), empty.field("bytes there")), (ErrorKind::Corrupt, Some("0")), "{empty}");
     assert!(empty.to_string().contains("missing"), "{empty}");
-    let nothing = FasterKv::<u64, u64, _>::recover_from(&directory, &manifest, &[], config(), NullDisk::new(), &|_| ());
+    let nothing =
+        FasterKv::<u64, u64, _>::recover_manifest(&directory, &manifest, &[], config(), NullDisk::new(), &|_| ());
     assert_eq!(nothing.err().unwrap().kind(), ErrorKind::Config);
     let mut no_file = manifest.clone();
     log_part(&mut no_file).pieces[0].file = Some("gone".to_owned());
@@ -410,7 +412,7 @@ fn an_image_that_is_of_no_use_costs_time_and_no_key() {
         IndexPart { replay_from: Address::MAX, ..image.clone() },
     ];
     for unfit in unfit {
-        let (store, report) = recover(&directory, &manifest, &[unfit.clone()], config(), &disk).unwrap();
+        let (store, report) = recover(&directory, &manifest, std::slice::from_ref(&unfit), config(), &disk).unwrap();
         let ImageUse::Unusable { file, error } = report.image else { panic!("{unfit:?} was used") };
         assert!(
             file == unfit.file && !error.to_string().is_empty() && report.records >= oracle.len() as u64,
@@ -443,7 +445,7 @@ fn every_damaged_byte_is_found() {
     for at in 0..bytes.len() {
         bytes[at] ^= 1 << (at % 8);
         write_image(&bytes);
-        let (store, report) = recover(&directory, &manifest, &[image.clone()], config(), &disk).unwrap();
+        let (store, report) = recover(&directory, &manifest, std::slice::from_ref(&image), config(), &disk).unwrap();
         let ImageUse::Unusable { error, .. } = report.image else { panic!("byte {at} is not noticed") };
         let block = at / BLOCK_SIZE * BLOCK_SIZE;
         assert_eq!(error.field("offset"), Some(block.to_string().as_str()), "{error}");
@@ -469,7 +471,7 @@ fn every_damaged_byte_is_found() {
         if blocks > 0 {
             write_all(&disk, &bytes[..blocks * BLOCK_SIZE]);
         }
-        let error = recover(&directory, &manifest, &[image.clone()], config(), &disk).err().unwrap();
+        let error = recover(&directory, &manifest, std::slice::from_ref(&image), config(), &disk).err().unwrap();
         assert!(error.kind() == ErrorKind::Corrupt && error.to_string().contains("missing"), "{error}");
     }
     write_all(&disk, &bytes);
@@ -496,10 +498,8 @@ fn an_index_that_does_not_fit_is_an_error_and_not_a_smaller_store() {
     }
 }
 
-/// The rate at which an index is made from the log. What is asserted holds on a machine that is busy with other things too;
-/// the figures are printed.
 #[test]
-fn two_million_records_are_replayed_in_seconds() {
+fn two_million_records_are_recovered_in_seconds() {
     const RECORDS: u64 = 2_000_000;
     let (directory, disk) = (MemoryDirectory::new(), MemoryDisk::new());
     let config = || FasterKvConfig::default().with_memory_budget(128 << 20);
@@ -508,32 +508,22 @@ fn two_million_records_are_replayed_in_seconds() {
     for key in 0..RECORDS {
         session.upsert(key, key * 3).unwrap();
     }
-    let replay_from = store.addresses().tail;
-    let started = Instant::now();
-    let image = take_image(&store, &directory, replay_from);
-    println!("an image of {} MB was taken in {:?}", image.bytes >> 20, started.elapsed());
+    let image = take_image(&store, &directory, store.addresses().tail);
     let manifest = fold_over(&store);
     drop((session, store));
     for images in [vec![], vec![image]] {
         let started = Instant::now();
         let (store, report) = recover(&directory, &manifest, &images, config(), &disk).unwrap();
-        let took = started.elapsed();
-        let rate = |amount: u64, time: Duration| amount as f64 / time.as_secs_f64() / 1e6;
-        println!(
-            "{} images: {took:?}, {:.1} M records/s in replay, {:.0} MB/s altogether; {:?}",
-            images.len(),
-            rate(report.records, report.times.replay),
-            rate(report.bytes_verified, took),
-            report.times,
-        );
+        // Far from what it takes, on a machine that is busy with other things too.
+        assert!(started.elapsed() < Duration::from_secs(60), "{report:?}");
         assert_eq!(report.records, if images.is_empty() { RECORDS } else { 0 });
-        assert!(took < Duration::from_secs(60));
         let mut session = store.start_session();
         for key in (0..RECORDS).step_by(997) {
             assert_eq!(session.read(&key).unwrap(), Some(key * 3));
         }
     }
 }
+
 fn access(disk: &MemoryDisk, request: IoRequest) -> AlignedBuf {
     let queue = CompletionQueue::new();
     let len = request.len;
