@@ -45,3 +45,4 @@ mod tests;
 use mem_index::Conflict;
 pub(crate) use mem_index::{IndexConfig, MemIndex, Slot};
 pub use stats::IndexStats;
+pub(crate) use tag_match::tag_match_name;

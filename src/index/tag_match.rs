@@ -27,6 +27,17 @@ pub(super) fn matching(bucket: &[AtomicU64; WORDS], tag: u16) -> u32 {
     matching_portable(bucket, tag)
 }
 
+/// The name of the way in which this process looks.
+pub(crate) fn tag_match_name() -> &'static str {
+    #[cfg(all(target_arch = "x86_64", not(oxifaster_loom)))]
+    match vector::level() {
+        vector::AVX512 => return "avx512",
+        vector::SSE41 => return "sse4.1",
+        _ => {}
+    }
+    "portable"
+}
+
 #[inline]
 fn matching_portable(bucket: &[AtomicU64; WORDS], tag: u16) -> u32 {
     let hit = |word: &AtomicU64| u32::from(Entry(word.load(Ordering::Acquire)).is_in_force(tag));
@@ -57,15 +68,24 @@ mod vector {
         }
     }
 
+    /// `portable`, `sse4.1` or `avx512` allow no more than that; whatever else it says is ignored.
+    const SWITCH: &str = "OXIFASTER_TAG_MATCH";
+
     #[cold]
     fn ask() -> u8 {
-        let level = if is_x86_feature_detected!("avx512f") {
+        let best = if is_x86_feature_detected!("avx512f") {
             AVX512
         } else if is_x86_feature_detected!("sse4.1") {
             SSE41
         } else {
             NONE
         };
+        let allowed = match std::env::var(SWITCH).as_deref() {
+            Ok("portable") => NONE,
+            Ok("sse4.1") => SSE41,
+            _ => AVX512,
+        };
+        let level = best.min(allowed);
         LEVEL.store(level, Ordering::Relaxed);
         level
     }

@@ -5,7 +5,7 @@ use crate::allocator::{HybridLog, LogConfig};
 use crate::device::StorageDevice;
 use crate::epoch::LightEpoch;
 use crate::error::{Error, ErrorKind, Result};
-use crate::index::MemIndex;
+use crate::index::{MemIndex, tag_match_name};
 use crate::kernel::Kernel;
 use crate::memory::{MemoryBudget, Reservation, pretouch};
 use crate::record::{Key, RecordLayout, Value};
@@ -92,6 +92,7 @@ impl<K: Key, V: Value> Database<K, V> {
             device: self.kernel.log.counters().snapshot(),
             memory: self.budget.holders(),
             memory_budget: self.budget.total(),
+            tag_match: tag_match_name(),
         }
     }
 }
