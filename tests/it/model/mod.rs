@@ -42,15 +42,15 @@ macro_rules! follows_the_model {
 }
 
 follows_the_model! {
-    one_word_values_follow_the_model: u64 => u64, 96 of program on Disk::Memory;
-    latched_values_follow_the_model: u64 => [u8; 100], 96 of program on Disk::Memory;
-    keys_and_values_of_less_than_a_word_follow_the_model: u32 => u8, 96 of program on Disk::Memory;
-    odd_keys_and_large_values_follow_the_model: [u8; 13] => [u64; 40], 96 of program on Disk::Memory;
-    values_of_no_bytes_follow_the_model: u64 => (), 96 of program on Disk::Memory;
-    one_word_values_on_files_read_through_rings_follow_the_model: u64 => u64, 64 of short_program on Disk::rings();
-    latched_values_on_files_read_through_rings_follow_the_model: u64 => [u8; 100], 64 of short_program on Disk::rings();
-    one_word_values_on_files_read_by_threads_follow_the_model: u64 => u64, 64 of short_program on Disk::threads();
-    latched_values_on_files_read_by_threads_follow_the_model: u64 => [u8; 100], 64 of short_program on Disk::threads();
+    one_word_values_follow_the_model: u64 => u64, 64 of program on Disk::Memory;
+    latched_values_follow_the_model: u64 => [u8; 100], 64 of program on Disk::Memory;
+    keys_and_values_of_less_than_a_word_follow_the_model: u32 => u8, 64 of program on Disk::Memory;
+    odd_keys_and_large_values_follow_the_model: [u8; 13] => [u64; 40], 64 of program on Disk::Memory;
+    values_of_no_bytes_follow_the_model: u64 => (), 64 of program on Disk::Memory;
+    one_word_values_on_files_read_through_rings_follow_the_model: u64 => u64, 32 of short_program on Disk::rings();
+    latched_values_on_files_read_through_rings_follow_the_model: u64 => [u8; 100], 32 of short_program on Disk::rings();
+    one_word_values_on_files_read_by_threads_follow_the_model: u64 => u64, 32 of short_program on Disk::threads();
+    latched_values_on_files_read_by_threads_follow_the_model: u64 => [u8; 100], 32 of short_program on Disk::threads();
 }
 
 /// The programs above are only worth something if they go everywhere.
