@@ -23,6 +23,12 @@ pub enum ErrorKind {
     DeviceFailed,
     /// The store was closed.
     Closed,
+    /// What was asked for by name is not there.
+    NotFound,
+    /// Somebody asked for it to be given up.
+    Cancelled,
+    /// Intact, but written in a format that this version does not know.
+    Unsupported,
 }
 
 impl ErrorKind {
@@ -36,6 +42,9 @@ impl ErrorKind {
             Self::Busy => "busy",
             Self::DeviceFailed => "device failed",
             Self::Closed => "closed",
+            Self::NotFound => "not found",
+            Self::Cancelled => "cancelled",
+            Self::Unsupported => "unsupported format",
         }
     }
 }
@@ -141,6 +150,9 @@ impl From<Error> for std::io::Error {
             ErrorKind::Corrupt => std::io::ErrorKind::InvalidData,
             ErrorKind::Busy => std::io::ErrorKind::TimedOut,
             ErrorKind::Closed => std::io::ErrorKind::NotConnected,
+            ErrorKind::NotFound => std::io::ErrorKind::NotFound,
+            ErrorKind::Cancelled => std::io::ErrorKind::Interrupted,
+            ErrorKind::Unsupported => std::io::ErrorKind::Unsupported,
             ErrorKind::Io | ErrorKind::Limit | ErrorKind::DeviceFailed => error
                 .0
                 .source

@@ -28,7 +28,9 @@ compile_error!("oxifaster addresses more than 4 GiB: it needs a 64-bit target");
 
 pub mod address;
 pub mod allocator;
+pub mod checkpoint;
 pub mod device;
+pub mod directory;
 pub mod epoch;
 mod error;
 pub mod index;

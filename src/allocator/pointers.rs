@@ -1,10 +1,11 @@
 //! The region boundaries of a log. Invariant L1 of [`crate::allocator`].
 
+use super::state::LogState;
 use crate::address::Address;
 use crate::sync::MonotonicU64;
 
 /// Where records begin: address 0 marks "no record", and the first block starts with a gap.
-pub(super) const FIRST: u64 = 64;
+pub(crate) const FIRST: u64 = 64;
 
 /// The boundaries that only grow. This is the one place that moves them.
 #[derive(Debug)]
@@ -38,44 +39,45 @@ pub struct LogAddresses {
 }
 
 impl LogPointers {
-    pub(super) fn new() -> Self {
-        let at_first = || MonotonicU64::new(FIRST);
+    /// The boundaries of a log that begins its life in `state`: whatever is there is immutable.
+    pub(super) fn at(state: &LogState) -> Self {
+        let at = |address: Address| MonotonicU64::new(address.get());
         Self {
-            begin: at_first(),
-            safe_head: at_first(),
-            head: at_first(),
-            flushed: at_first(),
-            safe_read_only: at_first(),
-            read_only: at_first(),
+            begin: at(state.begin),
+            safe_head: at(state.head),
+            head: at(state.head),
+            flushed: at(state.flushed),
+            safe_read_only: at(state.end),
+            read_only: at(state.end),
         }
     }
 
     #[inline]
     pub(super) fn begin(&self) -> Address {
-        Address::from_word(self.begin.get())
+        Address::of_pointer(self.begin.get())
     }
 
     pub(super) fn safe_head(&self) -> Address {
-        Address::from_word(self.safe_head.get())
+        Address::of_pointer(self.safe_head.get())
     }
 
     #[inline]
     pub(super) fn head(&self) -> Address {
-        Address::from_word(self.head.get())
+        Address::of_pointer(self.head.get())
     }
 
     pub(super) fn flushed(&self) -> Address {
-        Address::from_word(self.flushed.get())
+        Address::of_pointer(self.flushed.get())
     }
 
     #[inline]
     pub(super) fn safe_read_only(&self) -> Address {
-        Address::from_word(self.safe_read_only.get())
+        Address::of_pointer(self.safe_read_only.get())
     }
 
     #[inline]
     pub(super) fn read_only(&self) -> Address {
-        Address::from_word(self.read_only.get())
+        Address::of_pointer(self.read_only.get())
     }
 
     /// True if this call moved it.
@@ -132,7 +134,7 @@ mod tests {
 
     #[test]
     fn only_the_call_that_moves_a_pointer_owns_the_step() {
-        let pointers = LogPointers::new();
+        let pointers = LogPointers::at(&LogState::empty(1));
         let to = Address::new(4096);
         assert!(pointers.advance_read_only(to));
         assert!(!pointers.advance_read_only(to));
@@ -144,6 +146,6 @@ mod tests {
     #[should_panic(expected = "L1")]
     #[cfg(debug_assertions)]
     fn a_head_beyond_what_is_flushed_is_caught() {
-        LogPointers::new().advance_head(Address::new(4096));
+        LogPointers::at(&LogState::empty(1)).advance_head(Address::new(4096));
     }
 }

@@ -7,7 +7,7 @@ use super::table::Table;
 use crate::address::Address;
 use crate::epoch::Guard;
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::{Words, prefetch};
+use crate::memory::{Purpose, Words, prefetch};
 use crate::sync::{AtomicU64, Ordering, after_exchange, fence, publish};
 use crate::utility::KeyHash;
 
@@ -46,6 +46,18 @@ impl Slot<'_> {
     #[inline]
     pub(crate) fn address(&self) -> Address {
         Address::from_word(self.seen)
+    }
+
+    /// The hash that was looked for.
+    #[inline]
+    pub(crate) fn hash(&self) -> KeyHash {
+        self.hash
+    }
+
+    /// True if there is an entry, or a catch-all that stands for one.
+    #[inline]
+    pub(super) fn is_there(&self) -> bool {
+        self.word.is_some()
     }
 
     /// The whole word, 0 if there is no entry.
@@ -94,28 +106,18 @@ impl MemIndex {
         self.table.memory()
     }
 
-    /// The entry that keys of this hash share. Never allocates, never waits.
+    /// The table at hand, for callers that look several hashes up in a row.
     ///
-    /// The guard keeps the records alive to which the address leads.
+    /// The guard keeps the records alive to which the addresses lead.
+    #[inline(always)]
+    pub(crate) fn view<'g>(&'g self, _guard: &'g Guard<'_>) -> IndexView<'g> {
+        IndexView { table: &self.table }
+    }
+
+    /// The entry that keys of this hash share. Never allocates, never waits.
     #[inline]
-    pub(crate) fn find<'g>(&'g self, hash: KeyHash, _guard: &'g Guard<'_>) -> Slot<'g> {
-        let tag = hash.tag();
-        let mut bucket = self.table.first(hash);
-        loop {
-            if let Some((word, seen)) = bucket.find(tag) {
-                return Slot { hash, word: Some(word), seen };
-            }
-            let last = bucket.overflow();
-            let seen = last.load(Ordering::Acquire);
-            let overflow = Overflow::of_word(seen);
-            match self.table.next(overflow) {
-                Some(next) => bucket = next,
-                // The slots were read before this word, and an entry of the tag may have come into force in between.
-                // For a reader that is as if it had come a little earlier; a writer looks again in `add_to_catch_all`.
-                None if overflow == Overflow::Saturated => return Slot { hash, word: Some(last), seen },
-                None => return Slot { hash, word: None, seen: 0 },
-            }
-        }
+    pub(crate) fn find<'g>(&'g self, hash: KeyHash, guard: &'g Guard<'_>) -> Slot<'g> {
+        self.view(guard).find(hash)
     }
 
     /// Makes `new` the head of the chain that `slot` leads to, if nothing happened to it since it was found. An invalid
@@ -146,11 +148,22 @@ impl MemIndex {
         }
     }
 
-    /// Starts loading the bucket of this hash into the cache, for callers that have other hashes to look up meanwhile.
+    /// Starts loading the bucket of a hash, for callers without a pin.
+    pub(super) fn prefetch(&self, hash: KeyHash) {
+        prefetch(self.table.first(hash).overflow(), Purpose::Read);
+    }
+
+    /// Buckets of the table and of the arena.
+    pub(crate) fn config(&self) -> IndexConfig {
+        IndexConfig { buckets: self.table.len(), overflow_buckets: self.table.arena.len() }
+    }
+
+    /// The same index with `overflow_buckets` overflow buckets, or with as many as are used already.
     ///
-    #[inline]
-    pub(crate) fn prefetch(&self, hash: KeyHash) {
-        prefetch(self.table.first(hash).overflow());
+    /// # Errors
+    /// `Limit` if the system does not give the memory.
+    pub(crate) fn with_overflow_buckets(self, overflow_buckets: u64) -> Result<Self> {
+        Ok(Self { table: self.table.with_arena_of(overflow_buckets)? })
     }
 
     /// Counts what is in the index by walking all of it.
@@ -171,14 +184,21 @@ impl MemIndex {
         stats
     }
 
-    #[cfg(test)]
     pub(super) fn table(&self) -> &Table {
         &self.table
     }
 
-    /// The first entry of a tag in a chain: a two-phase insert, which leaves at most one entry of the tag (I1).
+    /// The first entry of a tag in a chain, or the first record of a catch-all if there is no bucket left for the entry.
     #[cold]
     fn insert(&self, hash: KeyHash, new: Address) -> Result<(), Conflict> {
+        let Some(last) = self.insert_own(hash, new)? else { return Ok(()) };
+        saturate(last)?;
+        self.add_to_catch_all(hash, last, Overflow::catch_all(Address::INVALID), new)
+    }
+
+    /// The first entry of a tag in a chain: a two-phase insert, which leaves at most one entry of the tag (I1). If there is
+    /// no bucket left for it nothing happens, and the chain's last overflow word is returned.
+    pub(super) fn insert_own(&self, hash: KeyHash, new: Address) -> Result<Option<&AtomicU64>, Conflict> {
         // Every round either returns or makes the chain longer by a bucket, so the arena bounds the rounds.
         loop {
             let survey = self.table.survey(hash, None);
@@ -188,7 +208,7 @@ impl MemIndex {
                 Overflow::End | Overflow::Link(_) => {}
             }
             if let Some(free) = survey.free {
-                return self.claim(hash, free, new);
+                return self.claim(hash, free, new).map(|()| None);
             }
             match self.table.arena.allocate() {
                 Some(number) => {
@@ -197,11 +217,7 @@ impl MemIndex {
                         return Err(Conflict);
                     }
                 }
-                None => {
-                    saturate(survey.last)?;
-                    let empty = Overflow::catch_all(Address::INVALID);
-                    return self.add_to_catch_all(hash, survey.last, empty, new);
-                }
+                None => return Ok(Some(survey.last)),
             }
         }
     }
@@ -244,6 +260,50 @@ impl MemIndex {
             return Err(Conflict);
         }
         replace(last, seen, Overflow::catch_all(new))
+    }
+}
+
+/// A [`MemIndex`] under one pin.
+#[derive(Clone, Copy)]
+pub(crate) struct IndexView<'g> {
+    table: &'g Table,
+}
+
+impl<'g> IndexView<'g> {
+    /// Starts loading the bucket of this hash into the cache, for callers that have other hashes to look up meanwhile.
+    #[inline(always)]
+    pub(crate) fn prefetch(self, hash: KeyHash) {
+        prefetch(self.table.first(hash).overflow(), Purpose::Read);
+    }
+
+    /// See [`MemIndex::find`].
+    #[inline(always)]
+    pub(crate) fn find(self, hash: KeyHash) -> Slot<'g> {
+        let bucket = self.table.first(hash);
+        let found = bucket.find(hash.tag(), self.table.level).map(|(word, seen)| (Some(word), seen));
+        let (word, seen) = found.unwrap_or_else(|| find_further(self.table, hash.tag(), bucket.overflow()));
+        Slot { hash, word, seen }
+    }
+}
+
+/// Looks for a tag in the chain of buckets that goes on at `last`. Its arguments and its result fit into registers: what the
+/// usual way had to keep in memory for it would fill the processor's store queue while a load is waited for.
+#[inline(never)]
+fn find_further<'t>(table: &'t Table, tag: u16, mut last: &'t AtomicU64) -> (Option<&'t AtomicU64>, u64) {
+    loop {
+        let seen = last.load(Ordering::Acquire);
+        let overflow = Overflow::of_word(seen);
+        let bucket = match table.next(overflow) {
+            Some(next) => next,
+            // The slots were read before this word, and an entry of the tag may have come into force in between.
+            // For a reader that is as if it had come a little earlier; a writer looks again in `add_to_catch_all`.
+            None if overflow == Overflow::Saturated => return (Some(last), seen),
+            None => return (None, 0),
+        };
+        if let Some((word, seen)) = bucket.find(tag, table.level) {
+            return (Some(word), seen);
+        }
+        last = bucket.overflow();
     }
 }
 

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!   63        62        61..48  47..0
-//!   tentative reserved  tag     address            an entry; 0 is a free slot
+//!   tentative 1         tag     address            an entry; 0 is a free slot
 //!   0         0         0       bucket number + 1  overflow word: a further bucket of the arena
 //!   1         0         0       address            overflow word: saturated, the head of the catch-all chain
 //!   1         1         0       0                  overflow word: being saturated
@@ -29,10 +29,13 @@
 mod arena;
 mod bucket;
 mod entry;
+mod image;
 #[cfg(test)]
 #[cfg(oxifaster_loom)]
 mod loom;
 mod mem_index;
+#[cfg(not(oxifaster_loom))]
+mod replay;
 mod stats;
 mod table;
 mod tag_match;
@@ -40,9 +43,14 @@ mod tag_match;
 #[cfg(not(oxifaster_loom))]
 mod tests;
 
+pub(crate) use image::ImageSize;
+#[cfg(not(oxifaster_loom))]
+pub(crate) use image::ImageSource;
 #[cfg(test)]
 #[cfg(not(oxifaster_loom))]
 use mem_index::Conflict;
-pub(crate) use mem_index::{IndexConfig, MemIndex, Slot};
+pub(crate) use mem_index::{IndexConfig, IndexView, MemIndex, Slot};
+#[cfg(not(oxifaster_loom))]
+pub(crate) use replay::Replay;
 pub use stats::IndexStats;
 pub(crate) use tag_match::tag_match_name;

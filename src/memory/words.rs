@@ -1,4 +1,4 @@
-//! Shared memory as atomic words. Invariants M1, M3 and M5 of [`crate::memory`].
+//! Shared memory as atomic words. Invariants M1, M3, M5 and M6 of [`crate::memory`].
 //!
 //! Log pages and index buckets are read while others write them. Making every access an atomic word access removes the
 //! data race by construction, and with it the need for `unsafe` in everything built on top. A relaxed 8-byte load or store
@@ -42,6 +42,47 @@ impl Deref for Words {
     #[inline]
     fn deref(&self) -> &[AtomicU64] {
         self.0.words()
+    }
+}
+
+/// Words in blocks of `N`, a power of two of them, that are named by any number: its lower bits count.
+pub(crate) struct Blocks<const N: usize> {
+    words: Words,
+    mask: usize,
+}
+
+impl<const N: usize> Blocks<N> {
+    /// `count` blocks of zeros; one if that is not a power of two.
+    ///
+    /// # Errors
+    /// As for [`Words::zeroed`].
+    pub(crate) fn zeroed(count: usize) -> Result<Self> {
+        let count = if count.is_power_of_two() { count } else { 1 };
+        Ok(Self { words: Words::zeroed(count.saturating_mul(N))?, mask: count - 1 })
+    }
+
+    /// How many there are.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.mask + 1
+    }
+
+    /// The memory of all.
+    pub(crate) fn words(&self) -> &Words {
+        &self.words
+    }
+
+    /// Every block.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[AtomicU64; N]> {
+        self.words.as_chunks().0.iter()
+    }
+
+    /// The block that the lower bits of `number` name.
+    #[inline(always)]
+    pub(crate) fn at(&self, number: u64) -> &[AtomicU64; N] {
+        let start = (number as usize & self.mask) * N;
+        // SAFETY: M6; and M1 and M3 as for the words themselves, of which this is an array of `N` in a row.
+        unsafe { &*self.words.as_ptr().add(start).cast::<[AtomicU64; N]>() }
     }
 }
 
@@ -221,6 +262,19 @@ mod tests {
                 assert_eq!(last.load(Ordering::Relaxed), 9);
             }
         }
+    }
+
+    #[test]
+    fn any_number_names_a_block() {
+        let blocks = Blocks::<8>::zeroed(16).unwrap();
+        for (number, block) in blocks.iter().enumerate() {
+            block[0].store(number as u64, Ordering::Relaxed);
+        }
+        assert_eq!((blocks.len(), blocks.iter().count()), (16, 16));
+        for number in [0, 1, 15, 16, 31, u64::MAX, 1 << 63] {
+            assert_eq!(blocks.at(number)[0].load(Ordering::Relaxed), number % 16);
+        }
+        assert_eq!(Blocks::<8>::zeroed(3).unwrap().len(), 1, "the mask names only blocks that are there");
     }
 
     #[test]

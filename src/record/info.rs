@@ -24,6 +24,9 @@ const _: () = assert!(
 );
 
 impl RecordInfo {
+    /// As many versions as a header can tell apart.
+    pub const VERSIONS: u64 = VERSION_MASK + 1;
+
     /// The header of a live record whose chain goes on at `previous`.
     #[inline]
     pub const fn new(previous: Address, version: u16) -> Self {
@@ -49,6 +52,13 @@ impl RecordInfo {
         Self(self.0 | TOMBSTONE)
     }
 
+    /// The same header as that of a record that is no part of the store.
+    #[inline]
+    #[must_use]
+    pub(crate) const fn invalidated(self) -> Self {
+        Self(self.0 | INVALID)
+    }
+
     /// The next older record of the chain, or [`Address::INVALID`].
     #[inline]
     pub const fn previous(self) -> Address {
@@ -58,6 +68,12 @@ impl RecordInfo {
     /// The store's version when the record was written, modulo 1024.
     pub const fn version(self) -> u16 {
         ((self.0 >> VERSION_SHIFT) & VERSION_MASK) as u16
+    }
+
+    /// True for a record that is there, was published, and is no tombstone. One comparison.
+    #[inline]
+    pub(crate) const fn is_live(self) -> bool {
+        self.0 & (INVALID | TOMBSTONE | PRESENT) == PRESENT
     }
 
     /// False for the zeros between records.

@@ -4,6 +4,6 @@ mod counter;
 mod memory;
 mod snapshot;
 
-pub(crate) use counter::{LogCounters, SessionCounters, Tally};
+pub(crate) use counter::{LogCounters, OwnedCounter, SessionCounters, Tally};
 pub use memory::{Area, MemoryStats};
 pub use snapshot::{DeviceStats, OperationStats, StatsSnapshot};

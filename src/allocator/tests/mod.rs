@@ -1,10 +1,12 @@
 //! The log on a device in memory, with pages of 4 KiB and more.
 
-use super::block::{BLOCK_PAYLOAD, BLOCK_SIZE};
-use super::geometry::LogGeometry;
-use super::hybrid_log::{Allocation, HybridLog, LogConfig};
-use super::pointers::{FIRST, LogAddresses};
+mod recovered;
+
 use crate::address::Address;
+use crate::allocator::block::{BLOCK_PAYLOAD, BLOCK_SIZE};
+use crate::allocator::geometry::LogGeometry;
+use crate::allocator::hybrid_log::{Allocation, HybridLog, LogConfig};
+use crate::allocator::pointers::{FIRST, LogAddresses};
 use crate::device::{CompletionQueue, CompletionSink, IoDone, IoRequest, MemoryDisk, StorageDevice};
 use crate::epoch::{LightEpoch, Participant};
 use crate::error::{Error, ErrorKind, Result};
@@ -16,6 +18,11 @@ use std::time::{Duration, Instant};
 const GENERATION: u32 = 0x0403_0201;
 const LIMIT: Duration = Duration::from_secs(60);
 
+fn config(page_bits: u32, frames: u64) -> LogConfig {
+    let geometry = LogGeometry::new(page_bits, frames, 0.5).unwrap();
+    LogConfig { geometry, generation: GENERATION, record_size: 128, read_buffers: 2 }
+}
+
 /// A log with frames for four pages, and the disk under it.
 struct World {
     epoch: Arc<LightEpoch>,
@@ -26,8 +33,7 @@ struct World {
 impl World {
     fn new(page_bits: u32) -> Self {
         let (epoch, disk) = (LightEpoch::new(), MemoryDisk::new());
-        let geometry = LogGeometry::new(page_bits, 4, 0.5).unwrap();
-        let config = LogConfig { geometry, generation: GENERATION, record_size: 128, read_buffers: 2 };
+        let config = config(page_bits, 4);
         let log = HybridLog::new(config, Arc::clone(&epoch), Arc::new(disk.clone()));
         Self { epoch, log: log.unwrap(), disk }
     }
@@ -46,13 +52,17 @@ impl World {
     }
 
     fn append<V: Value>(&self, participant: &mut Participant, key: u64, value: &V) -> Address {
+        self.append_stamped(participant, key, value, 0)
+    }
+
+    fn append_stamped<V: Value>(&self, participant: &mut Participant, key: u64, value: &V, stamp: u16) -> Address {
         let size = RecordLayout::of::<u64, V>().record_size();
         self.until(|| {
             let guard = participant.pin();
             let Allocation::At(address) = self.log.allocate(size, &guard).unwrap() else { return None };
             let record = self.log.record(address, size, &guard);
             assert!(!record.info().is_present(), "a page opens empty");
-            record.write(RecordInfo::new(Address::INVALID, 0), &key, Some(value));
+            record.write(RecordInfo::new(Address::INVALID, stamp), &key, Some(value));
             Some(address)
         })
     }
@@ -180,7 +190,7 @@ fn a_page_can_be_evicted_in_part() {
     let young = world.append(&mut participant, 2, &20u64);
     assert_eq!(young, closed, "on the same page");
     world.evict_until(closed);
-    assert_eq!((world.log.head(), world.log.addresses().safe_head), (closed, closed));
+    assert_eq!((world.log.addresses().head, world.log.addresses().safe_head), (closed, closed));
     assert_eq!(world.fetch::<u64>(old).unwrap().value, 10);
     {
         let guard = participant.pin();
@@ -204,10 +214,10 @@ fn eviction_waits_for_the_device() {
     let tail = world.log.addresses().tail;
     world.log.evict_until(tail);
     world.log.help();
-    assert_eq!(world.log.head().get(), FIRST, "L4: nothing of it is on the device");
+    assert_eq!(world.log.addresses().head.get(), FIRST, "L4: nothing of it is on the device");
     let closed = world.flush();
     world.until(|| (world.log.addresses().safe_head >= tail).then_some(()));
-    assert_eq!(world.log.head(), tail.min(closed), "the wish is kept until the device holds it");
+    assert_eq!(world.log.addresses().head, tail.min(closed), "the wish is kept until the device holds it");
 }
 
 fn assert_corrupt(error: &Error, address: Address) {
@@ -266,5 +276,5 @@ fn boundaries_are_in_order_and_only_grow_while_four_threads_append() {
             });
         }
     });
-    assert!(world.log.head() > Address::new(4 * 10_000 * 24 / 2), "most of it was evicted meanwhile");
+    assert!(world.log.addresses().head > Address::new(4 * 10_000 * 24 / 2), "most of it was evicted meanwhile");
 }

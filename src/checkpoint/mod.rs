@@ -1,0 +1,40 @@
+//! Checkpoints: a state to come back to, taken while all sessions go on.
+//!
+//! ```text
+//!   directory                                            device
+//!   <token>.manifest   what belongs together, checksummed      log blocks below `flushed`
+//!   <token>.index      image of the index
+//!   <token>.log        log blocks from `flushed` up to the cut (snapshot, incremental)
+//! ```
+//!
+//! `docs/checkpoint.md` says what is promised, `docs/decisions/0009-checkpoints.md` why it is made this way.
+//!
+//! * **P1** A manifest is visible only once everything that it names is durable: files and names before the manifest's own
+//!   name. It is removed, durably, before anything that it names is removed.
+//! * **P2** A checkpoint is reported only once its manifest's name is durable.
+//! * **P3** What is read from a file is checked in full before it is used: a manifest by its checksum and its rules, a
+//!   block by its checksum, number and generation.
+//! * **P4** A file that cannot be read is part of the answer. Nobody gets an older state than asked without being told.
+
+mod block_map;
+mod catalog;
+mod check;
+mod choice;
+mod codec;
+mod file_name;
+mod manifest;
+mod retention;
+pub(crate) mod state;
+#[cfg(test)]
+#[cfg(not(oxifaster_loom))]
+mod tests;
+mod token;
+mod verify;
+mod wire;
+
+pub use catalog::{Broken, Catalog, Listing};
+pub use choice::{IndexChoice, IndexImage, Selection};
+pub use manifest::{Aborted, CheckpointKind, Generation, IndexPart, LogPart, Manifest, Piece, Schema, SessionCut};
+pub use retention::Removed;
+pub use token::CheckpointToken;
+pub use verify::{Defect, RecordCounts, VerifyProgress, VerifyReport, verify};
