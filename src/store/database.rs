@@ -7,7 +7,7 @@ use crate::checkpoint::{CheckpointToken, Piece, SessionCut};
 use crate::device::StorageDevice;
 use crate::epoch::LightEpoch;
 use crate::error::{Error, ErrorKind, Result};
-use crate::index::MemIndex;
+use crate::index::{MemIndex, tag_match_name};
 use crate::kernel::Kernel;
 use crate::memory::{MemoryBudget, Reservation, pretouch};
 use crate::operation::Account;
@@ -238,6 +238,7 @@ impl<K: Key, V: Value> Database<K, V> {
             device: self.kernel.log.counters().snapshot(),
             memory: self.memory.budget.holders(),
             memory_budget: self.memory.budget.total(),
+            tag_match: tag_match_name(),
         }
     }
 }

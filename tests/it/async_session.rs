@@ -1,17 +1,13 @@
 //! Futures are ready at once when memory can answer, need no particular executor, and can be dropped at any time.
 
+use super::executor::block_on;
 use oxifaster::device::{FaultyDisk, IoOp, MemoryDisk, StorageDevice};
 use oxifaster::store::{AsyncSession, FasterKv, FasterKvConfig};
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::Thread;
-use std::time::{Duration, Instant};
+use std::task::{Context, Poll, Waker};
 
 const KEYS: u64 = 2000;
-/// Longer than any access takes.
-const LIMIT: Duration = Duration::from_secs(20);
 
 fn store<D: StorageDevice>(device: D) -> FasterKv<u64, [u64; 4], D> {
     let config = FasterKvConfig::default().with_log_memory_size(64 << 10).with_page_size_bits(12).with_table_size(256);
@@ -21,28 +17,6 @@ fn store<D: StorageDevice>(device: D) -> FasterKv<u64, [u64; 4], D> {
 /// Polls once, with nobody to wake.
 fn poll_once<F: Future>(future: F) -> Poll<F::Output> {
     pin!(future).poll(&mut Context::from_waker(Waker::noop()))
-}
-
-/// The smallest executor: one future, one thread, which sleeps until it is woken.
-fn block_on<F: Future>(future: F) -> F::Output {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-    let mut future = pin!(future);
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => {
-                let parked = Instant::now();
-                std::thread::park_timeout(LIMIT);
-                assert!(parked.elapsed() < LIMIT, "nobody woke the future");
-            }
-        }
-    }
 }
 
 /// Writes more than memory holds, changes some of it, and reads everything back with all reads in flight.
