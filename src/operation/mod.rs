@@ -24,7 +24,7 @@ use crate::epoch::Guard;
 use crate::error::{Error, Result};
 use std::time::Duration;
 
-pub(crate) use arrival::Arrival;
+pub(crate) use arrival::{Arrival, Machine};
 pub(crate) use driver::{Driver, Progress, Stall};
 pub(crate) use gate::{Gate, Place};
 pub(crate) use pending::PendingTable;

@@ -32,7 +32,7 @@ use crate::sync::Arc;
 pub struct AsyncSession<K: Key, V: Value> {
     database: Arc<Database<K, V>>,
     participant: Participant,
-    gate: Arc<Gate>,
+    gate: Arc<Gate<Kernel<K, V>>>,
     counters: Arc<SessionCounters>,
 }
 
