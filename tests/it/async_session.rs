@@ -167,7 +167,7 @@ fn futures_that_nobody_polls_any_more_hold_no_other_up() {
     plan.resume();
     // The first ones are never polled again, and the last is awaited first.
     let (left_alone, awaited) = reads.split_at_mut(20);
-    for (key, read) in (20..100).zip(awaited).rev() {
+    for (key, read) in (20..100).rev().zip(awaited.iter_mut().rev()) {
         assert_eq!(block_on(read).unwrap(), Some([key; 4]));
     }
     for (key, read) in (0..20).zip(left_alone) {
