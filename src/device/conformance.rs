@@ -14,7 +14,7 @@ mod channel;
 
 use super::{CompletionQueue, CompletionSink, DeviceInfo, IoDone, IoOp, IoRequest, StorageDevice, Token};
 use crate::error::ErrorKind;
-use crate::memory::AlignedBuf;
+use crate::memory::{AlignedBuf, IoBuf};
 use crate::sync::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread::{self, ThreadId};
@@ -416,6 +416,11 @@ fn c10_wrong_requests_are_refused<D: StorageDevice>(device: &D) {
         let result = bench.run("C10", request).result;
         let refused = matches!(&result, Err(error) if error.kind() == ErrorKind::Config);
         demand(refused, "C10", "a request that cannot be carried out is refused with Config");
+    }
+    for request in [IoRequest::write(0, size, IoBuf::empty()), IoRequest::read(0, size, IoBuf::empty())] {
+        let result = bench.run("C10", request).result;
+        let refused = matches!(&result, Err(error) if error.kind() == ErrorKind::Limit);
+        demand(refused, "C10", "a request for whose buffer there was no memory is refused with Limit");
     }
     bench.write("C10", 0, 2);
 }

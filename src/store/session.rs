@@ -3,7 +3,7 @@
 use super::database::Database;
 use super::pending::{Begun, Completed, Parked, Ticket, box_modify};
 use crate::device::{IoDone, IoRequest, Token};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{DeleteOp, Insert, Kernel, Modify, ReadOp, RmwOp, UpsertOp};
 use crate::operation::{Driver, Operation, PendingTable, Progress};
 use crate::record::{Key, Value};
@@ -26,6 +26,9 @@ pub struct Session<K: Key, V: Value> {
 }
 
 impl<K: Key, V: Value> Session<K, V> {
+    /// Outcomes that a session keeps until they are fetched; with more, it begins no further operation.
+    pub const OUTCOMES_MAX: usize = 1 << 16;
+
     pub(super) fn new(database: Arc<Database<K, V>>) -> Self {
         let driver = Driver::new(database.epoch.join());
         let counters = database.enter();
@@ -99,6 +102,8 @@ impl<K: Key, V: Value> Session<K, V> {
     ///
     /// # Errors
     /// As for `read`. While as many operations are pending as may be, it finishes one of them first.
+    /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) if [`OUTCOMES_MAX`](Self::OUTCOMES_MAX) outcomes have not been
+    /// fetched.
     #[inline]
     pub fn begin_read(&mut self, key: &K) -> Result<Begun<Option<V>>> {
         self.counters.reads.add(1);
@@ -108,7 +113,7 @@ impl<K: Key, V: Value> Session<K, V> {
     /// Begins a [`rmw`](Self::rmw); does not wait for the device.
     ///
     /// # Errors
-    /// As for `rmw`. While as many operations are pending as may be, it finishes one of them first.
+    /// As for `rmw` and [`begin_read`](Self::begin_read).
     pub fn begin_rmw(&mut self, key: K, modify: impl FnMut(&mut V) -> bool + Send + 'static) -> Result<Begun<bool>> {
         self.counters.rmws.add(1);
         // Boxed only if it has to wait: a hit allocates nothing.
@@ -122,7 +127,7 @@ impl<K: Key, V: Value> Session<K, V> {
     /// Begins an [`insert`](Self::insert); does not wait for the device.
     ///
     /// # Errors
-    /// As for `insert`. While as many operations are pending as may be, it finishes one of them first.
+    /// As for `insert` and [`begin_read`](Self::begin_read).
     pub fn begin_insert(&mut self, key: K, value: V) -> Result<Begun<bool>> {
         self.counters.inserts.add(1);
         Ok(match self.begin(RmwOp::new(key, Insert(value)), Parked::Insert)? {
@@ -208,6 +213,9 @@ impl<K: Key, V: Value> Session<K, V> {
     /// all over the store, one at a time.
     #[inline]
     fn make_place(&mut self) -> Result<()> {
+        if self.finished.len() >= Self::OUTCOMES_MAX {
+            return Err(unfetched(self.finished.len()));
+        }
         while self.parked.len() >= self.database.max_pending
             || (self.parked.len() > 0 && self.database.kernel.log.read_pool().is_strained())
         {
@@ -249,6 +257,13 @@ impl<K: Key, V: Value> Session<K, V> {
     fn count_lookup(&self, waited: bool) {
         if waited { self.counters.read_misses.add(1) } else { self.counters.read_hits.add(1) }
     }
+}
+
+#[cold]
+fn unfetched(outcomes: usize) -> Error {
+    Error::new(ErrorKind::Limit, "beginning an operation while too many outcomes have not been fetched")
+        .with("outcomes", outcomes)
+        .help("fetch them with complete_pending")
 }
 
 /// What is still pending is given up: it may or may not take effect.

@@ -213,7 +213,7 @@ impl Desk {
             fetched: Vec::new(),
             landed: Vec::new(),
             bell: Arc::clone(&bell),
-            bell_buf: Some(AlignedBuf::zeroed(BELL).into()),
+            bell_buf: Some(AlignedBuf::try_zeroed(BELL).map_err(io::Error::other)?.into()),
         };
         let builder = thread::Builder::new().name("oxifaster-reactor".into()).stack_size(STACK_SIZE);
         Ok((bell, builder.spawn(move || server.work())?))
