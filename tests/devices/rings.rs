@@ -40,7 +40,7 @@ fn open_rings() -> usize {
 fn reactors() -> usize {
     let threads = fs::read_dir("/proc/self/task").unwrap();
     let name = |thread: io::Result<fs::DirEntry>| fs::read_to_string(thread.ok()?.path().join("comm")).ok();
-    threads.filter_map(name).filter(|name| name.starts_with("oxifaster-react")).count()
+    threads.filter_map(name).filter(|name| name.starts_with("oxifaster-ring")).count()
 }
 
 /// A store on `disk` with everything on the device, and the number of its keys.

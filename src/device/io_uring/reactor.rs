@@ -215,7 +215,7 @@ impl Desk {
             bell: Arc::clone(&bell),
             bell_buf: Some(AlignedBuf::try_zeroed(BELL).map_err(io::Error::other)?.into()),
         };
-        let builder = thread::Builder::new().name("oxifaster-reactor".into()).stack_size(STACK_SIZE);
+        let builder = thread::Builder::new().name("oxifaster-ring".into()).stack_size(STACK_SIZE);
         Ok((bell, builder.spawn(move || server.work())?))
     }
 }
