@@ -157,7 +157,6 @@ impl<E: ?Sized> Drop for Place<E> {
 
 impl<E: ?Sized> Permit<E> {
     /// Notes that the access has ended. Returns those who have to be woken because of it.
-    #[must_use]
     pub(crate) fn note_ended(&mut self) -> impl Iterator<Item = Waker> + use<E> {
         let mut line = self.gate.line.lock();
         line.ended += usize::from(!self.has_ended);

@@ -103,8 +103,10 @@ impl AsFd for Source {
     }
 }
 
-/// A read of a file and its sink; nothing for the bell.
-type ReactorRing = Ring<Source, Option<(Reading, Arc<dyn CompletionSink>)>>;
+/// What comes back with an access: a read and its sink, or nothing with the bell.
+type Owner = Option<(Reading, Arc<dyn CompletionSink>)>;
+
+type ReactorRing = Ring<Source, Owner>;
 
 impl Reactor {
     /// A reactor for the files of `pool`, without a thread so far.
@@ -139,7 +141,7 @@ impl Reactor {
         match Reading::begin(self.desk.pool.get_ref(), request, token) {
             Next::Done(token, done) => sink.complete(token, done),
             Next::Part(reading, part) => {
-                if let Err(errand) = self.desk.leave(Errand { reading, part, sink }) {
+                if let Some(errand) = self.desk.leave(Errand { reading, part, sink }) {
                     self.desk.leave_to_pool(errand);
                 }
             }
@@ -166,7 +168,7 @@ impl Drop for Reactor {
 
 impl Desk {
     /// Puts a read into the inbox; gives it back if nobody would come for it.
-    fn leave(self: &Arc<Self>, errand: Errand) -> Result<(), Errand> {
+    fn leave(self: &Arc<Self>, errand: Errand) -> Option<Errand> {
         let mut inbox = self.inbox.lock();
         if matches!(inbox.service, Service::None(since) if since.is_none_or(|since| since.elapsed() >= PAUSE)) {
             match self.start() {
@@ -178,7 +180,7 @@ impl Desk {
             }
         }
         let Inbox { arrived, service: Service::Running { bell, is_asleep }, .. } = &mut *inbox else {
-            return Err(errand);
+            return Some(errand);
         };
         arrived.push(errand);
         if std::mem::take(is_asleep) {
@@ -186,7 +188,7 @@ impl Desk {
             drop(inbox);
             ring(&bell);
         }
-        Ok(())
+        None
     }
 
     /// One that was finished and whose sink has not been told.
@@ -220,9 +222,9 @@ impl Desk {
     }
 }
 
-/// Wakes the thread that sleeps on `bell`. The count behind it would have to be full for this to fail.
+/// Wakes the thread that sleeps on `bell`: any count does. The one behind it would have to be full for this to fail.
 fn ring(bell: &OwnedFd) {
-    let _ = rustix::io::retry_on_intr(|| rustix::io::write(bell, &1u64.to_ne_bytes()));
+    let _ = rustix::io::retry_on_intr(|| rustix::io::write(bell, &1u64.to_le_bytes()));
 }
 
 /// What the thread has.
@@ -341,7 +343,7 @@ impl Server {
         }
     }
 
-    fn land(&mut self, access: Access<Source, Option<(Reading, Arc<dyn CompletionSink>)>>, result: io::Result<usize>) {
+    fn land(&mut self, access: Access<Source, Owner>, result: io::Result<usize>) {
         let Access { file, offset, buf, bytes, with } = access;
         let (Source::File(file), Some((reading, sink))) = (file, with) else {
             self.bell_buf = Some(buf);
