@@ -3,7 +3,7 @@
 use super::database::Database;
 use super::pending::{Begun, Completed, Parked, Ticket, box_modify};
 use crate::device::{IoDone, IoRequest, Token};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::kernel::{DeleteOp, Insert, Kernel, Modify, ReadOp, RmwOp, UpsertOp};
 use crate::operation::{Driver, Operation, PendingTable, Progress};
 use crate::record::{Key, Value};
@@ -261,7 +261,7 @@ impl<K: Key, V: Value> Session<K, V> {
 
 #[cold]
 fn unfetched(outcomes: usize) -> Error {
-    Error::new(ErrorKind::Limit, "beginning an operation while too many outcomes have not been fetched")
+    Error::new(crate::ErrorKind::Limit, "beginning an operation while too many outcomes have not been fetched")
         .with("outcomes", outcomes)
         .help("fetch them with complete_pending")
 }
