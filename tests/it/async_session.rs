@@ -15,7 +15,7 @@ fn store<D: StorageDevice>(device: D) -> FasterKv<u64, [u64; 4], D> {
 }
 
 /// Polls once, with nobody to wake.
-fn poll_once<F: Future>(future: F) -> Poll<F::Output> {
+pub(super) fn poll_once<F: Future>(future: F) -> Poll<F::Output> {
     pin!(future).poll(&mut Context::from_waker(Waker::noop()))
 }
 
@@ -118,6 +118,33 @@ fn no_more_accesses_are_under_way_than_configured_and_the_others_follow() {
     assert_eq!(plan.held(), 16, "as many as may be pending");
     plan.resume();
     for (key, read) in (0..100).zip(reads) {
+        assert_eq!(block_on(read).unwrap(), Some([key; 4]));
+    }
+}
+
+#[test]
+fn futures_that_nobody_polls_any_more_hold_no_other_up() {
+    let disk = FaultyDisk::new(MemoryDisk::new());
+    let plan = disk.plan();
+    let store = store(disk);
+    let mut session = store.start_async_session();
+    for key in 0..100 {
+        assert!(poll_once(session.upsert(key, [key; 4])).is_ready());
+    }
+    store.evict().unwrap();
+    plan.pause_only(IoOp::Read);
+    // Each is polled once, for nobody to be woken: sixteen are under way, the others in line.
+    let mut reads: Vec<_> = (0..100u64).map(|key| session.read(&key)).collect();
+    for read in &mut reads {
+        assert!(poll_once(read).is_pending());
+    }
+    plan.resume();
+    // The first ones are never polled again, and the last is awaited first.
+    let (left_alone, awaited) = reads.split_at_mut(20);
+    for (key, read) in (20..100).rev().zip(awaited.iter_mut().rev()) {
+        assert_eq!(block_on(read).unwrap(), Some([key; 4]));
+    }
+    for (key, read) in (0..20).zip(left_alone) {
         assert_eq!(block_on(read).unwrap(), Some([key; 4]));
     }
 }
