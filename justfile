@@ -38,3 +38,7 @@ docs:
 # a benchmark
 bench *arguments:
     cargo run --release -p oxifaster-cli --bin oxifaster -- bench {{arguments}}
+
+# what the parts cost; some of them with `just micro hit`
+micro *arguments:
+    cargo bench -- {{arguments}}

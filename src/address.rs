@@ -30,6 +30,13 @@ impl Address {
         Self(value)
     }
 
+    /// The address that a shared pointer of the log holds: made from an address, so no bit has to be taken off.
+    #[inline]
+    pub(crate) const fn of_pointer(value: u64) -> Self {
+        debug_assert!(value <= Self::MAX.0);
+        Self(value)
+    }
+
     /// The low 48 bits of a word, the form in which addresses are stored in headers and index entries.
     #[inline]
     pub const fn from_word(word: u64) -> Self {

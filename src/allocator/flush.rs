@@ -5,13 +5,12 @@
 //! write next and how far the device holds everything. The log around it does: copies blocks out of the frames, submits
 //! them, and passes completions on.
 
-use super::block::{BLOCK_PAYLOAD, BLOCK_SIZE, seal};
+use super::block::{BLOCK_PAYLOAD, BLOCK_SIZE};
 use super::geometry::LogGeometry;
 use super::hybrid_log::LogCore;
 use crate::address::Address;
 use crate::device::{CompletionSink, IoDone, IoRequest, Token};
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::load_bytes;
 use crate::sync::Arc;
 use std::collections::VecDeque;
 
@@ -167,16 +166,7 @@ impl LogCore {
         let blocks = chunk.blocks();
         let mut buf = self.write_pool.take(blocks * BLOCK_SIZE);
         // L4: not flushed, hence not below head; L2: immutable. The words are those of `chunk` and stay so.
-        let words = self.frames.words(chunk.start, len);
-        for index in 0..blocks {
-            let block = &mut buf[index * BLOCK_SIZE..(index + 1) * BLOCK_SIZE];
-            let from = index * BLOCK_PAYLOAD;
-            let held = BLOCK_PAYLOAD.min(len - from);
-            load_bytes(&words[from / 8..(from + held) / 8], &mut block[..held]);
-            block[held..BLOCK_PAYLOAD].fill(0);
-            let start = Address::new(chunk.start.get() + from as u64);
-            seal(block, first + index as u64, self.history.generation_at(start));
-        }
+        self.seal_blocks(chunk.start, len, &mut buf[..blocks * BLOCK_SIZE]);
         IoRequest::write(self.geometry.device_offset(first), blocks * BLOCK_SIZE, buf)
     }
 

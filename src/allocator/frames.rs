@@ -3,45 +3,99 @@
 use super::geometry::LogGeometry;
 use crate::address::{Address, PageGeometry};
 use crate::error::Result;
-use crate::memory::{Words, prefetch};
+use crate::memory::{Purpose, Words, prefetch};
 use crate::sync::{AtomicU64, Ordering};
 use crate::utility::FastDivisor;
+use std::num::NonZeroU64;
 
 /// The memory of a log: frame `page % frames` holds page `page`.
 pub(super) struct FrameRing {
     words: Words,
     page: PageGeometry,
-    frames: FastDivisor,
+    /// The bytes of all frames: page by page, the ring takes addresses modulo this.
+    bytes: u64,
+    divisor: FastDivisor,
+    /// A multiple of `bytes` at or below the addresses in memory, most of the time: with it the remainder takes no division.
+    base: AtomicU64,
 }
 
 impl FrameRing {
     pub(super) fn new(geometry: LogGeometry) -> Result<Self> {
+        let bytes = geometry.memory_bytes();
         Ok(Self {
-            words: Words::zeroed((geometry.memory_bytes() / 8) as usize)?,
+            words: Words::zeroed((bytes / 8) as usize)?,
             page: geometry.page(),
-            frames: FastDivisor::new(geometry.frame_divisor()),
+            bytes,
+            divisor: FastDivisor::new(NonZeroU64::new(bytes).unwrap_or(NonZeroU64::MIN)),
+            base: AtomicU64::new(0),
         })
+    }
+
+    /// Notes that `page` is the oldest one in memory.
+    pub(super) fn come_round(&self, page: u64) {
+        let start = self.page.start_of(page).get();
+        self.base.store(start - self.divisor.remainder(start), Ordering::Relaxed);
+    }
+
+    /// The memory of all frames.
+    pub(super) fn memory(&self) -> &Words {
+        &self.words
     }
 
     /// The words of the `len` bytes at `address`, all on one page. They are those of `address` only as long as L3 holds;
     /// the log lends them for the lifetime of a guard.
-    #[inline]
+    #[inline(always)]
     pub(super) fn words(&self, address: Address, len: usize) -> &[AtomicU64] {
-        let frame = self.frames.remainder(self.page.page(address));
-        let start = ((frame << self.page.page_bits()) | self.page.offset(address)) as usize / 8;
+        // From a multiple of the ring's size the distance, less that size if it is as large, is the remainder if it lies in
+        // the ring. If the multiple is out of date it does not, and the division says where the address is.
+        let distance = address.get().wrapping_sub(self.base.load(Ordering::Relaxed));
+        let (less, is_less) = distance.overflowing_sub(self.bytes);
+        let start = if is_less { distance } else { less } as usize / 8;
+        match self.words.get(start..start + len / 8) {
+            Some(words) => words,
+            None => self.words_by_division(address, len),
+        }
+    }
+
+    #[cold]
+    fn words_by_division(&self, address: Address, len: usize) -> &[AtomicU64] {
+        let start = self.divisor.remainder(address.get()) as usize / 8;
         &self.words[start..start + len / 8]
     }
 
-    /// Starts loading the first words of what lies at `address` in memory, or of what took its place.
-    #[inline]
-    pub(super) fn prefetch(&self, address: Address) {
-        prefetch(&self.words(address, 8)[0]);
+    /// Starts loading the first and the last word of the `size` bytes at `address` in memory, or of what took their place.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, address: Address, size: usize, purpose: Purpose) {
+        let words = self.words(address, size);
+        prefetch(&words[0], purpose);
+        prefetch(&words[size / 8 - 1], purpose);
     }
 
     /// Zeros the frame of a page that is closed, for the next page.
     pub(super) fn wipe(&self, page: u64) {
         for word in self.words(self.page.start_of(page), self.page.page_size() as usize) {
             word.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(oxifaster_loom))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_its_place_however_old_the_base_is() {
+        let ring = FrameRing::new(LogGeometry::new(12, 5, 0.5).unwrap()).unwrap();
+        let place = |address: u64| {
+            let word: *const AtomicU64 = &ring.words(Address::new(address), 8)[0];
+            (word.addr() - ring.words.as_ptr().addr()) as u64
+        };
+        for oldest in [0, 1, 4, 5, 6, 23, 1000] {
+            ring.come_round(oldest);
+            for address in (0..2000 * 4096).step_by(1016) {
+                assert_eq!(place(address), address % (5 * 4096));
+            }
         }
     }
 }

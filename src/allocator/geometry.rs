@@ -65,11 +65,6 @@ impl LogGeometry {
         self.frames.get()
     }
 
-    /// The same number, known not to be zero.
-    pub(super) const fn frame_divisor(self) -> NonZeroU64 {
-        self.frames
-    }
-
     /// Pages open to in-place updates, the one being filled included.
     pub const fn mutable_pages(self) -> u64 {
         self.mutable_pages

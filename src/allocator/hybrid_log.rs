@@ -12,7 +12,7 @@ use crate::address::Address;
 use crate::device::StorageDevice;
 use crate::epoch::{Guard, LightEpoch};
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::BufferPool;
+use crate::memory::{BufferPool, Purpose, Words};
 use crate::record::RecordRef;
 use crate::stats::LogCounters;
 use crate::sync::{Arc, Backoff, MonotonicU64, Mutex, Weak};
@@ -125,6 +125,11 @@ impl HybridLog {
         self.core.geometry
     }
 
+    /// The memory of its frames.
+    pub(crate) fn memory(&self) -> &Words {
+        self.core.frames.memory()
+    }
+
     /// Which generations its blocks carry, and which records were left out by a cut.
     pub(crate) fn history(&self) -> &History {
         &self.core.history
@@ -159,11 +164,6 @@ impl HybridLog {
     }
 
     #[inline]
-    pub(crate) fn head(&self) -> Address {
-        self.core.pointers.head()
-    }
-
-    #[inline]
     pub(crate) fn safe_read_only(&self) -> Address {
         self.core.pointers.safe_read_only()
     }
@@ -180,12 +180,10 @@ impl HybridLog {
         RecordRef::new(self.core.frames.words(address, size))
     }
 
-    /// Starts loading the record at `address`, if there is one and it is in memory.
-    #[inline]
-    pub(crate) fn prefetch(&self, address: Address) {
-        if address >= self.head() {
-            self.core.frames.prefetch(address);
-        }
+    /// What is in memory, for as long as this pin lasts.
+    #[inline(always)]
+    pub(crate) fn view<'g>(&'g self, _guard: &'g Guard<'_>) -> LogView<'g> {
+        LogView { core: &self.core }
     }
 
     /// Space for `size` bytes, at most a page less [`FIRST`] bytes, at the tail.
@@ -222,6 +220,7 @@ impl HybridLog {
             }
             return Ok(Allocation::NoRoom);
         }
+        core.frames.come_round(first_held);
         let address = core.tail.turn(next, size);
         if core.readable {
             self.move_regions(next);
@@ -275,14 +274,65 @@ impl HybridLog {
     /// Makes everything that is in the log at this moment immutable, and has it written. Returns the address up to which,
     /// or `None` if the tail is just moving and the call is to be repeated.
     pub(crate) fn close_tail(&self) -> Option<Address> {
-        let closed = self.core.tail.close_block(|offset| self.core.geometry.block_boundary(offset))?;
-        self.core.shift_read_only(closed);
+        let closed = self.close_block()?;
+        self.close_below(closed);
         Some(closed)
+    }
+
+    /// Moves the tail to a block boundary, and returns it: what comes later shares no block with what is there. `None` if the
+    /// tail is just moving and the call is to be repeated.
+    pub(crate) fn close_block(&self) -> Option<Address> {
+        self.core.tail.close_block(|offset| self.core.geometry.block_boundary(offset))
+    }
+
+    /// Makes everything below `address` immutable, and has it written, if the device keeps anything.
+    pub(crate) fn close_below(&self, address: Address) {
+        self.core.shift_read_only(address);
     }
 
     /// Has everything below `address` served from the device, as soon as it is there.
     pub(crate) fn evict_until(&self, address: Address) {
         self.core.want_head(address);
+    }
+}
+
+/// The part of a log that is in memory, as seen under one pin.
+#[derive(Clone, Copy)]
+pub(crate) struct LogView<'g> {
+    core: &'g LogCore,
+}
+
+impl<'g> LogView<'g> {
+    /// Under this pin every record at or above this head, and every newer one, stays where it is (L3).
+    #[inline(always)]
+    pub(crate) fn head(self) -> Address {
+        self.core.pointers.head()
+    }
+
+    /// Under this pin every record at or above this boundary may be changed in place.
+    #[inline(always)]
+    pub(crate) fn mutable_from(self) -> Address {
+        self.core.pointers.read_only()
+    }
+
+    /// The oldest record there is.
+    #[inline]
+    pub(crate) fn begin(self) -> Address {
+        self.core.pointers.begin()
+    }
+
+    /// The record of `size` bytes at `address`, which is not below a [`head`](Self::head) of this pin.
+    #[inline(always)]
+    pub(crate) fn record(self, address: Address, size: usize) -> RecordRef<'g> {
+        RecordRef::new(self.core.frames.words(address, size))
+    }
+
+    /// Starts loading the first and the last cache line of the record of `size` bytes at `address`, if it is in memory.
+    #[inline(always)]
+    pub(crate) fn prefetch(self, address: Address, size: usize, purpose: Purpose) {
+        if address >= self.head() {
+            self.core.frames.prefetch(address, size, purpose);
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::device::{CompletionSink, DeviceInfo, IoOp, IoRequest, MemoryDisk, Sto
 use crate::epoch::{Guard, LightEpoch, Participant};
 use crate::memory::AlignedBuf;
 use crate::record::{RecordInfo, RecordLayout};
-use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering::Relaxed};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering::Relaxed, Visible};
 use loom::thread;
 
 const PAGE: u64 = 64;
@@ -163,12 +163,12 @@ fn a_pinned_reader_never_sees_a_wiped_or_reused_frame() {
         for _ in 0..2 {
             append_page(&log, &mut participant);
         }
-        assert_eq!(log.head(), oldest, "nothing has been evicted yet");
+        assert_eq!(log.addresses().head, oldest, "nothing has been evicted yet");
         let reader = {
             let (log, mut participant) = (Arc::clone(&log), epoch.join());
             thread::spawn(move || {
                 let guard = participant.pin();
-                if oldest >= log.head() {
+                if oldest >= log.addresses().head {
                     assert_whole(&log, oldest, &guard);
                 }
                 drop(guard);
@@ -185,7 +185,7 @@ fn a_pinned_reader_never_sees_a_wiped_or_reused_frame() {
             assert_eq!(address.get(), oldest.get() + 4 * PAGE);
             assert_whole(&log, address, &participant.pin());
         }
-        assert!(log.head() > oldest);
+        assert!(log.addresses().head > oldest);
     });
 }
 
@@ -240,7 +240,7 @@ fn a_change_in_place_is_part_of_what_is_written() {
                 let guard = participant.pin();
                 let may = address >= log.read_only();
                 if may {
-                    log.record(address, RECORD, &guard).set_value::<u64, u64>(&7);
+                    log.record(address, RECORD, &guard).set_value::<u64, u64>(&7, Visible::Now);
                 }
                 drop(guard);
                 if participant.epoch().has_pending() {
@@ -356,6 +356,6 @@ fn a_wish_for_head_and_the_end_of_a_write_do_not_miss_each_other() {
         let wanted = log.geometry().page().start_of(2);
         log.evict_until(wanted);
         finishing.join().unwrap();
-        assert_eq!(log.head(), wanted);
+        assert_eq!(log.addresses().head, wanted);
     });
 }

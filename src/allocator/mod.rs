@@ -29,6 +29,7 @@
 //!   reads the device sees it so.
 
 mod block;
+mod copy;
 mod evict;
 mod fetch;
 mod flush;
@@ -55,7 +56,7 @@ pub(crate) use block::{seal, verify};
 pub use geometry::LogGeometry;
 pub(crate) use history::History;
 pub use history::{Aborted, Generation};
-pub(crate) use hybrid_log::{Allocation, HybridLog, LogConfig};
+pub(crate) use hybrid_log::{Allocation, HybridLog, LogConfig, LogView};
 pub(crate) use pieces::{Piece, PieceFile, Pieces};
 pub(crate) use pointers::FIRST;
 pub use pointers::LogAddresses;

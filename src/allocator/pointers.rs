@@ -54,30 +54,30 @@ impl LogPointers {
 
     #[inline]
     pub(super) fn begin(&self) -> Address {
-        Address::from_word(self.begin.get())
+        Address::of_pointer(self.begin.get())
     }
 
     pub(super) fn safe_head(&self) -> Address {
-        Address::from_word(self.safe_head.get())
+        Address::of_pointer(self.safe_head.get())
     }
 
     #[inline]
     pub(super) fn head(&self) -> Address {
-        Address::from_word(self.head.get())
+        Address::of_pointer(self.head.get())
     }
 
     pub(super) fn flushed(&self) -> Address {
-        Address::from_word(self.flushed.get())
+        Address::of_pointer(self.flushed.get())
     }
 
     #[inline]
     pub(super) fn safe_read_only(&self) -> Address {
-        Address::from_word(self.safe_read_only.get())
+        Address::of_pointer(self.safe_read_only.get())
     }
 
     #[inline]
     pub(super) fn read_only(&self) -> Address {
-        Address::from_word(self.read_only.get())
+        Address::of_pointer(self.read_only.get())
     }
 
     /// True if this call moved it.

@@ -2,6 +2,8 @@
 
 use super::CheckpointToken;
 use crate::address::Address;
+use crate::record::{Key, Value};
+use crate::utility::KeyHash;
 
 pub use crate::allocator::{Aborted, Generation};
 
@@ -17,6 +19,18 @@ pub enum CheckpointKind {
     Snapshot,
     /// What came after the cut of a snapshot, or of an increment to it, was copied to a file.
     Incremental,
+}
+
+impl CheckpointKind {
+    /// The word for people.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Index => "index",
+            Self::FoldOver => "fold-over",
+            Self::Snapshot => "snapshot",
+            Self::Incremental => "incremental",
+        }
+    }
 }
 
 /// Everything that is needed to come back to one state.
@@ -42,6 +56,22 @@ pub struct Manifest {
     pub sessions: Vec<SessionCut>,
 }
 
+impl Schema {
+    /// What records of these types look like, on pages of `1 << page_bits` bytes.
+    pub fn of<K: Key, V: Value>(page_bits: u32) -> Self {
+        Self { key_size: K::SIZE as u32, value_size: V::SIZE as u32, page_bits, key_hash: KeyHash::ID }
+    }
+}
+
+impl Manifest {
+    /// All files that the checkpoint consists of, its own manifest first. Other checkpoints may need some of them too.
+    pub fn files(&self) -> Vec<String> {
+        let pieces = self.log.iter().flat_map(|log| &log.pieces).filter_map(|piece| piece.file.clone());
+        let image = self.index.iter().map(|index| index.file.clone());
+        std::iter::once(self.token.manifest_file()).chain(pieces).chain(image).collect()
+    }
+}
+
 /// Sizes that a store must agree on with the log it opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Schema {
@@ -51,6 +81,8 @@ pub struct Schema {
     pub value_size: u32,
     /// A page of the log has `1 << page_bits` bytes.
     pub page_bits: u32,
+    /// The function from keys to hashes, [`KeyHash::ID`](crate::utility::KeyHash::ID): an image of the index depends on it.
+    pub key_hash: u32,
 }
 
 /// The state of the log at the cut.
@@ -67,16 +99,16 @@ pub struct LogPart {
     pub buckets: u64,
     /// Where the bytes are, from `begin` to `end` without a gap.
     pub pieces: Vec<Piece>,
-    /// Which generation the blocks carry, by ascending address.
+    /// Which generation the blocks carry, by ascending address; the first entry covers the first piece.
     pub generations: Vec<Generation>,
-    /// Records that are not part of the state, though they lie below `end`.
+    /// Records that are not part of the state, though they lie between `begin` and `end`; by ascending address.
     pub aborted: Vec<Aborted>,
 }
 
 /// Where a range of the log is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Piece {
-    /// Its first address, a block boundary.
+    /// Its first address, a block boundary. Only that of the first piece may lie below `begin`.
     pub from: Address,
     /// The address behind it, a block boundary.
     pub to: Address,
@@ -101,6 +133,9 @@ pub struct IndexPart {
     pub replay_from: Address,
     /// No entry leads to this address or beyond.
     pub complete_at: Address,
+    /// Which generation the log's blocks had then, by ascending address. An image is of use only for a log that is the same
+    /// below `complete_at`, and not for one that went another way after a recovery.
+    pub generations: Vec<Generation>,
 }
 
 /// How far a session had come.

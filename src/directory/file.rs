@@ -1,30 +1,58 @@
 //! A directory of the file system.
 
-use super::{Directory, DirectoryFile};
+use super::{Directory, DirectoryFile, check_name, check_range};
 use crate::error::{Error, ErrorKind, Result};
+use crate::sync::Mutex;
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// A directory of the file system.
+///
+/// Files in it whose names are none ([`check_name`]) and directories in it are left alone and not listed.
 #[derive(Debug)]
 pub struct FileDirectory {
     path: PathBuf,
 }
 
 impl FileDirectory {
-    /// The directory at `path`, which is made if it is not there.
+    /// The directory at `path`, which is made if it is not there, durably.
     ///
     /// # Errors
     /// [`ErrorKind::Io`] if it can be neither opened nor made.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref().to_path_buf();
-        std::fs::create_dir_all(&path).map_err(|error| failure(&path, "making a directory", error))?;
+        make(&path).map_err(|error| failure(&path, "making a directory", error))?;
         Ok(Self { path })
+    }
+
+    /// Where the directory is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn path_of(&self, name: &str) -> Result<PathBuf> {
+        check_name(name)?;
+        Ok(self.path.join(name))
     }
 }
 
-fn failure(path: &Path, what: &'static str, error: std::io::Error) -> Error {
-    let kind = if error.kind() == std::io::ErrorKind::NotFound { ErrorKind::NotFound } else { ErrorKind::Io };
+/// Makes the directory at `path` and its missing ancestors, and their names durable.
+fn make(path: &Path) -> io::Result<()> {
+    let is_missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
+    let missing: Vec<&Path> = path.ancestors().take_while(is_missing).collect();
+    std::fs::create_dir_all(path)?;
+    for made in missing {
+        match made.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => os::sync_directory(parent)?,
+            _ => os::sync_directory(Path::new("."))?,
+        }
+    }
+    Ok(())
+}
+
+fn failure(path: &Path, what: &'static str, error: io::Error) -> Error {
+    let kind = if error.kind() == io::ErrorKind::NotFound { ErrorKind::NotFound } else { ErrorKind::Io };
     Error::new(kind, what).with("path", path.display()).because(error)
 }
 
@@ -34,41 +62,49 @@ impl Directory for FileDirectory {
         let mut names = Vec::new();
         for entry in std::fs::read_dir(&self.path).map_err(failed)? {
             let entry = entry.map_err(failed)?;
-            if entry.file_type().map_err(failed)?.is_file() {
-                names.extend(entry.file_name().into_string());
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            if check_name(&name).is_err() {
+                continue;
+            }
+            match entry.file_type() {
+                Ok(kind) if kind.is_file() => names.push(name),
+                Ok(_) => {}
+                // Removed meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(failed(error)),
             }
         }
         Ok(names)
     }
 
     fn create(&self, name: &str) -> Result<Box<dyn DirectoryFile>> {
-        let path = self.path.join(name);
+        let path = self.path_of(name)?;
         let file = File::options().read(true).write(true).create_new(true).open(&path);
-        Ok(Box::new(OpenFile { file: file.map_err(|error| failure(&path, "making a file", error))?, path }))
+        let file = file.map_err(|error| failure(&path, "making a file", error))?;
+        Ok(Box::new(OpenFile::new(file, path, true)))
     }
 
     fn open(&self, name: &str) -> Result<Box<dyn DirectoryFile>> {
-        let path = self.path.join(name);
-        let file = File::open(&path).map_err(|error| failure(&path, "opening a file", error))?;
-        Ok(Box::new(OpenFile { file, path }))
+        let path = self.path_of(name)?;
+        let file = os::open(&path).map_err(|error| failure(&path, "opening a file", error))?;
+        Ok(Box::new(OpenFile::new(file, path, false)))
     }
 
     fn rename(&self, from: &str, to: &str) -> Result<()> {
-        let (from, to) = (self.path.join(from), self.path.join(to));
+        let (from, to) = (self.path_of(from)?, self.path_of(to)?);
         std::fs::rename(&from, &to).map_err(|error| failure(&from, "renaming a file", error).with("to", to.display()))
     }
 
     fn remove(&self, name: &str) -> Result<()> {
-        let path = self.path.join(name);
+        let path = self.path_of(name)?;
         match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failure(&path, "removing a file", error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failure(&path, "removing a file", error)),
             _ => Ok(()),
         }
     }
 
     fn sync(&self) -> Result<()> {
-        let sync = || File::open(&self.path)?.sync_all();
-        sync().map_err(|error| failure(&self.path, "syncing a directory", error))
+        os::sync_directory(&self.path).map_err(|error| failure(&self.path, "syncing a directory", error))
     }
 
     fn place(&self) -> String {
@@ -78,7 +114,25 @@ impl Directory for FileDirectory {
 
 struct OpenFile {
     file: File,
+    /// The path under which it was opened, for people: it may have another name by now.
     path: PathBuf,
+    writable: bool,
+    /// The first failed sync (D4). The kernel reports a lost write once and then forgets it.
+    sync_failure: Mutex<Option<Error>>,
+}
+
+impl OpenFile {
+    fn new(file: File, path: PathBuf, writable: bool) -> Self {
+        Self { file, path, writable, sync_failure: Mutex::new(None) }
+    }
+
+    fn check_sound(&self) -> Result<()> {
+        let Some(first) = &*self.sync_failure.lock() else { return Ok(()) };
+        Err(Error::new(ErrorKind::DeviceFailed, "an earlier sync of the file failed, so it is unknown what it holds")
+            .with("path", self.path.display())
+            .because(first.clone())
+            .help("remove the file and write it anew"))
+    }
 }
 
 impl DirectoryFile for OpenFile {
@@ -88,35 +142,55 @@ impl DirectoryFile for OpenFile {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        check_range(offset, bytes.len())?;
+        if !self.writable {
+            return Err(Error::new(ErrorKind::Config, "a write to a file that was opened for reading")
+                .with("path", self.path.display()));
+        }
+        self.check_sound()?;
         let failed = |error| failure(&self.path, "writing a file", error).with("offset", offset);
-        positioned::write_all(&self.file, bytes, offset).map_err(failed)
+        os::write_all(&self.file, bytes, offset).map_err(failed)
     }
 
     fn read_at(&self, offset: u64, bytes: &mut [u8]) -> Result<usize> {
-        let failed =
-            |error, read: usize| failure(&self.path, "reading a file", error).with("offset", offset + read as u64);
+        check_range(offset, bytes.len())?;
         let mut read = 0;
         while read < bytes.len() {
-            match positioned::read(&self.file, &mut bytes[read..], offset + read as u64) {
+            let at = offset + read as u64;
+            match os::read(&self.file, &mut bytes[read..], at) {
                 Ok(0) => break,
                 Ok(count) => read += count,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(failed(error, read)),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(failure(&self.path, "reading a file", error).with("offset", at)),
             }
         }
         Ok(read)
     }
 
     fn sync(&self) -> Result<()> {
-        self.file.sync_all().map_err(|error| failure(&self.path, "syncing a file", error))
+        self.check_sound()?;
+        self.file.sync_all().map_err(|error| {
+            let error = failure(&self.path, "syncing a file", error);
+            self.sync_failure.lock().get_or_insert(error).clone()
+        })
     }
 }
 
 #[cfg(unix)]
-mod positioned {
+mod os {
     use std::fs::File;
     use std::io;
     use std::os::unix::fs::FileExt;
+    use std::path::Path;
+
+    /// Opens a file for reading; it can be synced.
+    pub(super) fn open(path: &Path) -> io::Result<File> {
+        File::open(path)
+    }
+
+    pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_all()
+    }
 
     pub(super) fn write_all(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
         file.write_all_at(bytes, offset)
@@ -128,24 +202,56 @@ mod positioned {
 }
 
 #[cfg(windows)]
-mod positioned {
+mod os {
     use std::fs::File;
     use std::io;
     use std::os::windows::fs::FileExt;
+    use std::path::Path;
+
+    /// Opens a file for reading; it can be synced, for which this system wants the right to write.
+    pub(super) fn open(path: &Path) -> io::Result<File> {
+        File::options().read(true).write(true).open(path)
+    }
+
+    /// The file system keeps its names durable by itself.
+    pub(super) fn sync_directory(_path: &Path) -> io::Result<()> {
+        Ok(())
+    }
 
     pub(super) fn write_all(file: &File, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
         while !bytes.is_empty() {
-            let written = file.seek_write(bytes, offset)?;
-            if written == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
+            match file.seek_write(bytes, offset) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    bytes = &bytes[written..];
+                    offset += written as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
             }
-            bytes = &bytes[written..];
-            offset += written as u64;
         }
         Ok(())
     }
 
     pub(super) fn read(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
         file.seek_read(bytes, offset)
+    }
+}
+
+#[cfg(test)]
+#[cfg(all(unix, not(oxifaster_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_whose_sync_failed_refuses_everything_that_is_to_last() {
+        // The kernel refuses to sync this one, always.
+        let path = PathBuf::from("/dev/null");
+        let file = OpenFile::new(File::options().read(true).write(true).open(&path).unwrap(), path, true);
+        file.write_at(0, b"x").unwrap();
+        assert_eq!(file.sync().unwrap_err().kind(), ErrorKind::Io);
+        assert_eq!(file.sync().unwrap_err().kind(), ErrorKind::DeviceFailed);
+        assert_eq!(file.write_at(0, b"x").unwrap_err().kind(), ErrorKind::DeviceFailed);
+        assert_eq!(file.read_at(0, &mut [0]).unwrap(), 0);
     }
 }

@@ -1,6 +1,6 @@
 //! Actions that wait until an epoch is safe, in the order of their registration (E3).
 
-use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, fence};
+use crate::sync::{AtomicBool, Mutex, Ordering, fence};
 use std::collections::VecDeque;
 
 type Action = Box<dyn FnOnce() + Send>;
@@ -10,11 +10,16 @@ struct Waiting {
     action: Action,
 }
 
+/// The waiting actions, in order, and how many are waiting or running.
+struct Queue {
+    waiting: VecDeque<Waiting>,
+    /// Actions that were registered and have not finished.
+    unfinished: usize,
+}
+
 /// The waiting actions, and who is running them.
 pub(super) struct DrainList {
-    queue: Mutex<VecDeque<Waiting>>,
-    /// Actions that were registered and have not finished, so that asking costs one load.
-    unfinished: AtomicUsize,
+    queue: Mutex<Queue>,
     /// True while a thread is draining. A flag and not a lock: an action that drains again must be turned away.
     busy: AtomicBool,
     /// Set by every thread that wants a drain. The draining thread clears it before it looks.
@@ -24,8 +29,7 @@ pub(super) struct DrainList {
 impl DrainList {
     pub(super) fn new() -> Self {
         Self {
-            queue: Mutex::new(VecDeque::new()),
-            unfinished: AtomicUsize::new(0),
+            queue: Mutex::new(Queue { waiting: VecDeque::new(), unfinished: 0 }),
             busy: AtomicBool::new(false),
             wanted: AtomicBool::new(false),
         }
@@ -36,37 +40,33 @@ impl DrainList {
     pub(super) fn register(&self, bump: impl FnOnce() -> u64, action: Action) {
         let mut queue = self.queue.lock();
         let epoch = bump();
-        queue.push_back(Waiting { epoch, action });
-        self.unfinished.fetch_add(1, Ordering::Release);
-    }
-
-    #[inline]
-    pub(super) fn has_unfinished(&self) -> bool {
-        self.unfinished.load(Ordering::Acquire) > 0
+        queue.waiting.push_back(Waiting { epoch, action });
+        queue.unfinished += 1;
     }
 
     /// The epochs of the first and the last waiting action.
     pub(super) fn span(&self) -> Option<(u64, u64)> {
         let queue = self.queue.lock();
-        Some((queue.front()?.epoch, queue.back()?.epoch))
+        Some((queue.waiting.front()?.epoch, queue.waiting.back()?.epoch))
     }
 
-    /// Runs the actions whose epoch is at most `safe`, from the front, without holding the lock (E4).
-    pub(super) fn run_up_to(&self, safe: u64) {
+    /// Runs the actions whose epoch is at most `safe`, from the front, without holding the lock (E4). When the last one
+    /// there was has finished, calls `idle`, under the lock: nothing can be registered at that moment.
+    pub(super) fn run_up_to(&self, safe: u64, idle: impl Fn()) {
         while let Some(action) = self.take_up_to(safe) {
             // Counted as finished also if it panics: the panic goes to the caller of `drain`, and the actions behind it
             // are left for the next one (E3).
-            let _finished = Finished(&self.unfinished);
+            let _finished = Finished(self, &idle);
             action();
         }
     }
 
     fn take_up_to(&self, safe: u64) -> Option<Action> {
         let mut queue = self.queue.lock();
-        if queue.front()?.epoch > safe {
+        if queue.waiting.front()?.epoch > safe {
             return None;
         }
-        queue.pop_front().map(|waiting| waiting.action)
+        queue.waiting.pop_front().map(|waiting| waiting.action)
     }
 
     /// Says that a drain is wanted, and takes the role of the draining thread if nobody has it. A thread that is turned
@@ -111,10 +111,14 @@ impl Drop for Draining<'_> {
     }
 }
 
-struct Finished<'l>(&'l AtomicUsize);
+struct Finished<'l, I: Fn()>(&'l DrainList, &'l I);
 
-impl Drop for Finished<'_> {
+impl<I: Fn()> Drop for Finished<'_, I> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Release);
+        let mut queue = self.0.queue.lock();
+        queue.unfinished -= 1;
+        if queue.unfinished == 0 {
+            (self.1)();
+        }
     }
 }

@@ -28,12 +28,21 @@ use crate::sync::Arc;
 pub struct Guard<'p> {
     /// A shared reference to something that is not `Sync`: that is what keeps the guard on its thread.
     participant: &'p Participant,
+    /// What was posted when the row was pinned, if anything was.
+    notice: Option<u64>,
 }
 
 impl<'p> Guard<'p> {
     /// The caller has pinned the row.
-    pub(super) fn of_pinned(participant: &'p Participant) -> Self {
-        Self { participant }
+    #[inline]
+    pub(super) fn of_pinned(participant: &'p Participant, notice: Option<u64>) -> Self {
+        Self { participant, notice }
+    }
+
+    /// What was posted when the row had just been pinned: the same for all that is done under this guard (E6).
+    #[inline]
+    pub(crate) fn notice(&self) -> Option<u64> {
+        self.notice
     }
 
     /// The epoch this guard is a proof for.

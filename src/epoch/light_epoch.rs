@@ -3,15 +3,29 @@
 use super::Participant;
 use super::drain::DrainList;
 use super::participant::Row;
-use crate::sync::{Arc, AtomicU64, CachePadded, Mutex, Ordering, heavy_barrier, light_barrier};
+use crate::sync::{Arc, AtomicU64, CachePadded, Mutex, Ordering, barriers_are_free, heavy_barrier, light_barrier};
 use std::fmt;
+
+/// The epoch's word: its number above, flags below. A pin loads it anyway, so asking for a flag costs nothing more.
+///
+/// Actions wait or run: time to drain.
+pub(super) const WAITING: u64 = 1;
+/// This process has no barrier that is free for the pinning side.
+pub(super) const FENCES: u64 = 1 << 1;
+/// Something is under way that operations have to take into account.
+pub(super) const ATTENTION: u64 = 1 << 2;
+/// From one epoch to the next.
+pub(super) const STEP: u64 = 1 << 3;
+pub(super) const FLAGS: u64 = STEP - 1;
 
 /// An epoch: participants pin it, and what they might see is taken away only after they have left.
 ///
 /// See [the module](crate::epoch) for the guarantee and an example.
 pub struct LightEpoch {
-    /// Read by every pin, written by bumps only, so it shares its line with nothing that is written often.
-    current: CachePadded<AtomicU64>,
+    /// The number and the flags. Read by every pin, written by bumps, so it shares its line with nothing else.
+    word: CachePadded<AtomicU64>,
+    /// What guards that ask for attention are told.
+    notice: AtomicU64,
     table: Mutex<Table>,
     actions: DrainList,
 }
@@ -28,8 +42,11 @@ struct Table {
 impl LightEpoch {
     /// An epoch without participants, at number 1.
     pub fn new() -> Arc<Self> {
+        // The choice of the barrier is made here and never changes (B2).
+        let flags = if barriers_are_free() { 0 } else { FENCES };
         Arc::new(Self {
-            current: CachePadded::new(AtomicU64::new(1)),
+            word: CachePadded::new(AtomicU64::new(STEP | flags)),
+            notice: AtomicU64::new(0),
             table: Mutex::new(Table { rows: Vec::new(), blocker: None }),
             actions: DrainList::new(),
         })
@@ -59,9 +76,14 @@ impl LightEpoch {
     /// The number of the current epoch.
     #[inline]
     pub fn current(&self) -> u64 {
+        self.word() / STEP
+    }
+
+    #[inline]
+    pub(super) fn word(&self) -> u64 {
         // Acquire: pairs with the increment in `bump`. Who pins at an epoch after a bump sees the state as it was left
         // by the bump's caller, so it need not be waited for.
-        self.current.load(Ordering::Acquire)
+        self.word.load(Ordering::Acquire)
     }
 
     /// Registers `action` to run once every thread that may have seen the state before this call has left.
@@ -69,17 +91,40 @@ impl LightEpoch {
     /// First unlink, then bump. The action runs on whichever thread drains, in the order of registration; it should be
     /// short and must not wait for a participant.
     pub fn bump(&self, action: impl FnOnce() + Send + 'static) {
-        self.actions.register(|| self.current.fetch_add(1, Ordering::AcqRel), Box::new(action));
+        let bump = || {
+            let before = self.word.fetch_add(STEP, Ordering::AcqRel) & !FLAGS;
+            self.word.fetch_or(WAITING, Ordering::Release);
+            before
+        };
+        self.actions.register(bump, Box::new(action));
+    }
+
+    /// Has every guard from now on carry this [`notice`](super::Guard::notice).
+    ///
+    /// A [`bump`](Self::bump) after this call tells when nobody is pinned any more who has not seen it (E6).
+    pub(crate) fn post(&self, notice: u64) {
+        self.notice.store(notice, Ordering::Release);
+        self.word.fetch_or(ATTENTION, Ordering::AcqRel);
+    }
+
+    /// Guards need no longer carry the notice. Some still may.
+    pub(crate) fn withdraw(&self) {
+        self.word.fetch_and(!ATTENTION, Ordering::AcqRel);
+    }
+
+    /// The notice that was posted last.
+    pub(super) fn notice(&self) -> u64 {
+        self.notice.load(Ordering::Acquire)
     }
 
     /// True if actions are waiting or running: time to call [`drain`](Self::drain). Meant to be asked after every
     /// operation, while not pinned; it costs one load.
     #[inline]
     pub fn has_pending(&self) -> bool {
-        // The row was cleared, now the count is read; a drainer counts the action, then reads the rows. The barriers on
+        // The row was cleared, now the flag is read; a drainer sets the flag, then reads the rows. The barriers on
         // both sides let one see the other (B1), so an action that this thread held up is not left behind (E5).
         light_barrier();
-        self.actions.has_unfinished()
+        self.word() & WAITING != 0
     }
 
     /// Runs every action whose epoch is safe, in order of registration. Returns true if none is left waiting afterwards.
@@ -106,7 +151,7 @@ impl LightEpoch {
             }
             role = draining.leave();
         }
-        !self.actions.has_unfinished()
+        self.word() & WAITING == 0
     }
 
     /// Runs what is safe now. Returns true if something ran, so that more may have become runnable.
@@ -115,8 +160,14 @@ impl LightEpoch {
         // row was read, so it is not judged by this look at the rows.
         let Some((first, last)) = self.actions.span() else { return false };
         let safe = self.safe_epoch(first, last);
-        self.actions.run_up_to(safe);
+        self.run_up_to(safe);
         safe >= first
+    }
+
+    fn run_up_to(&self, safe: u64) {
+        self.actions.run_up_to(safe, || {
+            self.word.fetch_and(!WAITING, Ordering::AcqRel);
+        });
     }
 
     /// The largest epoch up to `last` that no row holds up, where actions of epochs `first` to `last` are waiting; 0 if
@@ -136,8 +187,8 @@ impl LightEpoch {
         let oldest =
             table.rows.iter().map(|row| (row.epoch(), row)).filter(|(epoch, _)| *epoch > 0).min_by_key(|r| r.0);
         let (safe, blocker) = match oldest {
-            // A row at `e` was pinned by a thread that saw the bump from `e - 1` to `e`, and with it everything that was
-            // unlinked before. It holds up epoch `e` and later ones (E1).
+            // A row at `e` was pinned by a thread that saw the bump to `e`, and with it everything that was unlinked
+            // before. It holds up epoch `e` and later ones (E1).
             Some((epoch, row)) => {
                 let blocker = (epoch <= last).then(|| (Arc::clone(row), epoch));
                 (last.min(epoch - 1), blocker)
@@ -159,7 +210,7 @@ impl LightEpoch {
 impl Drop for LightEpoch {
     fn drop(&mut self) {
         // Every participant keeps the epoch alive, so none is left, and everything is safe (E3: each action runs).
-        self.actions.run_up_to(u64::MAX);
+        self.run_up_to(u64::MAX);
     }
 }
 

@@ -1,7 +1,8 @@
 //! A row of the epoch's table and its owner.
 
+use super::light_epoch::{ATTENTION, FLAGS, STEP};
 use super::{Guard, LightEpoch};
-use crate::sync::{Arc, AtomicU64, CachePadded, Ordering, light_barrier};
+use crate::sync::{Arc, AtomicU64, CachePadded, Ordering, compiler_barrier, light_barrier};
 use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
@@ -47,13 +48,46 @@ impl Participant {
     /// Keep pins short, and do not hold one while waiting: every action of the epoch waits for it.
     #[inline]
     pub fn pin(&mut self) -> Guard<'_> {
+        if self.try_enter() { Guard::of_pinned(self, None) } else { self.pin_flagged() }
+    }
+
+    /// Pins, unless actions wait or something asks for attention: the short way of operations that need not know.
+    #[inline(always)]
+    pub(crate) fn pin_plain(&mut self) -> Option<Guard<'_>> {
+        if self.try_enter() { Some(Guard::of_pinned(self, None)) } else { None }
+    }
+
+    /// Pins the row unless there is something to be told.
+    #[inline(always)]
+    fn try_enter(&self) -> bool {
+        // The last guard's end comes before this load, as a light barrier has it (E5).
+        compiler_barrier();
+        let word = self.epoch.word();
+        if word & FLAGS != 0 {
+            return false;
+        }
         // Should the epoch be bumped between the load and the store, the row holds a number that is too small, which
         // holds up more actions than needed, never fewer (E1).
-        self.row.set(self.epoch.current());
+        self.row.set(word);
         // Of this barrier and the one in `safe_epoch`, one comes first (B1). If this one, the drainer sees the row. If
-        // the other, every load from here on sees the state as it was unlinked, and there is nothing to protect.
+        // the other, every load from here on sees the state as it was unlinked, and there is nothing to protect. Without
+        // the flag for fences the light barrier is one of the compiler only.
+        compiler_barrier();
+        true
+    }
+
+    /// Pins while there is something to be told.
+    #[cold]
+    #[inline(never)]
+    fn pin_flagged(&mut self) -> Guard<'_> {
         light_barrier();
-        Guard::of_pinned(self)
+        let word = self.epoch.word();
+        self.row.set(word & !FLAGS);
+        light_barrier();
+        // Whoever did not see the flag has a row that holds up what is bumped after the flag was set. Whoever saw it reads
+        // the notice while pinned: one that is posted and bumped later waits for this pin to end.
+        let notice = (word & ATTENTION != 0).then(|| self.epoch.notice());
+        Guard::of_pinned(self, notice)
     }
 
     /// The epoch whose table holds this row.
@@ -81,7 +115,7 @@ impl fmt::Debug for Participant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.row.epoch() {
             0 => f.write_str("Participant(not pinned)"),
-            epoch => write!(f, "Participant(pinned at {epoch})"),
+            epoch => write!(f, "Participant(pinned at {})", epoch / STEP),
         }
     }
 }

@@ -29,6 +29,11 @@ impl Arena {
         self.len
     }
 
+    /// The memory of all buckets.
+    pub(super) fn memory(&self) -> &Words {
+        &self.words
+    }
+
     /// Buckets that were handed out, those that came back included.
     pub(super) fn used(&self) -> u64 {
         self.next.load(Ordering::Relaxed)

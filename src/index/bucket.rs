@@ -1,8 +1,7 @@
 //! A bucket: entries, and a word that leads on.
 
-use super::entry::Entry;
-use super::tag_match::matching;
-use crate::sync::{AtomicU64, Ordering};
+use super::tag_match::{self, Level};
+use crate::sync::AtomicU64;
 
 /// Words of a bucket: one cache line. The model checker gets two entries instead of seven, enough for every race and few
 /// enough to go through all of them.
@@ -27,20 +26,9 @@ impl<'t> Bucket<'t> {
     }
 
     /// The entry in force with this tag, and the slot it is in.
-    #[inline]
-    pub(super) fn find(self, tag: u16) -> Option<(&'t AtomicU64, u64)> {
-        loop {
-            let bits = matching(self.0, tag);
-            if bits == 0 {
-                return None;
-            }
-            let slot = &self.0[bits.trailing_zeros() as usize % WORDS];
-            // Acquire: who follows the address finds the record that was written before the entry was.
-            let word = slot.load(Ordering::Acquire);
-            if Entry(word).is_in_force(tag) {
-                return Some((slot, word));
-            }
-            // It was taken out in between, and may be in another slot by now.
-        }
+    #[inline(always)]
+    pub(super) fn find(self, tag: u16, level: Level) -> Option<(&'t AtomicU64, u64)> {
+        let (place, word) = tag_match::find(self.0, tag, level)?;
+        Some((&self.0[place], word))
     }
 }

@@ -16,11 +16,18 @@ pub(super) struct Entry(pub(super) u64);
 impl Entry {
     pub(super) const FREE: Self = Self(0);
 
-    /// An entry in force. The address is valid, or the word would be that of a free slot.
+    /// An entry in force.
     #[inline]
     pub(super) const fn new(tag: u16, address: Address) -> Self {
-        debug_assert!(address.is_valid() && tag >> KeyHash::TAG_BITS == 0);
-        Self((tag as u64) << TAG_SHIFT | address.get())
+        debug_assert!(address.is_valid());
+        Self(Self::upper(tag) << TAG_SHIFT | address.get())
+    }
+
+    /// The upper bits of an entry in force with this tag: no other word of a bucket has the same.
+    #[inline]
+    pub(super) const fn upper(tag: u16) -> u64 {
+        debug_assert!(tag >> KeyHash::TAG_BITS == 0);
+        SECOND_HIGHEST >> TAG_SHIFT | tag as u64
     }
 
     #[inline]
@@ -36,14 +43,17 @@ impl Entry {
     /// True for an entry in force with this tag.
     #[inline]
     pub(super) const fn is_in_force(self, tag: u16) -> bool {
-        // An entry's address is at least 1, so the subtraction leaves its upper 16 bits alone, whereas a free word
-        // becomes all ones: one comparison covers the tag, the flags and freedom.
-        self.0.wrapping_sub(1) >> TAG_SHIFT == tag as u64
+        self.0 >> TAG_SHIFT == Self::upper(tag)
     }
 
-    /// True for a word that uses no bit that entries do not use, apart from the one that makes them tentative.
+    /// True for the word of some entry in force.
     pub(super) const fn is_plain(self) -> bool {
-        self.0 & SECOND_HIGHEST == 0
+        self.0 & (HIGHEST | SECOND_HIGHEST) == SECOND_HIGHEST && Address::from_word(self.0).is_valid()
+    }
+
+    /// The tag of an entry.
+    pub(super) const fn tag(self) -> u64 {
+        (self.0 & !(HIGHEST | SECOND_HIGHEST)) >> TAG_SHIFT
     }
 
     /// True for an entry with this tag, in force or tentative.

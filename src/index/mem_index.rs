@@ -7,7 +7,7 @@ use super::table::Table;
 use crate::address::Address;
 use crate::epoch::Guard;
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::prefetch;
+use crate::memory::{Purpose, Words, prefetch};
 use crate::sync::{AtomicU64, Ordering, after_exchange, fence, publish};
 use crate::utility::KeyHash;
 
@@ -46,6 +46,12 @@ impl Slot<'_> {
     #[inline]
     pub(crate) fn address(&self) -> Address {
         Address::from_word(self.seen)
+    }
+
+    /// The hash that was looked for.
+    #[inline]
+    pub(crate) fn hash(&self) -> KeyHash {
+        self.hash
     }
 
     /// True if there is an entry, or a catch-all that stands for one.
@@ -95,28 +101,23 @@ impl MemIndex {
         usize::try_from(bytes).unwrap_or(usize::MAX)
     }
 
-    /// The entry that keys of this hash share. Never allocates, never waits.
+    /// All its memory.
+    pub(crate) fn memory(&self) -> [&Words; 2] {
+        self.table.memory()
+    }
+
+    /// The table at hand, for callers that look several hashes up in a row.
     ///
-    /// The guard keeps the records alive to which the address leads.
+    /// The guard keeps the records alive to which the addresses lead.
+    #[inline(always)]
+    pub(crate) fn view<'g>(&'g self, _guard: &'g Guard<'_>) -> IndexView<'g> {
+        IndexView { table: &self.table }
+    }
+
+    /// The entry that keys of this hash share. Never allocates, never waits.
     #[inline]
-    pub(crate) fn find<'g>(&'g self, hash: KeyHash, _guard: &'g Guard<'_>) -> Slot<'g> {
-        let tag = hash.tag();
-        let mut bucket = self.table.first(hash);
-        loop {
-            if let Some((word, seen)) = bucket.find(tag) {
-                return Slot { hash, word: Some(word), seen };
-            }
-            let last = bucket.overflow();
-            let seen = last.load(Ordering::Acquire);
-            let overflow = Overflow::of_word(seen);
-            match self.table.next(overflow) {
-                Some(next) => bucket = next,
-                // The slots were read before this word, and an entry of the tag may have come into force in between.
-                // For a reader that is as if it had come a little earlier; a writer looks again in `add_to_catch_all`.
-                None if overflow == Overflow::Saturated => return Slot { hash, word: Some(last), seen },
-                None => return Slot { hash, word: None, seen: 0 },
-            }
-        }
+    pub(crate) fn find<'g>(&'g self, hash: KeyHash, guard: &'g Guard<'_>) -> Slot<'g> {
+        self.view(guard).find(hash)
     }
 
     /// Makes `new` the head of the chain that `slot` leads to, if nothing happened to it since it was found. An invalid
@@ -147,11 +148,9 @@ impl MemIndex {
         }
     }
 
-    /// Starts loading the bucket of this hash into the cache, for callers that have other hashes to look up meanwhile.
-    ///
-    #[inline]
-    pub(crate) fn prefetch(&self, hash: KeyHash) {
-        prefetch(self.table.first(hash).overflow());
+    /// Starts loading the bucket of a hash, for callers without a pin.
+    pub(super) fn prefetch(&self, hash: KeyHash) {
+        prefetch(self.table.first(hash).overflow(), Purpose::Read);
     }
 
     /// Buckets of the table and of the arena.
@@ -261,6 +260,50 @@ impl MemIndex {
             return Err(Conflict);
         }
         replace(last, seen, Overflow::catch_all(new))
+    }
+}
+
+/// A [`MemIndex`] under one pin.
+#[derive(Clone, Copy)]
+pub(crate) struct IndexView<'g> {
+    table: &'g Table,
+}
+
+impl<'g> IndexView<'g> {
+    /// Starts loading the bucket of this hash into the cache, for callers that have other hashes to look up meanwhile.
+    #[inline(always)]
+    pub(crate) fn prefetch(self, hash: KeyHash) {
+        prefetch(self.table.first(hash).overflow(), Purpose::Read);
+    }
+
+    /// See [`MemIndex::find`].
+    #[inline(always)]
+    pub(crate) fn find(self, hash: KeyHash) -> Slot<'g> {
+        let bucket = self.table.first(hash);
+        let found = bucket.find(hash.tag(), self.table.level).map(|(word, seen)| (Some(word), seen));
+        let (word, seen) = found.unwrap_or_else(|| find_further(self.table, hash.tag(), bucket.overflow()));
+        Slot { hash, word, seen }
+    }
+}
+
+/// Looks for a tag in the chain of buckets that goes on at `last`. Its arguments and its result fit into registers: what the
+/// usual way had to keep in memory for it would fill the processor's store queue while a load is waited for.
+#[inline(never)]
+fn find_further<'t>(table: &'t Table, tag: u16, mut last: &'t AtomicU64) -> (Option<&'t AtomicU64>, u64) {
+    loop {
+        let seen = last.load(Ordering::Acquire);
+        let overflow = Overflow::of_word(seen);
+        let bucket = match table.next(overflow) {
+            Some(next) => next,
+            // The slots were read before this word, and an entry of the tag may have come into force in between.
+            // For a reader that is as if it had come a little earlier; a writer looks again in `add_to_catch_all`.
+            None if overflow == Overflow::Saturated => return (Some(last), seen),
+            None => return (None, 0),
+        };
+        if let Some((word, seen)) = bucket.find(tag, table.level) {
+            return (Some(word), seen);
+        }
+        last = bucket.overflow();
     }
 }
 

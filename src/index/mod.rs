@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!   63        62        61..48  47..0
-//!   tentative reserved  tag     address            an entry; 0 is a free slot
+//!   tentative 1         tag     address            an entry; 0 is a free slot
 //!   0         0         0       bucket number + 1  overflow word: a further bucket of the arena
 //!   1         0         0       address            overflow word: saturated, the head of the catch-all chain
 //!   1         1         0       0                  overflow word: being saturated
@@ -48,7 +48,7 @@ pub(crate) use image::ImageSource;
 #[cfg(test)]
 #[cfg(not(oxifaster_loom))]
 use mem_index::Conflict;
-pub(crate) use mem_index::{IndexConfig, MemIndex, Slot};
+pub(crate) use mem_index::{IndexConfig, IndexView, MemIndex, Slot};
 #[cfg(not(oxifaster_loom))]
 pub(crate) use replay::Replay;
 pub use stats::IndexStats;

@@ -3,13 +3,16 @@
 use super::arena::Arena;
 use super::bucket::{Bucket, WORDS};
 use super::entry::{Entry, Overflow};
+use super::tag_match::Level;
 use crate::error::Result;
-use crate::memory::Words;
+use crate::memory::{Blocks, Words};
 use crate::sync::{AtomicU64, Ordering};
 use crate::utility::KeyHash;
 
 pub(super) struct Table {
-    words: Words,
+    buckets: Blocks<WORDS>,
+    /// How tags are looked for on this processor.
+    pub(super) level: Level,
     pub(super) arena: Arena,
 }
 
@@ -28,34 +31,36 @@ pub(super) struct Survey<'t> {
 impl Table {
     /// A table of `buckets` buckets, a power of two; the caller has checked that they fit the address space.
     pub(super) fn new(buckets: u64, overflow_buckets: u64) -> Result<Self> {
-        Ok(Self { words: Words::zeroed(buckets as usize * WORDS)?, arena: Arena::new(overflow_buckets)? })
-    }
-
-    #[inline]
-    fn buckets(&self) -> &[[AtomicU64; WORDS]] {
-        self.words.as_chunks().0
+        Ok(Self {
+            buckets: Blocks::zeroed(buckets as usize)?,
+            level: Level::of_this_processor(),
+            arena: Arena::new(overflow_buckets)?,
+        })
     }
 
     pub(super) fn len(&self) -> u64 {
-        self.buckets().len() as u64
+        self.buckets.len() as u64
+    }
+
+    /// The memory of the table and of its arena.
+    pub(super) fn memory(&self) -> [&Words; 2] {
+        [self.buckets.words(), self.arena.memory()]
     }
 
     /// Bucket `number` of the table.
     pub(super) fn bucket(&self, number: usize) -> Option<Bucket<'_>> {
-        self.buckets().get(number).map(Bucket)
+        (number < self.buckets.len()).then(|| Bucket(self.buckets.at(number as u64)))
     }
 
     /// The same table, with an arena for `overflow_buckets`, or for as many as are used already.
     pub(super) fn with_arena_of(self, overflow_buckets: u64) -> Result<Self> {
-        Ok(Self { words: self.words, arena: self.arena.resized(overflow_buckets)? })
+        Ok(Self { arena: self.arena.resized(overflow_buckets)?, ..self })
     }
 
     /// The bucket where the chain of this hash begins.
-    #[inline]
+    #[inline(always)]
     pub(super) fn first(&self, hash: KeyHash) -> Bucket<'_> {
-        let buckets = self.buckets();
-        // The mask is taken from the slice's own length, so that the compiler can see that the number is within it.
-        Bucket(&buckets[hash.bucket(buckets.len() as u64 - 1) as usize])
+        Bucket(self.buckets.at(hash.bucket(u64::MAX)))
     }
 
     /// The bucket that `bucket`'s overflow word, seen as `overflow`, leads to.

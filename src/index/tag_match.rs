@@ -6,8 +6,8 @@
 //!
 //! * **T1** The vector code reads the 64 bytes of one bucket, which the reference it is given keeps alive, and writes
 //!   nothing. On x86-64 every aligned 8-byte lane of such a load is as atomic as a load of the word by itself, and ordered
-//!   like one; it is written in assembly because Rust has no vector load of atomic words. What it finds is a hint: the
-//!   caller loads the word again and judges that.
+//!   like one (acquire); it is written in assembly because Rust has no vector load of atomic words. Who follows the address
+//!   in a word that was found depends on it, so the compiler keeps the order as well.
 //! * **T2** Vector code runs only on processors that were asked and have it.
 #![allow(unsafe_code)]
 
@@ -15,28 +15,69 @@ use super::bucket::{ENTRIES, WORDS};
 use super::entry::Entry;
 use crate::sync::{AtomicU64, Ordering};
 
-/// The entries that hold `tag` and are in force, a bit each. A hint: by the time it is returned they may have changed.
-#[inline]
-pub(super) fn matching(bucket: &[AtomicU64; WORDS], tag: u16) -> u32 {
+/// An entry in force with `tag`: its word, and its place in the bucket. By the time they are returned the bucket may have
+/// changed; the word was there, whole.
+#[inline(always)]
+pub(super) fn find(bucket: &[AtomicU64; WORDS], tag: u16, level: Level) -> Option<(usize, u64)> {
     #[cfg(all(target_arch = "x86_64", not(oxifaster_loom)))]
-    match vector::level() {
-        vector::AVX512 => return vector::matching_avx512(bucket, tag),
-        vector::SSE41 => return vector::matching_sse41(bucket, tag),
-        _ => {}
+    if level.0 == vector::AVX512 {
+        let (word, bits) = vector::find_avx512(bucket, Entry::upper(tag));
+        // Zero bits would be the place 32; the mask keeps the compiler from looking for it.
+        return if word == 0 { None } else { Some((bits.trailing_zeros() as usize % WORDS, word)) };
     }
+    find_by_bits(bucket, tag, level)
+}
+
+#[inline(never)]
+fn find_by_bits(bucket: &[AtomicU64; WORDS], tag: u16, level: Level) -> Option<(usize, u64)> {
+    loop {
+        let bits = matching(bucket, tag, level);
+        if bits == 0 {
+            return None;
+        }
+        let place = bits.trailing_zeros() as usize % WORDS;
+        // Acquire: who follows the address finds the record that was written before the entry was.
+        let word = bucket[place].load(Ordering::Acquire);
+        if Entry(word).is_in_force(tag) {
+            return Some((place, word));
+        }
+        // It was taken out in between, and may be in another slot by now.
+    }
+}
+
+/// The entries that hold `tag` and are in force, a bit each. A hint: by the time it is returned they may have changed.
+fn matching(bucket: &[AtomicU64; WORDS], tag: u16, level: Level) -> u32 {
+    #[cfg(all(target_arch = "x86_64", not(oxifaster_loom)))]
+    if level.0 == vector::SSE41 {
+        return vector::matching_sse41(bucket, Entry::upper(tag));
+    }
+    let _ = level;
     matching_portable(bucket, tag)
 }
 
-#[inline]
+/// The best way of looking that this processor has: asked for once for many buckets (T2).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Level(#[cfg(all(target_arch = "x86_64", not(oxifaster_loom)))] u8);
+
+impl Level {
+    #[inline(always)]
+    pub(super) fn of_this_processor() -> Self {
+        #[cfg(all(target_arch = "x86_64", not(oxifaster_loom)))]
+        return Self(vector::level());
+        #[cfg(not(all(target_arch = "x86_64", not(oxifaster_loom))))]
+        Self()
+    }
+}
+
 fn matching_portable(bucket: &[AtomicU64; WORDS], tag: u16) -> u32 {
     let hit = |word: &AtomicU64| u32::from(Entry(word.load(Ordering::Acquire)).is_in_force(tag));
     bucket[..ENTRIES].iter().enumerate().fold(0, |bits, (at, word)| bits | hit(word) << at)
 }
 
-/// An entry in force with tag `t` is the only word `w` for which `(w - 1) >> 48 == t`; see [`Entry::is_in_force`].
+/// The upper 16 bits tell an entry in force with a tag from every other word of a bucket; see [`Entry::upper`].
 #[cfg(all(target_arch = "x86_64", not(oxifaster_loom)))]
 mod vector {
-    use super::{ENTRIES, WORDS};
+    use super::WORDS;
     use crate::sync::{AtomicU8, AtomicU64, Ordering};
     use std::arch::asm;
 
@@ -44,7 +85,6 @@ mod vector {
     pub(super) const NONE: u8 = 1;
     pub(super) const SSE41: u8 = 2;
     pub(super) const AVX512: u8 = 3;
-    const ENTRY_BITS: u32 = (1 << ENTRIES) - 1;
 
     static LEVEL: AtomicU8 = AtomicU8::new(UNKNOWN);
 
@@ -70,47 +110,45 @@ mod vector {
         level
     }
 
-    #[inline]
-    pub(super) fn matching_avx512(bucket: &[AtomicU64; WORDS], tag: u16) -> u32 {
-        let bits: u32;
+    /// The word with these upper bits, zero if there is none, and the bit of its place.
+    #[inline(always)]
+    pub(super) fn find_avx512(bucket: &[AtomicU64; WORDS], upper: u64) -> (u64, u32) {
+        let (word, bits): (u64, u32);
         // SAFETY: T1, T2. The upper registers are used so that no later SSE instruction pays for their width.
         unsafe {
             asm!(
-                "vpternlogd zmm16, zmm16, zmm16, 0xff",
-                "vpbroadcastq zmm17, {tag}",
-                "vpaddq zmm16, zmm16, zmmword ptr [{bucket}]",
-                "vpsrlq zmm16, zmm16, 48",
-                "vpcmpeqq k1, zmm16, zmm17",
+                "vmovdqu64 zmm16, zmmword ptr [{bucket}]",
+                "vpbroadcastq zmm17, {upper}",
+                "vpsrlq zmm18, zmm16, 48",
+                "vpcmpeqq k1, zmm18, zmm17",
+                "vpcompressq zmm16 {{k1}} {{z}}, zmm16",
+                "vmovq {word}, xmm16",
                 "kmovw {bits:e}, k1",
                 bucket = in(reg) bucket.as_ptr(),
-                tag = in(reg) u64::from(tag),
+                upper = in(reg) upper,
+                word = lateout(reg) word,
                 bits = lateout(reg) bits,
                 out("zmm16") _,
                 out("zmm17") _,
+                out("zmm18") _,
                 out("k1") _,
                 options(nostack, readonly, preserves_flags),
             );
         }
-        bits & ENTRY_BITS
+        (word, bits)
     }
 
-    #[inline]
-    pub(super) fn matching_sse41(bucket: &[AtomicU64; WORDS], tag: u16) -> u32 {
+    pub(super) fn matching_sse41(bucket: &[AtomicU64; WORDS], upper: u64) -> u32 {
         let pairs: u32;
         // SAFETY: T1, T2.
         unsafe {
             asm!(
-                "pcmpeqd {ones}, {ones}",
-                "movq {tags}, {tag}",
+                "movq {tags}, {upper}",
                 "punpcklqdq {tags}, {tags}",
                 "movdqu {a}, xmmword ptr [{bucket}]",
                 "movdqu {b}, xmmword ptr [{bucket} + 16]",
                 "movdqu {c}, xmmword ptr [{bucket} + 32]",
                 "movdqu {d}, xmmword ptr [{bucket} + 48]",
-                "paddq {a}, {ones}",
-                "paddq {b}, {ones}",
-                "paddq {c}, {ones}",
-                "paddq {d}, {ones}",
                 "psrlq {a}, 48",
                 "psrlq {b}, 48",
                 "psrlq {c}, 48",
@@ -124,9 +162,8 @@ mod vector {
                 "packsswb {a}, {c}",
                 "pmovmskb {pairs:e}, {a}",
                 bucket = in(reg) bucket.as_ptr(),
-                tag = in(reg) u64::from(tag),
+                upper = in(reg) upper,
                 pairs = lateout(reg) pairs,
-                ones = out(xmm_reg) _,
                 tags = out(xmm_reg) _,
                 a = out(xmm_reg) _,
                 b = out(xmm_reg) _,
@@ -135,7 +172,7 @@ mod vector {
                 options(nostack, readonly, preserves_flags),
             );
         }
-        every_other_bit(pairs) & ENTRY_BITS
+        every_other_bit(pairs)
     }
 
     /// Bits 0, 2, 4 ... of sixteen, moved together.
@@ -163,26 +200,41 @@ mod tests {
         prop_oneof![Just(0), entry, any::<u64>(), Just(u64::MAX), Just((1 << 48) - 1), Just(1 << 48)]
     }
 
+    /// What each way that this processor has says.
+    fn ways(line: &Line, tag: u16) -> Vec<u32> {
+        let mut ways = vec![matching_portable(&line.0, tag)];
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("sse4.1") {
+                ways.push(vector::matching_sse41(&line.0, Entry::upper(tag)));
+            }
+            if is_x86_feature_detected!("avx512f") {
+                let (word, bits) = vector::find_avx512(&line.0, Entry::upper(tag));
+                let first = line.0[bits.trailing_zeros() as usize % WORDS].load(Ordering::Relaxed);
+                assert_eq!(word, if bits == 0 { 0 } else { first });
+                ways.push(bits);
+            }
+        }
+        ways
+    }
+
     proptest! {
         #[test]
         fn every_way_of_looking_finds_the_same(words: [u64; WORDS], few in proptest::array::uniform8(word()), tag in 0..4u16) {
             for words in [words, few] {
+                // The last word is never an entry, so no word of the kind stands there.
+                let mut words = words;
+                words[ENTRIES] &= !(1 << 62);
                 let line = Line(words.map(AtomicU64::new));
                 for tag in [tag, (words[3] >> 48) as u16 & 0x3fff] {
-                    let expected = matching_portable(&line.0, tag);
-                    for (at, word) in words[..ENTRIES].iter().enumerate() {
-                        prop_assert_eq!(expected >> at & 1 == 1, Entry(*word).is_in_force(tag));
+                    let in_force = |(at, word): (usize, &u64)| u32::from(Entry(*word).is_in_force(tag)) << at;
+                    let expected: u32 = words[..ENTRIES].iter().enumerate().map(in_force).sum();
+                    for way in ways(&line, tag) {
+                        prop_assert_eq!(way, expected);
                     }
-                    prop_assert_eq!(matching(&line.0, tag), expected);
-                    #[cfg(target_arch = "x86_64")]
-                    {
-                        if is_x86_feature_detected!("avx512f") {
-                            prop_assert_eq!(vector::matching_avx512(&line.0, tag), expected);
-                        }
-                        if is_x86_feature_detected!("sse4.1") {
-                            prop_assert_eq!(vector::matching_sse41(&line.0, tag), expected);
-                        }
-                    }
+                    let found = find(&line.0, tag, Level::of_this_processor());
+                    let first = expected.trailing_zeros() as usize;
+                    prop_assert_eq!(found, (expected > 0).then(|| (first, words[first % WORDS])));
                 }
             }
         }

@@ -30,7 +30,7 @@ fn contents(index: &MemIndex, bucket: usize) -> (HashMap<u64, u64>, Option<u64>)
     for (bucket, overflow) in index.table().chain(bucket) {
         for word in bucket.slots().map(|slot| slot.load(Ordering::Relaxed)).filter(|word| *word != 0) {
             assert!(!Entry(word).is_tentative(), "a tentative entry was left behind");
-            let before = entries.insert(word >> Address::BITS, Address::from_word(word).get());
+            let before = entries.insert(word >> Address::BITS & TAG_MAX, Address::from_word(word).get());
             assert_eq!(before, None, "two entries with the same tag");
         }
         assert_ne!(overflow, Overflow::Saturating);
@@ -71,7 +71,7 @@ fn an_entry_is_found_updated_and_freed() {
         let hash = hash(2, tag);
         let empty = index.find(hash, &guard);
         assert_eq!((empty.address(), empty.seen()), (Address::INVALID, 0));
-        index.prefetch(hash);
+        index.view(&guard).prefetch(hash);
         index.try_update(empty, Address::new(7)).unwrap();
         let first = index.find(hash, &guard);
         assert_eq!(first.address(), Address::new(7));

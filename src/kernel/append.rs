@@ -1,18 +1,17 @@
 //! A new record at the tail, published as the newest of its chain.
 
-use super::Kernel;
+use super::{Kernel, stamp};
 use crate::allocator::Allocation;
+use crate::checkpoint::state::Moment;
 use crate::epoch::Guard;
 use crate::error::Result;
 use crate::index::Slot;
 use crate::operation::Retry;
 use crate::record::{Key, RecordInfo, Value};
 
-/// The store's version that records carry until checkpoints move it on.
-const VERSION: u16 = 0;
-
 impl<K: Key, V: Value> Kernel<K, V> {
-    /// Appends a record of `key` with `value`, or a tombstone without one, in front of the chain of `slot`. Gives a reason
+    /// Appends a record of `key` with `value`, or a tombstone without one, in front of the chain of `slot`, with the moment's
+    /// version. Gives a reason
     /// to retry if there is no room, or if the entry is no longer what `slot` saw (K1).
     ///
     /// # Errors
@@ -22,6 +21,7 @@ impl<K: Key, V: Value> Kernel<K, V> {
         slot: Slot<'_>,
         key: &K,
         value: Option<&V>,
+        moment: Moment,
         guard: &Guard<'_>,
     ) -> Result<Result<(), Retry>> {
         let size = Self::LAYOUT.record_size();
@@ -29,7 +29,7 @@ impl<K: Key, V: Value> Kernel<K, V> {
             return Ok(Err(Retry::Room));
         };
         let record = self.log.record(address, size, guard);
-        let info = RecordInfo::new(slot.address(), VERSION);
+        let info = RecordInfo::new(slot.address(), stamp(moment.version));
         record.write(if value.is_some() { info } else { info.with_tombstone() }, key, value);
         Ok(self.index.try_update(slot, address).map_err(|_| {
             record.invalidate(); // K5

@@ -7,7 +7,7 @@ use crate::device::IoDone;
 use crate::epoch::Guard;
 use crate::error::Result;
 use crate::index::Slot;
-use crate::operation::{Operation, Step};
+use crate::operation::{Operation, Retry, Step};
 use crate::record::{Key, Value};
 use crate::status::OperationStatus;
 use crate::utility::KeyHash;
@@ -39,19 +39,22 @@ impl<K: Key, V: Value> Operation<Kernel<K, V>> for DeleteOp<K> {
 }
 
 impl<K: Key, V: Value> KeyOperation<K, V> for DeleteOp<K> {
-    const ORDERED: bool = true;
+    const WRITES: bool = true;
 
     #[inline]
     fn step_at<'g>(&mut self, kernel: &'g Kernel<K, V>, slot: Slot<'g>, guard: &'g Guard<'_>) -> Step<OperationStatus> {
+        let moment = kernel.moment(guard);
         match kernel.trace(&self.key, &slot, Address::INVALID, guard) {
             Trace::End => return Step::Done(OperationStatus::NotFound),
-            Trace::Record(found) if found.info.is_tombstone() => return Step::Done(OperationStatus::NotFound),
-            Trace::Record(found) if kernel.region(found.address) == Region::Mutable => {
-                return Step::Done(delete_in_place(kernel, slot, found));
-            }
-            Trace::Record(_) | Trace::Disk(_) | Trace::Floor => {}
+            Trace::Record(found) => match kernel.region(&found, moment) {
+                Region::Newer => return Step::Retry(Retry::Conflict),
+                _ if found.info.is_tombstone() => return Step::Done(OperationStatus::NotFound),
+                Region::Mutable => return Step::Done(delete_in_place(kernel, slot, found)),
+                Region::Fuzzy | Region::Immutable => {}
+            },
+            Trace::Disk(_) | Trace::Floor => {}
         }
-        match kernel.append(slot, &self.key, None, guard) {
+        match kernel.append(slot, &self.key, None, moment, guard) {
             Ok(Ok(())) => Step::Done(OperationStatus::Deleted),
             Ok(Err(retry)) => Step::Retry(retry),
             Err(error) => Step::Failed(error),

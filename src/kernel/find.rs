@@ -2,9 +2,10 @@
 
 use super::Kernel;
 use crate::address::Address;
+use crate::allocator::LogView;
 use crate::epoch::Guard;
 use crate::index::Slot;
-use crate::record::{Key, RecordInfo, RecordRef, Value};
+use crate::record::{Key, RecordInfo, RecordLayout, RecordRef, Value};
 
 /// Where a walk ended.
 pub(crate) enum Trace<'g> {
@@ -35,38 +36,47 @@ pub(crate) enum Region {
     Fuzzy,
     /// Nobody changes it any more (K2).
     Immutable,
+    /// It belongs to a later version than the operation, which is to begin anew under that one.
+    Newer,
+}
+
+/// Walks a chain from `address` down to the newest record of `key`, or to the first address below `limit`, which is at least
+/// the view's head.
+#[inline(always)]
+pub(super) fn seek<'g, K: Key, V: Value>(
+    log: LogView<'g>,
+    key: &K,
+    mut address: Address,
+    limit: Address,
+) -> Result<Found<'g>, Address> {
+    while address >= limit {
+        let record = log.record(address, const { RecordLayout::of::<K, V>().record_size() });
+        let info = record.info();
+        if record.key_is::<K, V>(key) && !info.is_invalid() {
+            return Ok(Found { address, record, info });
+        }
+        address = info.previous();
+    }
+    Err(address)
 }
 
 impl<K: Key, V: Value> Kernel<K, V> {
     /// Walks the chain of `slot` from its newest record down to the first one of `key`, or to one at or below `floor`.
     #[inline]
     pub(crate) fn trace<'g>(&'g self, key: &K, slot: &Slot<'g>, floor: Address, guard: &'g Guard<'_>) -> Trace<'g> {
-        let mut address = slot.address();
-        // After the entry, under this pin: every record at or above this head stays where it is until the pin ends (L3),
-        // and the chain only descends from here.
-        let (head, begin) = (self.log.head(), self.log.begin());
-        loop {
-            if address < begin {
-                return Trace::End;
-            }
-            if address <= floor {
-                return Trace::Floor;
-            }
-            if address < head {
-                return Trace::Disk(address);
-            }
-            let record = self.log.record(address, Self::LAYOUT.record_size(), guard);
-            let info = record.info();
-            if record.key_is::<K, V>(key) && !info.is_invalid() {
-                return Trace::Record(Found { address, record, info });
-            }
-            address = info.previous();
+        let log = self.log.view(guard);
+        let limit = log.head().max(Address::new(floor.get() + 1));
+        match seek::<K, V>(log, key, slot.address(), limit) {
+            Ok(found) => Trace::Record(found),
+            Err(below) if below < self.log.begin() => Trace::End,
+            Err(below) if below <= floor => Trace::Floor,
+            Err(below) => Trace::Disk(below),
         }
     }
 
-    /// What may be done with the record at `address` for as long as this pin lasts.
+    /// What may be done with the record at `address` for as long as this pin lasts, as far as the log is concerned.
     #[inline]
-    pub(crate) fn region(&self, address: Address) -> Region {
+    pub(crate) fn region_of(&self, address: Address) -> Region {
         if address >= self.log.read_only() {
             Region::Mutable
         } else if address >= self.log.safe_read_only() {

@@ -26,7 +26,7 @@ fn store(epoch: &Arc<LightEpoch>) -> Arc<Store> {
     let log = LogConfig { geometry, generation: 1, record_size: 24, read_buffers: 1 };
     let log = HybridLog::new(log, Arc::clone(epoch), Arc::new(MemoryDisk::new())).unwrap();
     let index = MemIndex::new(IndexConfig { buckets: 1, overflow_buckets: 0 }).unwrap();
-    Arc::new(Kernel::new(index, log, Duration::from_secs(1)))
+    Arc::new(Kernel::new(index, log, 1, Duration::from_secs(1)))
 }
 
 /// Steps an operation that needs no other to unpin, and not the device, to its end under the pin that is there.

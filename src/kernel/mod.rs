@@ -7,6 +7,7 @@
 //! * **K3** A record is changed in place only at or above `read_only`, as seen by a pinned thread.
 //! * **K4** What was found out about a chain at or below some record stays true: chains grow at the head only. So an
 //!   operation that comes back from the device searches only what was added meanwhile.
+//!   While a checkpoint is under way, versions say more about it: [`version`].
 //! * **K5** No step reads the device or waits. What a step allocated it publishes or marks invalid before it returns.
 
 mod append;
@@ -18,6 +19,8 @@ mod loom;
 mod read;
 mod rmw;
 mod upsert;
+mod version;
+mod view;
 
 use crate::allocator::HybridLog;
 use crate::epoch::Guard;
@@ -31,11 +34,14 @@ pub(crate) use delete::DeleteOp;
 pub(crate) use read::ReadOp;
 pub(crate) use rmw::{Insert, Modify, RmwOp};
 pub(crate) use upsert::UpsertOp;
+pub(crate) use version::{Versions, stamp};
+pub(crate) use view::View;
 
 /// Index and log for keys `K` and values `V`.
 pub(crate) struct Kernel<K, V> {
     pub(crate) index: MemIndex,
     pub(crate) log: HybridLog,
+    pub(crate) versions: Versions,
     wait_limit: Duration,
     schema: PhantomData<fn() -> (K, V)>,
 }
@@ -43,15 +49,15 @@ pub(crate) struct Kernel<K, V> {
 impl<K: Key, V: Value> Kernel<K, V> {
     const LAYOUT: RecordLayout = RecordLayout::of::<K, V>();
 
-    pub(crate) fn new(index: MemIndex, log: HybridLog, wait_limit: Duration) -> Self {
-        Self { index, log, wait_limit, schema: PhantomData }
+    pub(crate) fn new(index: MemIndex, log: HybridLog, version: u64, wait_limit: Duration) -> Self {
+        Self { index, log, versions: Versions::new(version), wait_limit, schema: PhantomData }
     }
 }
 
 /// An operation on one key, which can be begun from an index entry that was looked up by somebody else.
 pub(crate) trait KeyOperation<K: Key, V: Value>: Operation<Kernel<K, V>> {
-    /// True if two of these on the same key must keep their order.
-    const ORDERED: bool;
+    /// True if it may write. Then two of these on the same key keep their order.
+    const WRITES: bool;
 
     /// Goes as far as it can from `slot`, which was found for the operation's key under this pin.
     fn step_at<'g>(&mut self, kernel: &'g Kernel<K, V>, slot: Slot<'g>, guard: &'g Guard<'_>) -> Step<Self::Output>;
@@ -60,6 +66,10 @@ pub(crate) trait KeyOperation<K: Key, V: Value>: Operation<Kernel<K, V>> {
 impl<K: Key, V: Value> Environment for Kernel<K, V> {
     fn log(&self) -> &HybridLog {
         &self.log
+    }
+
+    fn version(&self, guard: &Guard<'_>) -> u64 {
+        self.moment(guard).version
     }
 
     fn wait_limit(&self) -> Duration {

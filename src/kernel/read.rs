@@ -47,7 +47,7 @@ impl<K: Key, V: Value> Operation<Kernel<K, V>> for ReadOp<K, V> {
 }
 
 impl<K: Key, V: Value> KeyOperation<K, V> for ReadOp<K, V> {
-    const ORDERED: bool = false;
+    const WRITES: bool = false;
 
     #[inline]
     fn step_at<'g>(&mut self, kernel: &'g Kernel<K, V>, slot: Slot<'g>, guard: &'g Guard<'_>) -> Step<Option<V>> {

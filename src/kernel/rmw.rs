@@ -78,10 +78,9 @@ impl<K: Key, V: Value, L: Logic<V>> RmwOp<K, V, L> {
         found: Found<'_>,
         guard: &Guard<'_>,
     ) -> Step<OperationStatus> {
-        if found.info.is_tombstone() {
-            return self.append(kernel, slot, None, guard); // R4: for good, whatever the region
-        }
-        match kernel.region(found.address) {
+        match kernel.region(&found, kernel.moment(guard)) {
+            Region::Newer => Step::Retry(Retry::Conflict),
+            _ if found.info.is_tombstone() => self.append(kernel, slot, None, guard), // R4: for good, whatever the region
             Region::Mutable => {
                 Step::Done(found.record.modify_value::<K, V>(&mut |value: &mut V| self.logic.update(value)))
             }
@@ -108,7 +107,7 @@ impl<K: Key, V: Value, L: Logic<V>> RmwOp<K, V, L> {
             None => (self.logic.create(), OperationStatus::Created),
         };
         let Some(new) = new else { return Step::Done(OperationStatus::Unchanged) };
-        match kernel.append(slot, &self.key, Some(&new), guard) {
+        match kernel.append(slot, &self.key, Some(&new), kernel.moment(guard), guard) {
             Ok(Ok(())) => Step::Done(status),
             Ok(Err(retry)) => Step::Retry(retry),
             Err(error) => Step::Failed(error),
@@ -134,7 +133,7 @@ impl<K: Key, V: Value, L: Logic<V>> Operation<Kernel<K, V>> for RmwOp<K, V, L> {
 }
 
 impl<K: Key, V: Value, L: Logic<V>> KeyOperation<K, V> for RmwOp<K, V, L> {
-    const ORDERED: bool = true;
+    const WRITES: bool = true;
 
     #[inline]
     fn step_at<'g>(&mut self, kernel: &'g Kernel<K, V>, slot: Slot<'g>, guard: &'g Guard<'_>) -> Step<OperationStatus> {

@@ -7,9 +7,10 @@ use crate::device::IoDone;
 use crate::epoch::Guard;
 use crate::error::Result;
 use crate::index::Slot;
-use crate::operation::{Operation, Step};
+use crate::operation::{Operation, Retry, Step};
 use crate::record::{Key, Value};
 use crate::status::OperationStatus;
+use crate::sync::Visible;
 use crate::utility::KeyHash;
 
 /// Gives a key a value: in place if its record may be changed, by a new record otherwise. Never needs the device.
@@ -40,22 +41,26 @@ impl<K: Key, V: Value> Operation<Kernel<K, V>> for UpsertOp<K, V> {
 }
 
 impl<K: Key, V: Value> KeyOperation<K, V> for UpsertOp<K, V> {
-    const ORDERED: bool = true;
+    const WRITES: bool = true;
 
     #[inline]
     fn step_at<'g>(&mut self, kernel: &'g Kernel<K, V>, slot: Slot<'g>, guard: &'g Guard<'_>) -> Step<OperationStatus> {
         // Older records than the mutable ones make no difference: a new one goes in front of them whatever they are.
         let floor = Address::from_word(kernel.log.read_only().get() - 1);
         let trace = kernel.trace(&self.key, &slot, floor, guard);
-        if let Trace::Record(found) = &trace
-            && !found.info.is_tombstone()
-            && kernel.region(found.address) == Region::Mutable
-        {
-            found.record.set_value::<K, V>(&self.value); // R4 if somebody deletes it at this moment
-            return Step::Done(OperationStatus::InPlace);
+        let moment = kernel.moment(guard);
+        if let Trace::Record(found) = &trace {
+            match kernel.region(found, moment) {
+                Region::Newer => return Step::Retry(Retry::Conflict),
+                Region::Mutable if !found.info.is_tombstone() => {
+                    found.record.set_value::<K, V>(&self.value, Visible::Now); // R4 if somebody deletes it at this moment
+                    return Step::Done(OperationStatus::InPlace);
+                }
+                Region::Mutable | Region::Fuzzy | Region::Immutable => {}
+            }
         }
         let status = if matches!(trace, Trace::End) { OperationStatus::Created } else { OperationStatus::Copied };
-        match kernel.append(slot, &self.key, Some(&self.value), guard) {
+        match kernel.append(slot, &self.key, Some(&self.value), moment, guard) {
             Ok(Ok(())) => Step::Done(status),
             Ok(Err(retry)) => Step::Retry(retry),
             Err(error) => Step::Failed(error),

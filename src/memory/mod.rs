@@ -4,13 +4,17 @@
 //!   its length, initialised from birth (zeroed), and freed once, with the layout it was allocated with.
 //! * **M2** A buffer is reached through its owner only: `&` gives shared bytes, `&mut` exclusive ones.
 //! * **M3** The memory of `Words` is touched through atomic words only, from the moment it is made until it is freed.
-//! * **M5** A mapping is made by one call, covers its whole area, overlaps nothing, and is unmapped once, by its owner.
 //! * **M4** Everything large draws from one [`MemoryBudget`], which says who holds what.
+//! * **M5** A mapping is made by one call, covers its whole area, overlaps nothing, and is unmapped once, by its owner. What
+//!   its pages are made of may change meanwhile, what they hold does not.
+//! * **M6** A `Blocks` has `mask + 1` blocks, a power of two, so every number masked by it names one of them.
 
 mod aligned;
 mod budget;
 mod pool;
 mod prefetch;
+mod pretouch;
+mod residence;
 mod word_copy;
 mod words;
 
@@ -18,6 +22,8 @@ pub use aligned::AlignedBuf;
 pub use budget::{MemoryBudget, Reservation};
 pub(crate) use pool::BufferPool;
 pub use pool::IoBuf;
-pub(crate) use prefetch::prefetch;
+pub(crate) use prefetch::{Purpose, prefetch};
+pub(crate) use pretouch::pretouch;
+pub(crate) use residence::{HugePages, resident_bytes};
 pub(crate) use word_copy::{equals_bytes, load_bytes, store_bytes, words_for};
-pub(crate) use words::Words;
+pub(crate) use words::{Blocks, Words};

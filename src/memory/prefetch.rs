@@ -5,15 +5,31 @@
 
 use crate::sync::AtomicU64;
 
+/// What a cache line is wanted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To be read.
+    Read,
+    /// To be written as well: it is taken away from other processors' caches at once.
+    Write,
+}
+
 /// Starts loading the cache line of `word`.
-#[inline]
-pub(crate) fn prefetch(word: &AtomicU64) {
+#[inline(always)]
+pub(crate) fn prefetch(word: &AtomicU64, purpose: Purpose) {
     #[cfg(all(target_arch = "x86_64", not(oxifaster_loom)))]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: P1; SSE, of which the instruction is a part, belongs to every x86-64 processor.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(word).cast()) }
+        let place = std::ptr::from_ref(word);
+        match purpose {
+            // SAFETY: P1; SSE, of which the instruction is a part, belongs to every x86-64 processor.
+            Purpose::Read => unsafe { _mm_prefetch::<_MM_HINT_T0>(place.cast()) },
+            // SAFETY: P1; 64-bit processors that do not know the instruction do nothing on it.
+            Purpose::Write => unsafe {
+                std::arch::asm!("prefetchw [{}]", in(reg) place, options(nostack, readonly, preserves_flags));
+            },
+        }
     }
     #[cfg(not(all(target_arch = "x86_64", not(oxifaster_loom))))]
-    let _ = word;
+    let _ = (word, purpose);
 }

@@ -1,4 +1,4 @@
-//! Shared memory as atomic words. Invariants M1, M3 and M5 of [`crate::memory`].
+//! Shared memory as atomic words. Invariants M1, M3, M5 and M6 of [`crate::memory`].
 //!
 //! Log pages and index buckets are read while others write them. Making every access an atomic word access removes the
 //! data race by construction, and with it the need for `unsafe` in everything built on top. A relaxed 8-byte load or store
@@ -7,7 +7,11 @@
 
 use crate::error::Result;
 use crate::sync::AtomicU64;
+#[cfg(not(oxifaster_loom))]
+use crate::sync::Ordering;
 use std::ops::Deref;
+#[cfg(not(oxifaster_loom))]
+use std::ops::Range;
 
 /// Owned, zeroed memory that is seen as atomic words only.
 pub(crate) struct Words(imp::Memory);
@@ -20,6 +24,16 @@ impl Words {
     pub(crate) fn zeroed(len: usize) -> Result<Self> {
         imp::Memory::zeroed(len).map(Self)
     }
+
+    /// Has the system give the memory of the words in `range` now, and not when each page is first used. What the words
+    /// hold stays as it is, whoever uses them meanwhile. `range` begins at a multiple of the page size.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) if the system does not have the memory.
+    #[cfg(not(oxifaster_loom))]
+    pub(crate) fn populate(&self, range: Range<usize>) -> Result<()> {
+        self.0.populate(range)
+    }
 }
 
 impl Deref for Words {
@@ -28,6 +42,59 @@ impl Deref for Words {
     #[inline]
     fn deref(&self) -> &[AtomicU64] {
         self.0.words()
+    }
+}
+
+/// Words in blocks of `N`, a power of two of them, that are named by any number: its lower bits count.
+pub(crate) struct Blocks<const N: usize> {
+    words: Words,
+    mask: usize,
+}
+
+impl<const N: usize> Blocks<N> {
+    /// `count` blocks of zeros; one if that is not a power of two.
+    ///
+    /// # Errors
+    /// As for [`Words::zeroed`].
+    pub(crate) fn zeroed(count: usize) -> Result<Self> {
+        let count = if count.is_power_of_two() { count } else { 1 };
+        Ok(Self { words: Words::zeroed(count.saturating_mul(N))?, mask: count - 1 })
+    }
+
+    /// How many there are.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.mask + 1
+    }
+
+    /// The memory of all.
+    pub(crate) fn words(&self) -> &Words {
+        &self.words
+    }
+
+    /// Every block.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[AtomicU64; N]> {
+        self.words.as_chunks().0.iter()
+    }
+
+    /// The block that the lower bits of `number` name.
+    #[inline(always)]
+    pub(crate) fn at(&self, number: u64) -> &[AtomicU64; N] {
+        let start = (number as usize & self.mask) * N;
+        // SAFETY: M6; and M1 and M3 as for the words themselves, of which this is an array of `N` in a row.
+        unsafe { &*self.words.as_ptr().add(start).cast::<[AtomicU64; N]>() }
+    }
+}
+
+/// Writes to one word of each page, which makes the system give the page. An exchange of zero for zero: a word that
+/// somebody else has set by then keeps what it holds, and unlike an addition of zero it is not made a mere load of.
+#[cfg(not(oxifaster_loom))]
+fn touch(words: &[AtomicU64]) {
+    /// No system has smaller pages.
+    const SMALLEST_PAGE: usize = 4096 / size_of::<AtomicU64>();
+    for word in words.iter().step_by(SMALLEST_PAGE) {
+        // A failure says that the word is not zero: then the page is there.
+        let _ = word.compare_exchange(0, 0, Ordering::Relaxed, Ordering::Relaxed);
     }
 }
 
@@ -53,10 +120,13 @@ mod imp {
 /// wish for huge pages is known before the first page is. (An aligned allocation would be zeroed by hand, in small pages.)
 #[cfg(all(target_os = "linux", not(oxifaster_loom)))]
 mod imp {
+    use super::touch;
     use crate::error::{Error, ErrorKind, Result};
     use crate::sync::AtomicU64;
+    use rustix::io::Errno;
     use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
     use std::ffi::c_void;
+    use std::ops::Range;
     use std::ptr::NonNull;
 
     /// Size and alignment of the pages that keep address translation cheap.
@@ -74,13 +144,15 @@ mod imp {
     // SAFETY: M3; a shared reference gives atomic words only.
     unsafe impl Sync for Memory {}
 
+    fn refused(len: usize) -> Error {
+        Error::new(ErrorKind::Limit, "the system does not give that much memory")
+            .with("words asked", len)
+            .help("lower the memory budget or the size that was asked for")
+    }
+
     impl Memory {
         pub(super) fn zeroed(len: usize) -> Result<Self> {
-            let refused = || {
-                Error::new(ErrorKind::Limit, "the system does not give that much memory")
-                    .with("words asked", len)
-                    .help("lower the memory budget or the size that was asked for")
-            };
+            let refused = || refused(len);
             if len == 0 {
                 return Ok(Self { base: std::ptr::null_mut(), mapped: 0, start: NonNull::dangling(), len });
             }
@@ -108,6 +180,24 @@ mod imp {
             }
         }
 
+        pub(super) fn populate(&self, range: Range<usize>) -> Result<()> {
+            let words = &self.words()[range];
+            let start = words.as_ptr().cast_mut().cast();
+            // SAFETY: M5; the range is within the mapping, and a page of it that comes into being holds what it held: zeros.
+            match unsafe { madvise(start, size_of_val(words), Advice::LinuxPopulateWrite) } {
+                Ok(()) => Ok(()),
+                // To touch the memory now would end the process.
+                Err(errno @ (Errno::NOMEM | Errno::FAULT | Errno::HWPOISON)) => {
+                    Err(refused(self.len).because(std::io::Error::from(errno)))
+                }
+                // A kernel before 5.14, or a filter of system calls: the slower way does as well.
+                Err(_) => {
+                    touch(words);
+                    Ok(())
+                }
+            }
+        }
+
         #[inline]
         pub(super) fn words(&self) -> &[AtomicU64] {
             // SAFETY: M1 (mapped, aligned, zeroed by the kernel) and M3 (nobody sees these bytes but as atomic words).
@@ -127,15 +217,22 @@ mod imp {
 
 #[cfg(not(any(target_os = "linux", oxifaster_loom)))]
 mod imp {
+    use super::touch;
     use crate::error::Result;
     use crate::memory::AlignedBuf;
     use crate::sync::AtomicU64;
+    use std::ops::Range;
 
     pub(super) struct Memory(AlignedBuf);
 
     impl Memory {
         pub(super) fn zeroed(len: usize) -> Result<Self> {
             Ok(Self(AlignedBuf::zeroed(len * size_of::<AtomicU64>())))
+        }
+
+        pub(super) fn populate(&self, range: Range<usize>) -> Result<()> {
+            touch(&self.words()[range]);
+            Ok(())
         }
 
         #[inline]
@@ -165,6 +262,19 @@ mod tests {
                 assert_eq!(last.load(Ordering::Relaxed), 9);
             }
         }
+    }
+
+    #[test]
+    fn any_number_names_a_block() {
+        let blocks = Blocks::<8>::zeroed(16).unwrap();
+        for (number, block) in blocks.iter().enumerate() {
+            block[0].store(number as u64, Ordering::Relaxed);
+        }
+        assert_eq!((blocks.len(), blocks.iter().count()), (16, 16));
+        for number in [0, 1, 15, 16, 31, u64::MAX, 1 << 63] {
+            assert_eq!(blocks.at(number)[0].load(Ordering::Relaxed), number % 16);
+        }
+        assert_eq!(Blocks::<8>::zeroed(3).unwrap().len(), 1, "the mask names only blocks that are there");
     }
 
     #[test]

@@ -1,18 +1,23 @@
 //! The one loop that turns steps into progress.
 
 use super::merge::Merger;
-use super::{Environment, Operation, Retry, Step};
+use super::{Account, Environment, Operation, Retry, Step};
 use crate::address::Address;
 use crate::device::{IoChannel, IoDone, IoRequest, SharedChannel, Token};
 use crate::epoch::{Guard, Participant};
 use crate::error::{Error, ErrorKind, Result};
+use crate::stats::{OwnedCounter, SessionCounters};
 use crate::sync::{Arc, Backoff};
 use std::task::Waker;
 use std::time::Instant;
 
-/// A session's epoch row and its way to the device.
+/// What a finished operation is counted as.
+pub(crate) type CountAs = fn(&SessionCounters) -> &OwnedCounter;
+
+/// A session's epoch row, its book, and its way to the device.
 pub(crate) struct Driver {
     participant: Participant,
+    account: Arc<Account>,
     /// Made when the device is first needed: most of many sessions may never need it.
     channel: Option<Box<dyn IoChannel>>,
     merger: Merger,
@@ -27,32 +32,69 @@ pub(crate) enum Progress<T> {
 }
 
 impl Driver {
-    pub(crate) fn new(participant: Participant) -> Self {
-        Self { participant, channel: None, merger: Merger::default() }
+    pub(crate) fn new(participant: Participant, account: Arc<Account>) -> Self {
+        Self { participant, account, channel: None, merger: Merger::default() }
     }
 
-    /// Takes an operation to its end, or to an access that it needs.
+    /// The session's book.
+    #[inline(always)]
+    pub(crate) fn account(&self) -> &Arc<Account> {
+        &self.account
+    }
+
+    /// Takes an operation to its end, or to an access that it needs. At its end it is counted, unless its caller does that.
     #[inline]
-    pub(crate) fn advance<E, O>(&mut self, environment: &E, operation: &mut O) -> Result<Progress<O::Output>>
+    pub(crate) fn advance<E, O>(
+        &mut self,
+        environment: &E,
+        operation: &mut O,
+        count_as: Option<CountAs>,
+    ) -> Result<Progress<O::Output>>
     where
         E: Environment + ?Sized,
         O: Operation<E>,
     {
         self.tidy_up();
-        // The pin ends with this statement: it is held over no wait of any kind.
-        let step = operation.step(environment, &self.participant.pin());
-        match step {
+        match self.step(environment, operation, count_as) {
             Step::Done(output) => Ok(Progress::Done(output)),
             Step::Failed(error) => Err(error),
-            Step::Retry(retry) => self.try_again(environment, operation, retry),
+            Step::Retry(retry) => self.try_again(environment, operation, count_as, retry),
             Step::Wait(request) => Ok(Progress::Wait(request)),
         }
     }
 
-    /// Pins, for a caller that steps several operations under one pin.
+    /// One step under one pin, which is held over no wait of any kind.
     #[inline]
-    pub(crate) fn pin(&mut self) -> Guard<'_> {
-        self.participant.pin()
+    fn step<E, O>(&mut self, environment: &E, operation: &mut O, count_as: Option<CountAs>) -> Step<O::Output>
+    where
+        E: Environment + ?Sized,
+        O: Operation<E>,
+    {
+        let (guard, account) = self.pin(environment);
+        let step = operation.step(environment, &guard);
+        if let (Step::Done(_), Some(counter)) = (&step, count_as) {
+            counter(&account.counters).add(1); // A1: while pinned
+        }
+        step
+    }
+
+    /// Pins, for a caller that steps several operations under one pin; and lends the book to count them in.
+    #[inline]
+    pub(crate) fn pin<E: Environment + ?Sized>(&mut self, environment: &E) -> (Guard<'_>, &Account) {
+        let guard = self.participant.pin();
+        if guard.notice().is_some() {
+            self.account.observe(environment.version(&guard)); // A2
+        }
+        (guard, &self.account)
+    }
+
+    /// Pins, unless operations have to take something into account; and lends the book.
+    #[inline(always)]
+    pub(crate) fn pin_plain(&mut self) -> Option<(Guard<'_>, &Account)> {
+        match self.participant.pin_plain() {
+            Some(guard) => Some((guard, &self.account)),
+            None => None,
+        }
     }
 
     /// Runs what waits for the epoch, if anything does. Called while not pinned.
@@ -69,6 +111,7 @@ impl Driver {
         &mut self,
         environment: &E,
         operation: &mut O,
+        count_as: Option<CountAs>,
         retry: Retry,
     ) -> Result<Progress<O::Output>>
     where
@@ -78,8 +121,7 @@ impl Driver {
         let (mut stall, mut retry) = (Stall::new(), retry);
         loop {
             stall.wait(environment, retry)?;
-            let step = operation.step(environment, &self.participant.pin());
-            match step {
+            match self.step(environment, operation, count_as) {
                 Step::Done(output) => return Ok(Progress::Done(output)),
                 Step::Failed(error) => return Err(error),
                 Step::Wait(request) => return Ok(Progress::Wait(request)),
@@ -231,6 +273,7 @@ impl Retry {
             Self::Conflict => "the index entry, which others keep changing",
             Self::Fuzzy => "a record whose page is being closed to updates",
             Self::Room => "room in the log",
+            Self::Cut => "a checkpoint, which waits for the batches of other sessions",
         }
     }
 }

@@ -12,6 +12,7 @@
 //!                     Wait  -> submit the access, park; resume with its completion, then step again
 //! ```
 
+mod account;
 mod arrival;
 mod driver;
 mod gate;
@@ -24,9 +25,10 @@ use crate::epoch::Guard;
 use crate::error::{Error, Result};
 use std::time::Duration;
 
+pub(crate) use account::Account;
 pub(crate) use arrival::Arrival;
-pub(crate) use driver::{Driver, Progress, Stall};
-pub(crate) use gate::Gate;
+pub(crate) use driver::{CountAs, Driver, Progress, Stall};
+pub(crate) use gate::{Gate, Place};
 pub(crate) use pending::PendingTable;
 
 /// What a step came to.
@@ -62,12 +64,17 @@ pub(crate) enum Retry {
     Fuzzy,
     /// The log has no room until a page is written and its frame is free.
     Room,
+    /// A checkpoint is about to cut, and waits for batches that are under way.
+    Cut,
 }
 
 /// What operations work on.
 pub(crate) trait Environment {
     /// The log they append to.
     fn log(&self) -> &HybridLog;
+
+    /// The version of what an operation does under this guard.
+    fn version(&self, guard: &Guard<'_>) -> u64;
 
     /// How long a caller waits for others or for the device before its call fails.
     fn wait_limit(&self) -> Duration;

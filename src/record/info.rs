@@ -24,6 +24,9 @@ const _: () = assert!(
 );
 
 impl RecordInfo {
+    /// As many versions as a header can tell apart.
+    pub const VERSIONS: u64 = VERSION_MASK + 1;
+
     /// The header of a live record whose chain goes on at `previous`.
     #[inline]
     pub const fn new(previous: Address, version: u16) -> Self {
@@ -65,6 +68,12 @@ impl RecordInfo {
     /// The store's version when the record was written, modulo 1024.
     pub const fn version(self) -> u16 {
         ((self.0 >> VERSION_SHIFT) & VERSION_MASK) as u16
+    }
+
+    /// True for a record that is there, was published, and is no tombstone. One comparison.
+    #[inline]
+    pub(crate) const fn is_live(self) -> bool {
+        self.0 & (INVALID | TOMBSTONE | PRESENT) == PRESENT
     }
 
     /// False for the zeros between records.

@@ -7,7 +7,7 @@
 //! The latch is held while a value is copied in, never while a user's code runs. A stamp comes round after 2^31 updates; a
 //! thread that sleeps through exactly so many between its two looks at one record is not guarded against.
 
-use crate::sync::{AtomicU64, Backoff, Ordering, fence, publish};
+use crate::sync::{AtomicU64, Backoff, Ordering, Visible, fence};
 
 const STAMP: u64 = 1 << 32;
 
@@ -53,7 +53,7 @@ impl<'a> Latch<'a> {
 
     /// Runs `write` if nobody has written since `seen`; false if somebody has.
     #[inline]
-    pub(crate) fn try_write(self, seen: Seen, write: impl FnOnce()) -> bool {
+    pub(crate) fn try_write(self, seen: Seen, visible: Visible, write: impl FnOnce()) -> bool {
         let odd = seen.0.wrapping_add(STAMP);
         // Acquire: what follows is not moved before the latch is held, and sees what the last holder wrote.
         if self.0.compare_exchange(seen.0, odd, Ordering::Acquire, Ordering::Relaxed).is_err() {
@@ -62,17 +62,17 @@ impl<'a> Latch<'a> {
         // No word of `write` becomes visible before the odd stamp does.
         fence(Ordering::Release);
         write();
-        publish(self.0, odd.wrapping_add(STAMP));
+        visible.publish(self.0, odd.wrapping_add(STAMP));
         true
     }
 
     /// Runs `write` when it is this thread's turn.
     #[inline]
-    pub(crate) fn write(self, write: impl Fn()) {
+    pub(crate) fn write(self, visible: Visible, write: impl Fn()) {
         let mut backoff = Backoff::new();
         loop {
             let seen = self.0.load(Ordering::Relaxed);
-            if seen & STAMP == 0 && self.try_write(Seen(seen), &write) {
+            if seen & STAMP == 0 && self.try_write(Seen(seen), visible, &write) {
                 return;
             }
             backoff.wait();

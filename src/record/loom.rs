@@ -6,7 +6,7 @@ use crate::epoch::{Guard, LightEpoch};
 use crate::index::{IndexConfig, MemIndex};
 use crate::memory::Words;
 use crate::status::OperationStatus;
-use crate::sync::{Arc, AtomicU64, Ordering::Relaxed, publish};
+use crate::sync::{Arc, AtomicU64, Ordering::Relaxed, Visible, publish};
 use crate::utility::KeyHash;
 use loom::thread;
 
@@ -52,8 +52,8 @@ fn a_latched_value_is_read_whole_while_it_is_written() {
         let writer = {
             let world = Arc::clone(&world);
             thread::spawn(move || {
-                world.record().set_value::<u64, Wide>(&[1, 1]);
-                world.record().set_value::<u64, Wide>(&[2, 2]);
+                world.record().set_value::<u64, Wide>(&[1, 1], Visible::Now);
+                world.record().set_value::<u64, Wide>(&[2, 2], Visible::Now);
             })
         };
         let mut last = 0;
@@ -155,7 +155,7 @@ fn a_blind_write_and_a_change_take_effect_one_after_the_other() {
             thread::spawn(move || {
                 let lives = !world.record().info().is_tombstone();
                 if lives {
-                    world.record().set_value::<u64, u64>(&10);
+                    world.record().set_value::<u64, u64>(&10, Visible::Now);
                 }
                 lives
             })

@@ -4,7 +4,7 @@ use super::info::{INVALID, TOMBSTONE};
 use super::{Key, Latch, RecordInfo, RecordLayout, Value};
 use crate::memory::{equals_bytes, load_bytes, store_bytes};
 use crate::status::OperationStatus;
-use crate::sync::{AtomicU64, Backoff, Ordering, after_exchange, publish};
+use crate::sync::{AtomicU64, Backoff, Ordering, Visible, after_exchange};
 
 /// The words of one record in the log's memory. The lifetime is that of the guard under which the log handed them out.
 #[derive(Clone, Copy)]
@@ -85,12 +85,12 @@ impl<'g> RecordRef<'g> {
 
     /// Replaces the value where it lies.
     #[inline]
-    pub(crate) fn set_value<K: Key, V: Value>(self, value: &V) {
+    pub(crate) fn set_value<K: Key, V: Value>(self, value: &V, visible: Visible) {
         let words = self.value_words::<K, V>();
         if const { RecordLayout::of::<K, V>().is_latched() } {
-            self.latch::<K, V>().write(|| store_bytes(words, value.as_bytes()));
+            self.latch::<K, V>().write(visible, || store_bytes(words, value.as_bytes()));
         } else if let Some(word) = words.first() {
-            publish(word, word_of(value));
+            visible.publish(word, word_of(value));
         }
     }
 
@@ -118,7 +118,7 @@ impl<'g> RecordRef<'g> {
             if !modify(&mut value) {
                 return Some(false);
             }
-            return latch.try_write(seen, || store_bytes(words, value.as_bytes())).then_some(true);
+            return latch.try_write(seen, Visible::Now, || store_bytes(words, value.as_bytes())).then_some(true);
         }
         let Some(word) = words.first() else {
             return Some(modify(&mut V::build(|_| {}))); // a value of no bytes

@@ -62,8 +62,15 @@ pub(crate) struct SessionCounters {
     pub(crate) rmws: OwnedCounter,
     pub(crate) deletes: OwnedCounter,
     pub(crate) inserts: OwnedCounter,
-    pub(crate) read_hits: OwnedCounter,
+    /// Look-ups (reads, read-modify-writes, conditional inserts) that waited for the device; the others were hits.
     pub(crate) read_misses: OwnedCounter,
+}
+
+impl SessionCounters {
+    /// Operations of all kinds.
+    pub(crate) fn operations(&self) -> u64 {
+        [&self.reads, &self.upserts, &self.rmws, &self.deletes, &self.inserts].iter().map(|counter| counter.get()).sum()
+    }
 }
 
 /// Sums of session counters.
@@ -76,12 +83,15 @@ pub(crate) struct Tally {
 
 impl Tally {
     pub(crate) fn add(&mut self, session: &SessionCounters) {
-        self.operations.reads += session.reads.get();
+        // Misses first: an operation is counted before it can miss.
+        let misses = session.read_misses.get();
+        let (reads, rmws, inserts) = (session.reads.get(), session.rmws.get(), session.inserts.get());
+        self.operations.reads += reads;
         self.operations.upserts += session.upserts.get();
-        self.operations.rmws += session.rmws.get();
+        self.operations.rmws += rmws;
         self.operations.deletes += session.deletes.get();
-        self.operations.inserts += session.inserts.get();
-        self.read_hits += session.read_hits.get();
-        self.read_misses += session.read_misses.get();
+        self.operations.inserts += inserts;
+        self.read_hits += (reads + rmws + inserts).saturating_sub(misses);
+        self.read_misses += misses;
     }
 }

@@ -1,7 +1,9 @@
 //! What is counted, and what counting costs: a plain load and store per operation on a line that only its session writes.
 
 mod counter;
+mod memory;
 mod snapshot;
 
-pub(crate) use counter::{LogCounters, SessionCounters, Tally};
+pub(crate) use counter::{LogCounters, OwnedCounter, SessionCounters, Tally};
+pub use memory::{Area, MemoryStats};
 pub use snapshot::{DeviceStats, OperationStats, StatsSnapshot};

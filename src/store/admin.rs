@@ -6,8 +6,10 @@ use crate::allocator::LogAddresses;
 use crate::device::StorageDevice;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::IndexStats;
+use crate::memory::{HugePages, Words, resident_bytes};
 use crate::operation::{Retry, Stall};
 use crate::record::{Key, Value};
+use crate::stats::{Area, MemoryStats};
 
 impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     /// The log's region boundaries at this moment.
@@ -18,6 +20,18 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     /// How full the index is. Walks it: takes milliseconds for every hundred megabytes.
     pub fn index_stats(&self) -> IndexStats {
         self.database.kernel.index.stats()
+    }
+
+    /// How much of the memory of index and log is there, and how much of that on huge pages.
+    ///
+    /// Asks the system about every page of it, and for huge pages about all memory of the process: takes a millisecond for
+    /// every gigabyte on huge pages, more for one on small pages, and holds up who asks the system for memory meanwhile.
+    pub fn memory_stats(&self) -> MemoryStats {
+        let (kernel, huge_pages) = (&self.database.kernel, HugePages::of_process());
+        MemoryStats {
+            index: area_of(&kernel.index.memory(), huge_pages.as_ref()),
+            log: area_of(&[kernel.log.memory()], huge_pages.as_ref()),
+        }
     }
 
     /// Writes everything that is in the store at this moment to the device, and returns when it has been written. It is
@@ -64,5 +78,13 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
             stall.wait(&self.database.kernel, retry)?;
         }
         Ok(())
+    }
+}
+
+fn area_of(parts: &[&Words], huge_pages: Option<&HugePages>) -> Area {
+    Area {
+        bytes: parts.iter().map(|words| size_of_val(&***words) as u64).sum(),
+        resident: parts.iter().map(|words| resident_bytes(words)).sum(),
+        huge: huge_pages.map(|huge_pages| parts.iter().map(|words| huge_pages.bytes_of(words)).sum()),
     }
 }

@@ -1,12 +1,11 @@
 //! Sessions whose operations are futures.
 
 use super::database::Database;
-use super::op_future::OpFuture;
+use super::op_future::{Home, OpFuture};
 use crate::epoch::Participant;
 use crate::kernel::{DeleteOp, Insert, Kernel, Modify, ReadOp, RmwOp, UpsertOp};
-use crate::operation::{Gate, Operation, Step};
+use crate::operation::{Account, Environment, Gate, Operation, Step};
 use crate::record::{Key, Value};
-use crate::stats::SessionCounters;
 use crate::status::OperationStatus;
 use crate::sync::Arc;
 
@@ -30,17 +29,26 @@ use crate::sync::Arc;
 /// # }
 /// ```
 pub struct AsyncSession<K: Key, V: Value> {
-    database: Arc<Database<K, V>>,
     participant: Participant,
-    gate: Arc<Gate>,
-    counters: Arc<SessionCounters>,
+    home: Arc<Home<K, V>>,
 }
 
 impl<K: Key, V: Value> AsyncSession<K, V> {
-    pub(super) fn new(database: Arc<Database<K, V>>) -> Self {
-        let (participant, counters) = (database.epoch.join(), database.enter());
+    pub(super) fn new(database: Arc<Database<K, V>>, account: Account) -> Self {
+        let (participant, account) = (database.epoch.join(), database.enter(account));
         let gate = Gate::new(database.max_pending);
-        Self { database, participant, gate, counters }
+        Self { participant, home: Arc::new(Home { database, gate, account }) }
+    }
+
+    /// Names the session: after a recovery it is found by this.
+    pub fn guid(&self) -> u128 {
+        self.home.account.guid
+    }
+
+    /// How many operations have taken effect since the session was first started. Operations in flight take effect in any
+    /// order; those that were awaited before others were begun have the lower numbers.
+    pub fn serial(&self) -> u64 {
+        self.home.account.serial()
     }
 
     /// The value of `key`, or `None` if it is not in the store.
@@ -48,7 +56,7 @@ impl<K: Key, V: Value> AsyncSession<K, V> {
     /// # Errors
     /// The future's: as for [`Session::read`](super::Session::read).
     pub fn read(&mut self, key: &K) -> OpFuture<K, V, Option<V>> {
-        self.counters.reads.add(1);
+        self.home.account.counters.reads.add(1);
         self.begin(ReadOp::new(key), true, |value| value)
     }
 
@@ -57,7 +65,7 @@ impl<K: Key, V: Value> AsyncSession<K, V> {
     /// # Errors
     /// The future's: as for [`Session::upsert`](super::Session::upsert).
     pub fn upsert(&mut self, key: K, value: V) -> OpFuture<K, V, ()> {
-        self.counters.upserts.add(1);
+        self.home.account.counters.upserts.add(1);
         self.begin(UpsertOp::new(key, value), false, |_| ())
     }
 
@@ -66,7 +74,7 @@ impl<K: Key, V: Value> AsyncSession<K, V> {
     /// # Errors
     /// The future's: as for [`Session::rmw`](super::Session::rmw).
     pub fn rmw(&mut self, key: K, modify: impl FnMut(&mut V) -> bool + Send + 'static) -> OpFuture<K, V, bool> {
-        self.counters.rmws.add(1);
+        self.home.account.counters.rmws.add(1);
         self.begin(RmwOp::new(key, Modify(modify)), true, OperationStatus::changed)
     }
 
@@ -75,7 +83,7 @@ impl<K: Key, V: Value> AsyncSession<K, V> {
     /// # Errors
     /// The future's: as for [`Session::insert`](super::Session::insert).
     pub fn insert(&mut self, key: K, value: V) -> OpFuture<K, V, bool> {
-        self.counters.inserts.add(1);
+        self.home.account.counters.inserts.add(1);
         self.begin(RmwOp::new(key, Insert(value)), true, OperationStatus::changed)
     }
 
@@ -84,7 +92,7 @@ impl<K: Key, V: Value> AsyncSession<K, V> {
     /// # Errors
     /// The future's: as for [`Session::delete`](super::Session::delete).
     pub fn delete(&mut self, key: &K) -> OpFuture<K, V, ()> {
-        self.counters.deletes.add(1);
+        self.home.account.counters.deletes.add(1);
         self.begin(DeleteOp::new(key), false, |_| ())
     }
 
@@ -95,22 +103,37 @@ impl<K: Key, V: Value> AsyncSession<K, V> {
         O: Operation<Kernel<K, V>> + Send + 'static,
         T: 'static,
     {
-        if self.database.epoch.has_pending() {
-            self.database.epoch.drain();
+        if self.home.database.epoch.has_pending() {
+            self.home.database.epoch.drain();
         }
-        let step = operation.step(&self.database.kernel, &self.participant.pin());
-        if is_lookup {
-            let waits = matches!(step, Step::Wait(_));
-            if waits { self.counters.read_misses.add(1) } else { self.counters.read_hits.add(1) }
+        let step = step_counted(&self.home.database.kernel, &mut operation, &mut self.participant, &self.home.account);
+        if is_lookup && matches!(step, Step::Wait(_)) {
+            self.home.account.counters.read_misses.add(1);
         }
-        let (database, gate) = (Arc::clone(&self.database), Arc::clone(&self.gate));
+        let home = Arc::clone(&self.home);
         match step {
-            Step::Done(output) => OpFuture::ready(database, gate, Ok(map(output))),
-            Step::Failed(error) => OpFuture::ready(database, gate, Err(error)),
+            Step::Done(output) => OpFuture::ready(home, Ok(map(output))),
+            Step::Failed(error) => OpFuture::ready(home, Err(error)),
             // Boxed only if it has to wait.
-            step => OpFuture::stepped(database, gate, Box::new(Mapped { operation, map }), step.map(map)),
+            step => OpFuture::stepped(home, Box::new(Mapped { operation, map }), step.map(map)),
         }
     }
+}
+
+/// Steps an operation under a pin of its own, and counts it, while pinned, if that is its end.
+#[inline]
+pub(super) fn step_counted<E: Environment, O: Operation<E> + ?Sized>(
+    environment: &E,
+    operation: &mut O,
+    participant: &mut Participant,
+    account: &Account,
+) -> Step<O::Output> {
+    let guard = participant.pin();
+    let step = operation.step(environment, &guard);
+    if matches!(step, Step::Done(_)) {
+        account.finish(environment.version(&guard));
+    }
+    step
 }
 
 /// An operation whose output is turned into something else.
@@ -133,6 +156,6 @@ impl<O: Operation<E>, E: ?Sized, T> Operation<E> for Mapped<O, E, T> {
 
 impl<K: Key, V: Value> Drop for AsyncSession<K, V> {
     fn drop(&mut self) {
-        self.database.leave(&self.counters);
+        self.home.database.leave(&self.home.account);
     }
 }

@@ -5,26 +5,27 @@
 //! answer is paid once for a group and not twice for every key. Operations that need the device leave the row and finish
 //! when their access does, while the others go on. Two operations on the same key keep their order.
 
+use super::flight::InFlight;
 use super::session::Session;
-use crate::device::{IoRequest, Token};
+use crate::checkpoint::state::Phase;
+use crate::device::IoRequest;
 use crate::epoch::Guard;
 use crate::error::Result;
 use crate::index::Slot;
-use crate::kernel::{DeleteOp, Kernel, KeyOperation, Modify, ReadOp, RmwOp, UpsertOp};
-use crate::operation::{Progress, Retry, Step};
+use crate::kernel::{DeleteOp, Kernel, KeyOperation, Modify, ReadOp, RmwOp, UpsertOp, View};
+use crate::memory::Purpose;
+use crate::operation::{Account, CountAs, Progress, Retry, Stall, Step};
 use crate::record::{Key, Value};
+use crate::status::OperationStatus;
+use crate::sync::{Arc, Visible, publish_all};
 use crate::utility::KeyHash;
+use std::ops::Range;
 
 /// Keys of a group: twice the cache lines that a core can have on their way.
 const GROUP: usize = 32;
 
-/// An operation of the batch that waits for the device.
-struct InFlight<O> {
-    at: usize,
-    hash: KeyHash,
-    token: Token,
-    operation: O,
-}
+/// Operations of a group that need the device: place, hash, operation, access.
+type Waiting<O> = Vec<(usize, KeyHash, O, IoRequest)>;
 
 /// Why a group stopped before its end.
 enum Stop<O> {
@@ -54,10 +55,17 @@ impl<K: Key, V: Value> Session<K, V> {
     /// As for [`read`](Self::read), for the first key that fails.
     pub fn read_batch_into(&mut self, keys: &[K], values: &mut [Option<V>]) -> Result<()> {
         let keys = &keys[..keys.len().min(values.len())];
-        self.counters.reads.add(keys.len() as u64);
-        let waited =
-            self.batch(keys.len(), |at| &keys[at], |at| ReadOp::new(&keys[at]), |at, value| values[at] = value)?;
-        self.count_lookups(keys.len(), waited);
+        let at_once = |view: View<'_>, at: usize, slot: Slot<'_>| view.read::<K, V>(&keys[at], slot);
+        let make = |at: usize| ReadOp::new(&keys[at]);
+        let waited = self.batch(
+            keys.len(),
+            |at| &keys[at],
+            |counters| &counters.reads,
+            at_once,
+            make,
+            |at, value| values[at] = value,
+        )?;
+        self.count_waits(waited);
         Ok(())
     }
 
@@ -66,9 +74,12 @@ impl<K: Key, V: Value> Session<K, V> {
     /// # Errors
     /// As for [`upsert`](Self::upsert), for the first that fails; those before it are done, those after it may be.
     pub fn upsert_batch(&mut self, pairs: &[(K, V)]) -> Result<()> {
-        self.counters.upserts.add(pairs.len() as u64);
+        let at_once = |view: View<'_>, at: usize, slot: Slot<'_>| {
+            let (key, value) = &pairs[at];
+            view.set(key, value, slot, Visible::Later).then_some(OperationStatus::InPlace)
+        };
         let make = |at: usize| UpsertOp::new(pairs[at].0.clone(), pairs[at].1.clone());
-        self.batch(pairs.len(), |at| &pairs[at].0, make, |_, _| ()).map(drop)
+        self.batch(pairs.len(), |at| &pairs[at].0, |counters| &counters.upserts, at_once, make, |_, _| ()).map(drop)
     }
 
     /// Replaces the value of each key by what `modify` makes of it; `modify` is also given the key's place in `keys`.
@@ -77,13 +88,15 @@ impl<K: Key, V: Value> Session<K, V> {
     /// # Errors
     /// As for [`rmw`](Self::rmw), for the first that fails; any of the others may be done.
     pub fn rmw_batch(&mut self, keys: &[K], modify: impl Fn(usize, &mut V) -> bool) -> Result<usize> {
-        self.counters.rmws.add(keys.len() as u64);
         let mut changed = 0;
         let modify = &modify;
+        let at_once = |view: View<'_>, at: usize, slot: Slot<'_>| {
+            view.modify::<K, V>(&keys[at], slot, &mut |value: &mut V| modify(at, value))
+        };
         let make = |at: usize| RmwOp::new(keys[at].clone(), Modify(move |value: &mut V| modify(at, value)));
-        let waited =
-            self.batch(keys.len(), |at| &keys[at], make, |_, status| changed += usize::from(status.changed()))?;
-        self.count_lookups(keys.len(), waited);
+        let done = |_, status: OperationStatus| changed += usize::from(status.changed());
+        let waited = self.batch(keys.len(), |at| &keys[at], |counters| &counters.rmws, at_once, make, done)?;
+        self.count_waits(waited);
         Ok(changed)
     }
 
@@ -92,16 +105,70 @@ impl<K: Key, V: Value> Session<K, V> {
     /// # Errors
     /// As for [`delete`](Self::delete), for the first that fails; those before it are done, those after it may be.
     pub fn delete_batch(&mut self, keys: &[K]) -> Result<()> {
-        self.counters.deletes.add(keys.len() as u64);
-        self.batch(keys.len(), |at| &keys[at], |at| DeleteOp::new(&keys[at]), |_, _| ()).map(drop)
+        let make = |at: usize| DeleteOp::new(&keys[at]);
+        self.batch(keys.len(), |at| &keys[at], |counters| &counters.deletes, |_, _, _| None, make, |_, _| ()).map(drop)
     }
 
-    /// Runs `count` operations, and returns how many of them waited for the device.
+    /// Runs `count` operations, all on the same side of every checkpoint's cut, and returns how many of them waited for the
+    /// device.
     #[inline]
     fn batch<'k, O: KeyOperation<K, V>>(
         &mut self,
         count: usize,
         key: impl Fn(usize) -> &'k K,
+        count_as: CountAs,
+        at_once: impl Fn(View<'_>, usize, Slot<'_>) -> Option<O::Output>,
+        make: impl FnMut(usize) -> O,
+        mut done: impl FnMut(usize, O::Output),
+    ) -> Result<usize> {
+        let turn = self.begin_batch()?;
+        let mut finished = 0;
+        let outcome = self.run_batch(count, key, at_once, make, |at, output| {
+            finished += 1;
+            done(at, output);
+        });
+        count_as(&turn.0.counters).add(finished);
+        outcome
+    }
+
+    /// Begins a batch, once no checkpoint is about to cut.
+    #[inline]
+    fn begin_batch(&mut self) -> Result<BatchTurn> {
+        let account = Arc::clone(self.driver.account());
+        account.begin_batch();
+        let turn = BatchTurn(account);
+        // Of the barrier in `pin` and the one with which a checkpoint waits for its notice to be known, one comes first:
+        // either the notice is seen here, or the batch is seen there.
+        if self.driver.pin_plain().is_none() {
+            self.wait_for_cut(&turn.0)?;
+        }
+        Ok(turn)
+    }
+
+    /// While a checkpoint waits for batches to end, waits for it to cut.
+    #[cold]
+    fn wait_for_cut(&mut self, account: &Account) -> Result<()> {
+        let mut stall = Stall::new();
+        loop {
+            self.driver.tidy_up();
+            let kernel = &self.database.kernel;
+            let (guard, _) = self.driver.pin(kernel);
+            if kernel.moment(&guard).phase != Phase::Prepare {
+                return Ok(());
+            }
+            drop(guard);
+            account.end_batch();
+            stall.wait(kernel, Retry::Cut)?;
+            account.begin_batch();
+        }
+    }
+
+    #[inline]
+    fn run_batch<'k, O: KeyOperation<K, V>>(
+        &mut self,
+        count: usize,
+        key: impl Fn(usize) -> &'k K,
+        at_once: impl Fn(View<'_>, usize, Slot<'_>) -> Option<O::Output>,
         mut make: impl FnMut(usize) -> O,
         mut done: impl FnMut(usize, O::Output),
     ) -> Result<usize> {
@@ -110,7 +177,7 @@ impl<K: Key, V: Value> Session<K, V> {
         while at < count {
             let end = count.min(at + GROUP);
             let mut waiting = Vec::new();
-            let stop = self.run_group(at..end, &key, make, done, flight, &mut waiting)?;
+            let stop = self.run_group(at..end, &key, &at_once, make, done, flight, &mut waiting)?;
             waited += waiting.len();
             for (place, hash, operation, request) in waiting {
                 self.take_off(place, hash, operation, request, done, flight)?;
@@ -127,7 +194,7 @@ impl<K: Key, V: Value> Session<K, V> {
                     place
                 }
                 Some(Stop::Retry(place, mut operation, retry)) => {
-                    let progress = self.driver.try_again(&self.database.kernel, &mut operation, retry)?;
+                    let progress = self.driver.try_again(&self.database.kernel, &mut operation, None, retry)?;
                     match progress {
                         Progress::Done(output) => done(place, output),
                         Progress::Wait(request) => {
@@ -147,114 +214,105 @@ impl<K: Key, V: Value> Session<K, V> {
     }
 
     /// Runs a group under one pin, up to its end or to an operation that has to be repeated. What needs the device is left
-    /// in `waiting`.
+    /// in `waiting`. `at_once` is the short way for those that memory can answer, `make` the whole operation.
     #[inline]
+    #[expect(clippy::too_many_arguments, reason = "the parts of one batch, which its four callers give")]
     fn run_group<'k, O: KeyOperation<K, V>>(
         &mut self,
-        places: std::ops::Range<usize>,
+        places: Range<usize>,
         key: &impl Fn(usize) -> &'k K,
+        at_once: &impl Fn(View<'_>, usize, Slot<'_>) -> Option<O::Output>,
         make: &mut impl FnMut(usize) -> O,
         done: &mut impl FnMut(usize, O::Output),
         flight: &[InFlight<O>],
-        waiting: &mut Vec<(usize, KeyHash, O, IoRequest)>,
+        waiting: &mut Waiting<O>,
     ) -> Result<Option<Stop<O>>> {
         self.driver.tidy_up();
-        let (kernel, guard) = (&self.database.kernel, self.driver.pin());
-        let hashes = hash_group(kernel, places.clone(), key);
-        let slots = find_group(kernel, &hashes[..places.len()], &guard);
-        for (place, (slot, hash)) in places.zip(slots.into_iter().zip(hashes)) {
-            let Some(slot) = slot else { break };
-            if O::ORDERED && (flight.iter().any(|o| o.hash == hash) || waiting.iter().any(|w| w.1 == hash)) {
-                return Ok(Some(Stop::Order(place)));
-            }
-            let mut operation = make(place);
-            match operation.step_at(kernel, slot, &guard) {
-                Step::Done(output) => done(place, output),
-                Step::Failed(error) => return Err(error),
-                Step::Retry(retry) => return Ok(Some(Stop::Retry(place, operation, retry))),
-                Step::Wait(request) => {
-                    waiting.push((place, hash, operation, request));
-                    if kernel.log.read_pool().is_strained() {
-                        return Ok(Some(Stop::Short(place + 1)));
-                    }
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    /// Queues the access of an operation, once there is room for one more in flight.
-    fn take_off<O: KeyOperation<K, V>>(
-        &mut self,
-        at: usize,
-        hash: KeyHash,
-        operation: O,
-        request: IoRequest,
-        done: &mut impl FnMut(usize, O::Output),
-        flight: &mut Vec<InFlight<O>>,
-    ) -> Result<()> {
-        while flight.len() >= self.database.max_pending
-            || (!flight.is_empty() && self.database.kernel.log.read_pool().is_strained())
-        {
-            self.land_one(done, flight)?;
-        }
-        let token = self.parked.spend_token();
-        self.driver.submit(&self.database.kernel, request, token);
-        flight.push(InFlight { at, hash, token, operation });
-        Ok(())
-    }
-
-    /// Waits for one access, and takes the operation on that it belongs to.
-    fn land_one<O: KeyOperation<K, V>>(
-        &mut self,
-        done: &mut impl FnMut(usize, O::Output),
-        flight: &mut Vec<InFlight<O>>,
-    ) -> Result<()> {
         let kernel = &self.database.kernel;
-        let (token, arrived) = self.driver.take(kernel)?;
-        let Some(index) = flight.iter().position(|operation| operation.token == token) else {
-            self.arrive(token, arrived);
-            return Ok(());
-        };
-        let mut landed = flight.swap_remove(index);
-        landed.operation.resume(kernel, arrived)?;
-        match self.driver.advance(kernel, &mut landed.operation)? {
-            Progress::Done(output) => done(landed.at, output),
-            Progress::Wait(request) => {
-                self.driver.submit(kernel, request, token);
-                flight.push(landed);
+        let (guard, _) = self.driver.pin(kernel);
+        let view = kernel.view(&guard);
+        let slots =
+            find_group::<K, V>(view, places.clone(), key, if O::WRITES { Purpose::Write } else { Purpose::Read });
+        let mut stop = None;
+        for (place, slot) in places.zip(&slots) {
+            let Some(slot) = *slot else { break };
+            // Nothing is in flight as long as memory answers. The short way knows nothing of checkpoints.
+            let is_short = guard.notice().is_none() && (!O::WRITES || flight.is_empty() && waiting.is_empty());
+            if is_short && let Some(output) = at_once(view, place, slot) {
+                done(place, output);
+                continue;
+            }
+            stop = step_whole(kernel, &guard, place, slot, make, done, flight, waiting)?;
+            if stop.is_some() {
+                break;
             }
         }
-        Ok(())
+        if O::WRITES {
+            publish_all();
+        }
+        Ok(stop)
     }
 }
 
-/// The hashes of a group's keys, whose buckets are on their way to the cache.
-#[inline]
-fn hash_group<'k, K: Key, V: Value>(
-    kernel: &Kernel<K, V>,
-    places: std::ops::Range<usize>,
+/// A batch that is under way (A3 of the account).
+struct BatchTurn(Arc<Account>);
+
+impl Drop for BatchTurn {
+    fn drop(&mut self) {
+        self.0.end_batch();
+    }
+}
+
+/// Steps the whole operation at `place`, whose entry is `slot`.
+#[inline(never)]
+#[expect(clippy::too_many_arguments, reason = "the parts of one batch")]
+fn step_whole<'g, K: Key, V: Value, O: KeyOperation<K, V>>(
+    kernel: &'g Kernel<K, V>,
+    guard: &'g Guard<'_>,
+    place: usize,
+    slot: Slot<'g>,
+    make: &mut impl FnMut(usize) -> O,
+    done: &mut impl FnMut(usize, O::Output),
+    flight: &[InFlight<O>],
+    waiting: &mut Waiting<O>,
+) -> Result<Option<Stop<O>>> {
+    let hash = slot.hash();
+    if O::WRITES && (flight.iter().any(|o| o.hash == hash) || waiting.iter().any(|w| w.1 == hash)) {
+        return Ok(Some(Stop::Order(place)));
+    }
+    let mut operation = make(place);
+    match operation.step_at(kernel, slot, guard) {
+        Step::Done(output) => done(place, output),
+        Step::Failed(error) => return Err(error),
+        Step::Retry(retry) => return Ok(Some(Stop::Retry(place, operation, retry))),
+        Step::Wait(request) => {
+            waiting.push((place, hash, operation, request));
+            if kernel.log.read_pool().is_strained() {
+                return Ok(Some(Stop::Short(place + 1)));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The index entries of a group's keys, whose records are on their way to the cache.
+#[inline(always)]
+fn find_group<'g, 'k, K: Key, V: Value>(
+    view: View<'g>,
+    places: Range<usize>,
     key: &impl Fn(usize) -> &'k K,
-) -> [KeyHash; GROUP] {
+    purpose: Purpose,
+) -> [Option<Slot<'g>>; GROUP] {
     let mut hashes = [KeyHash::from_raw(0); GROUP];
+    let count = places.len().min(GROUP);
     for (hash, place) in hashes.iter_mut().zip(places) {
         *hash = KeyHash::of_bytes(key(place).as_bytes());
-        kernel.index.prefetch(*hash);
+        view.prefetch_bucket(*hash);
     }
-    hashes
-}
-
-/// The index entries of a group's hashes, whose records are on their way to the cache.
-#[inline]
-fn find_group<'g, K: Key, V: Value>(
-    kernel: &'g Kernel<K, V>,
-    hashes: &[KeyHash],
-    guard: &'g Guard<'_>,
-) -> [Option<Slot<'g>>; GROUP] {
     let mut slots = [None; GROUP];
-    for (slot, hash) in slots.iter_mut().zip(hashes) {
-        let found = kernel.index.find(*hash, guard);
-        kernel.log.prefetch(found.address());
+    for (slot, hash) in slots.iter_mut().zip(&hashes[..count]) {
+        let found = view.find(*hash);
+        view.prefetch_record::<K, V>(&found, purpose);
         *slot = Some(found);
     }
     slots

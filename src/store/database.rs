@@ -1,23 +1,34 @@
 //! What a store's sessions share.
 
 use super::config::{FasterKvConfig, StoreSizes, index_bytes};
+use crate::address::Address;
 use crate::allocator::{HybridLog, LogConfig};
+use crate::checkpoint::{CheckpointToken, Piece, SessionCut};
 use crate::device::StorageDevice;
 use crate::epoch::LightEpoch;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::MemIndex;
 use crate::kernel::Kernel;
-use crate::memory::{MemoryBudget, Reservation};
+use crate::memory::{MemoryBudget, Reservation, pretouch};
+use crate::operation::Account;
 use crate::record::{Key, RecordLayout, Value};
-use crate::stats::{SessionCounters, StatsSnapshot, Tally};
+use crate::stats::{StatsSnapshot, Tally};
 use crate::sync::{Arc, Mutex};
 use std::hash::{BuildHasher, RandomState};
+
+/// Sessions that ended and are kept for the next checkpoint, the newest ones.
+const ENDED_MAX: usize = 1 << 16;
+
+/// The version of a new store.
+const FIRST_VERSION: u64 = 1;
 
 /// The kernel, the epoch, and the books.
 pub(crate) struct Database<K, V> {
     pub(crate) kernel: Kernel<K, V>,
     pub(crate) epoch: Arc<LightEpoch>,
     pub(crate) max_pending: usize,
+    /// What the next increment is to be based on; held by who takes a checkpoint.
+    pub(crate) chain: Mutex<Option<Chain>>,
     memory: Memory,
     sessions: Mutex<Sessions>,
 }
@@ -59,11 +70,41 @@ pub(super) fn random_generation() -> u32 {
     RandomState::new().hash_one("generation") as u32
 }
 
-/// Counters of the sessions there are, and the sums of those that ended.
+/// What a store begins with.
+pub(super) struct Origin {
+    /// The version of its first operations.
+    pub(super) version: u64,
+    /// Sessions that can be gone on with.
+    pub(super) sessions: Vec<SessionCut>,
+}
+
+impl Origin {
+    const fn new() -> Self {
+        Self { version: FIRST_VERSION, sessions: Vec::new() }
+    }
+}
+
+/// The newest of a row of a snapshot and increments to it.
+#[derive(Debug, Clone)]
+pub(crate) struct Chain {
+    pub(crate) token: CheckpointToken,
+    /// The directory it is in.
+    pub(crate) place: String,
+    /// The cut: records below are not changed in place any more.
+    pub(crate) end: Address,
+    pub(crate) pieces: Vec<Piece>,
+}
+
+/// The books of the sessions there are, and what remains of those that ended.
 #[derive(Default)]
 struct Sessions {
-    live: Vec<Arc<SessionCounters>>,
-    ended: Tally,
+    live: Vec<Arc<Account>>,
+    /// Those that ended since the last checkpoint, which is to tell how far they came.
+    ended: Vec<Arc<Account>>,
+    /// What they all did that are in neither list.
+    tally: Tally,
+    /// Sessions of a checkpoint that nobody has gone on with.
+    recovered: Vec<SessionCut>,
 }
 
 impl<K: Key, V: Value> Database<K, V> {
@@ -80,7 +121,7 @@ impl<K: Key, V: Value> Database<K, V> {
         let epoch = LightEpoch::new();
         let index = MemIndex::new(sizes.index)?;
         let log = HybridLog::new(log_config(&sizes, layout, random_generation()), Arc::clone(&epoch), device)?;
-        Ok(Self::of_parts(config, epoch, index, log, memory))
+        Self::of_parts(config, epoch, index, log, memory, Origin::new())
     }
 
     /// A store of parts that were made for it.
@@ -90,25 +131,92 @@ impl<K: Key, V: Value> Database<K, V> {
         index: MemIndex,
         log: HybridLog,
         memory: Memory,
-    ) -> Self {
-        let kernel = Kernel::new(index, log, config.wait_limit);
-        let sessions = Mutex::new(Sessions::default());
-        Self { kernel, epoch, max_pending: config.max_pending, memory, sessions }
+        origin: Origin,
+    ) -> Result<Self> {
+        let kernel = Kernel::new(index, log, origin.version, config.wait_limit);
+        if config.pretouch {
+            let [table, overflow] = kernel.index.memory();
+            pretouch(&[table, overflow, kernel.log.memory()])?;
+        }
+        let sessions = Mutex::new(Sessions { recovered: origin.sessions, ..Sessions::default() });
+        let (max_pending, chain) = (config.max_pending, Mutex::new(None));
+        Ok(Self { kernel, epoch, max_pending, chain, memory, sessions })
     }
 
-    /// Counters for a session that begins.
-    pub(crate) fn enter(&self) -> Arc<SessionCounters> {
-        let counters = Arc::<SessionCounters>::default();
-        self.sessions.lock().live.push(Arc::clone(&counters));
-        counters
+    /// Enters the book of a session that begins.
+    pub(crate) fn enter(&self, account: Account) -> Arc<Account> {
+        let account = Arc::new(account);
+        self.sessions.lock().live.push(Arc::clone(&account));
+        account
     }
 
-    /// Keeps the sums of a session that ends.
-    pub(crate) fn leave(&self, counters: &Arc<SessionCounters>) {
+    /// Puts the book of a session that ends aside.
+    pub(crate) fn leave(&self, account: &Arc<Account>) {
         let mut sessions = self.sessions.lock();
-        if let Some(at) = sessions.live.iter().position(|live| Arc::ptr_eq(live, counters)) {
-            sessions.live.swap_remove(at);
-            sessions.ended.add(counters);
+        if let Some(at) = sessions.live.iter().position(|live| Arc::ptr_eq(live, account)) {
+            let ended = sessions.live.swap_remove(at);
+            sessions.ended.push(ended);
+            if sessions.ended.len() > ENDED_MAX {
+                let forgotten = sessions.ended.remove(0);
+                sessions.tally.add(&forgotten.counters);
+            }
+        }
+    }
+
+    /// Sessions of the recovered checkpoint that nobody has gone on with.
+    pub(crate) fn recovered_sessions(&self) -> Vec<SessionCut> {
+        self.sessions.lock().recovered.clone()
+    }
+
+    /// Hands a recovered session over; returns how far it had come.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is none of this name.
+    pub(crate) fn take_recovered(&self, guid: u128) -> Result<u64> {
+        let mut sessions = self.sessions.lock();
+        let Some(at) = sessions.recovered.iter().position(|session| session.guid == guid) else {
+            return Err(Error::new(ErrorKind::NotFound, "there is no recovered session of this name to go on with")
+                .with("guid", format_args!("{guid:032x}"))
+                .help("take one from get_recovered_sessions; each can be gone on with once"));
+        };
+        Ok(sessions.recovered.swap_remove(at).serial)
+    }
+
+    pub(crate) fn for_each_account(&self, mut visit: impl FnMut(&Account)) {
+        let sessions = self.sessions.lock();
+        sessions.live.iter().for_each(|account| visit(account));
+    }
+
+    /// True while a batched call of any session is under way.
+    pub(crate) fn is_any_in_batch(&self) -> bool {
+        self.sessions.lock().live.iter().any(|account| account.is_in_batch())
+    }
+
+    /// How far every session had come before `version`, of which nobody of an earlier one is pinned any more.
+    pub(crate) fn cut_sessions_before(&self, version: u64) -> Vec<SessionCut> {
+        let sessions = self.sessions.lock();
+        let cut = |account: &Arc<Account>| SessionCut { guid: account.guid, serial: account.cut_before(version) };
+        let known = sessions.live.iter().chain(&sessions.ended).map(cut);
+        let mut newest = std::collections::HashMap::new();
+        for session in sessions.recovered.iter().copied().chain(known) {
+            // A session that was ended and gone on with has two books; the later one counts further.
+            let serial = newest.entry(session.guid).or_insert(session.serial);
+            *serial = session.serial.max(*serial);
+        }
+        newest.into_iter().map(|(guid, serial)| SessionCut { guid, serial }).collect()
+    }
+
+    /// Forgets the sessions that ended, now that a checkpoint says all that can be said of them.
+    pub(crate) fn forget_ended_before(&self, saved: &[SessionCut]) {
+        let saved: std::collections::HashMap<u128, u64> = saved.iter().map(|cut| (cut.guid, cut.serial)).collect();
+        let mut sessions = self.sessions.lock();
+        let ended = std::mem::take(&mut sessions.ended);
+        for account in ended {
+            if saved.get(&account.guid).is_some_and(|serial| *serial >= account.serial()) {
+                sessions.tally.add(&account.counters);
+            } else {
+                sessions.ended.push(account);
+            }
         }
     }
 
@@ -118,9 +226,9 @@ impl<K: Key, V: Value> Database<K, V> {
 
     pub(crate) fn stats(&self) -> StatsSnapshot {
         let sessions = self.sessions.lock();
-        let mut tally = sessions.ended;
-        for session in &sessions.live {
-            tally.add(session);
+        let mut tally = sessions.tally;
+        for session in sessions.live.iter().chain(&sessions.ended) {
+            tally.add(&session.counters);
         }
         drop(sessions);
         StatsSnapshot {

@@ -4,8 +4,10 @@ use super::async_session::AsyncSession;
 use super::config::FasterKvConfig;
 use super::database::Database;
 use super::session::Session;
+use crate::checkpoint::{CheckpointToken, SessionCut};
 use crate::device::StorageDevice;
 use crate::error::Result;
+use crate::operation::Account;
 use crate::record::{Key, Value};
 use crate::stats::StatsSnapshot;
 use crate::sync::Arc;
@@ -39,7 +41,8 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     /// An empty store on `device`.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a size makes no sense or the device already holds data.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a size makes no sense or the device already holds data,
+    /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) if the system does not give the memory.
     pub fn open(config: FasterKvConfig, device: D) -> Result<Self> {
         let device = Arc::new(device);
         let erased = Arc::clone(&device) as Arc<dyn StorageDevice>;
@@ -60,12 +63,41 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
 
     /// A session: the right to operate on the store from one thread at a time. Starting one always succeeds.
     pub fn start_session(&self) -> Session<K, V> {
-        Session::new(Arc::clone(&self.database))
+        Session::new(Arc::clone(&self.database), Account::new(new_guid(), 0))
     }
 
     /// A session whose operations are futures. Starting one always succeeds.
     pub fn start_async_session(&self) -> AsyncSession<K, V> {
-        AsyncSession::new(Arc::clone(&self.database))
+        AsyncSession::new(Arc::clone(&self.database), Account::shared(new_guid(), 0))
+    }
+
+    /// The sessions of the checkpoint that this store was recovered from, with which nobody has gone on yet: who they are,
+    /// and the serial number up to which all their operations are there, and none after it.
+    pub fn get_recovered_sessions(&self) -> Vec<SessionCut> {
+        self.database.recovered_sessions()
+    }
+
+    /// Goes on with a session of the recovered checkpoint: the next operation has the serial number after the cut's.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such session, or somebody has gone on with it.
+    pub fn continue_session(&self, session: SessionCut) -> Result<Session<K, V>> {
+        let serial = self.database.take_recovered(session.guid)?;
+        Ok(Session::new(Arc::clone(&self.database), Account::new(session.guid, serial)))
+    }
+
+    /// Goes on with a session as one whose operations are futures. See [`continue_session`](Self::continue_session).
+    ///
+    /// # Errors
+    /// As for `continue_session`.
+    pub fn continue_async_session(&self, session: SessionCut) -> Result<AsyncSession<K, V>> {
+        let serial = self.database.take_recovered(session.guid)?;
+        Ok(AsyncSession::new(Arc::clone(&self.database), Account::shared(session.guid, serial)))
+    }
+
+    /// The version of operations that begin now. Each checkpoint of the log moves it on by one.
+    pub fn version(&self) -> u64 {
+        self.database.kernel.versions.current()
     }
 
     /// Sessions there are at this moment.
@@ -82,6 +114,11 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     pub fn stats(&self) -> StatsSnapshot {
         self.database.stats()
     }
+}
+
+/// A name for a session that no other has.
+fn new_guid() -> u128 {
+    CheckpointToken::random().get()
 }
 
 impl<K: Key, V: Value, D: StorageDevice> std::fmt::Debug for FasterKv<K, V, D> {

@@ -1,10 +1,11 @@
 //! An operation as a future: the same machine, stepped when it is polled.
 
+use super::async_session::step_counted;
 use super::database::Database;
-use crate::device::{CompletionSink, IoRequest};
+use crate::device::{CompletionSink, IoDone, IoRequest};
 use crate::error::Result;
 use crate::kernel::Kernel;
-use crate::operation::{Arrival, Gate, Operation, Retry, Stall, Step};
+use crate::operation::{Account, Arrival, Gate, Operation, Place, Retry, Stall, Step};
 use crate::record::{Key, Value};
 use crate::sync::Arc;
 use std::future::Future;
@@ -17,9 +18,15 @@ use std::task::{Context, Poll, Waker};
 /// borrow its session, and may be dropped at any time: the operation has then either taken effect as a whole or not at all.
 #[must_use = "an operation that has to wait does nothing until it is polled"]
 pub struct OpFuture<K: Key, V: Value, T> {
-    database: Arc<Database<K, V>>,
-    gate: Arc<Gate>,
+    home: Arc<Home<K, V>>,
     state: State<K, V, T>,
+}
+
+/// What a session and its futures share.
+pub(super) struct Home<K, V> {
+    pub(super) database: Arc<Database<K, V>>,
+    pub(super) gate: Arc<Gate>,
+    pub(super) account: Arc<Account>,
 }
 
 /// The machine of an operation, whichever it is.
@@ -31,7 +38,7 @@ enum State<K, V, T> {
     /// The operation has to be stepped again, when others have moved on.
     Stalled(Machine<K, V, T>, Retry, Stall),
     /// The operation needs an access, for which there is no permit yet.
-    Queued(Machine<K, V, T>, IoRequest),
+    Queued(Machine<K, V, T>, IoRequest, Place),
     /// The access is under way.
     Waiting(Machine<K, V, T>, Arc<Arrival>),
     /// The outcome was handed over.
@@ -39,55 +46,59 @@ enum State<K, V, T> {
 }
 
 impl<K: Key, V: Value, T> OpFuture<K, V, T> {
-    pub(super) fn ready(database: Arc<Database<K, V>>, gate: Arc<Gate>, outcome: Result<T>) -> Self {
-        Self { database, gate, state: State::Ready(outcome) }
+    pub(super) fn ready(home: Arc<Home<K, V>>, outcome: Result<T>) -> Self {
+        Self { home, state: State::Ready(outcome) }
     }
 
-    pub(super) fn stepped(
-        database: Arc<Database<K, V>>,
-        gate: Arc<Gate>,
-        machine: Machine<K, V, T>,
-        step: Step<T>,
-    ) -> Self {
-        Self { database, gate, state: State::after(machine, step, None) }
+    pub(super) fn stepped(home: Arc<Home<K, V>>, machine: Machine<K, V, T>, step: Step<T>) -> Self {
+        let state = State::after(machine, step, None, &home.gate);
+        Self { home, state }
     }
 
     /// Steps the machine under a pin of its own: futures may be polled on any thread, many at a time.
     fn step(&self, mut machine: Machine<K, V, T>, stall: Option<Stall>) -> State<K, V, T> {
-        let mut participant = self.database.epoch.join();
-        let step = machine.step(&self.database.kernel, &participant.pin());
-        State::after(machine, step, stall)
+        let Home { database, account, .. } = &*self.home;
+        let step = step_counted(&database.kernel, &mut *machine, &mut database.epoch.join(), account);
+        State::after(machine, step, stall, &self.home.gate)
+    }
+
+    /// The completion of an access, if it is there.
+    fn take(&self, arrival: &Arrival, waker: &Waker) -> Option<IoDone> {
+        let done = arrival.take(waker);
+        // What else has come is told here: who is called while he runs need not be woken.
+        self.home.database.kernel.log.device().poll();
+        done
     }
 
     /// Goes from one state to the next, or says that there is something to wait for, of which `waker` will be told.
     fn advance(&self, state: State<K, V, T>, waker: &Waker) -> (State<K, V, T>, bool) {
         match state {
             State::Stalled(machine, before, mut stall) => {
-                if let Err(error) = stall.prepare(&self.database.kernel, before, waker) {
+                if let Err(error) = stall.prepare(&self.home.database.kernel, before, waker) {
                     return (State::Ready(Err(error)), true);
                 }
                 let next = self.step(machine, Some(stall));
                 if let State::Stalled(_, retry, _) = &next {
-                    Stall::see_to_waking(&self.database.kernel, before, *retry, waker);
+                    Stall::see_to_waking(&self.home.database.kernel, before, *retry, waker);
                     return (next, false);
                 }
                 (next, true)
             }
-            State::Queued(machine, request) => match self.gate.enter(waker) {
-                None => (State::Queued(machine, request), false),
+            State::Queued(machine, request, mut place) => match place.enter(waker) {
+                None => (State::Queued(machine, request, place), false),
                 Some(permit) => {
                     let arrival = Arrival::new(permit);
                     let sink = Arc::clone(&arrival) as Arc<dyn CompletionSink>;
-                    self.database.kernel.log.count_read(request.len);
-                    self.database.kernel.log.device().submit(request, sink, 0);
+                    self.home.database.kernel.log.count_read(request.len);
+                    self.home.database.kernel.log.device().submit(request, sink, 0);
                     (State::Waiting(machine, arrival), true)
                 }
             },
-            State::Waiting(mut machine, arrival) => match arrival.take(waker) {
+            State::Waiting(mut machine, arrival) => match self.take(&arrival, waker) {
                 None => (State::Waiting(machine, arrival), false),
                 Some(done) => {
                     drop(arrival); // and with it the permit
-                    match machine.resume(&self.database.kernel, done) {
+                    match machine.resume(&self.home.database.kernel, done) {
                         Ok(()) => (self.step(machine, None), true),
                         Err(error) => (State::Ready(Err(error)), true),
                     }
@@ -99,12 +110,12 @@ impl<K: Key, V: Value, T> OpFuture<K, V, T> {
 }
 
 impl<K, V, T> State<K, V, T> {
-    fn after(machine: Machine<K, V, T>, step: Step<T>, stall: Option<Stall>) -> Self {
+    fn after(machine: Machine<K, V, T>, step: Step<T>, stall: Option<Stall>, gate: &Arc<Gate>) -> Self {
         match step {
             Step::Done(output) => Self::Ready(Ok(output)),
             Step::Failed(error) => Self::Ready(Err(error)),
             Step::Retry(retry) => Self::Stalled(machine, retry, stall.unwrap_or_else(Stall::new)),
-            Step::Wait(request) => Self::Queued(machine, request),
+            Step::Wait(request) => Self::Queued(machine, request, gate.place()),
         }
     }
 }

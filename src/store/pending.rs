@@ -4,7 +4,7 @@ use super::database::Database;
 use crate::device::IoDone;
 use crate::error::Result;
 use crate::kernel::{Insert, Kernel, Modify, ReadOp, RmwOp};
-use crate::operation::{Driver, Operation, Progress};
+use crate::operation::{CountAs, Driver, Operation, Progress};
 use crate::record::{Key, Value};
 use crate::status::{OperationStatus, Status};
 
@@ -88,13 +88,15 @@ impl<K: Key, V: Value> Parked<K, V> {
         done: IoDone,
     ) -> Result<Progress<Outcome<V>>> {
         match self {
-            Self::Read(read) => go_on(&database.kernel, driver, read, done, Outcome::Read),
+            Self::Read(read) => go_on(&database.kernel, driver, read, |counters| &counters.reads, done, Outcome::Read),
             Self::Rmw(rmw) => {
-                go_on(&database.kernel, driver, rmw, done, |status: OperationStatus| Outcome::Rmw(status.changed()))
+                let outcome = |status: OperationStatus| Outcome::Rmw(status.changed());
+                go_on(&database.kernel, driver, rmw, |counters| &counters.rmws, done, outcome)
             }
-            Self::Insert(insert) => go_on(&database.kernel, driver, insert, done, |status: OperationStatus| {
-                Outcome::Insert(status.changed())
-            }),
+            Self::Insert(insert) => {
+                let outcome = |status: OperationStatus| Outcome::Insert(status.changed());
+                go_on(&database.kernel, driver, insert, |counters| &counters.inserts, done, outcome)
+            }
         }
     }
 }
@@ -103,11 +105,12 @@ fn go_on<K: Key, V: Value, O: Operation<Kernel<K, V>>>(
     kernel: &Kernel<K, V>,
     driver: &mut Driver,
     operation: &mut O,
+    count_as: CountAs,
     done: IoDone,
     outcome: impl FnOnce(O::Output) -> Outcome<V>,
 ) -> Result<Progress<Outcome<V>>> {
     operation.resume(kernel, done)?;
-    Ok(match driver.advance(kernel, operation)? {
+    Ok(match driver.advance(kernel, operation, Some(count_as))? {
         Progress::Done(output) => Progress::Done(outcome(output)),
         Progress::Wait(request) => Progress::Wait(request),
     })

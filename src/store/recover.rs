@@ -1,7 +1,7 @@
 //! A store that goes on where a checkpoint was made.
 
 use super::config::{FasterKvConfig, StoreSizes};
-use super::database::{Database, Memory, check_device, log_config, random_generation};
+use super::database::{Database, Memory, Origin, check_device, log_config, random_generation};
 use super::faster_kv::FasterKv;
 use crate::allocator::HybridLog;
 use crate::checkpoint::{IndexPart, Manifest, Recovery, RecoveryLimits, RecoveryProgress, RecoveryReport, log_of};
@@ -70,7 +70,9 @@ fn recover<K: Key, V: Value>(
     let memory = Memory::reserve(&sizes)?;
     let epoch = Arc::clone(recovery.epoch());
     let (log, report) = recovery.log(log_config(&sizes, layout, plan.generation))?;
-    Ok((Database::of_parts(config, epoch, index, log, memory), report))
+    // What the version of the cut's own future left behind is known by its stamp, so that version is used again.
+    let origin = Origin { version: manifest.version + 1, sessions: manifest.sessions.clone() };
+    Ok((Database::of_parts(config, epoch, index, log, memory, origin)?, report))
 }
 
 /// What follows from the configuration and the manifest.

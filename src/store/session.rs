@@ -5,10 +5,10 @@ use super::pending::{Begun, Completed, Parked, Ticket, box_modify};
 use crate::device::{IoDone, IoRequest, Token};
 use crate::error::Result;
 use crate::kernel::{DeleteOp, Insert, Kernel, Modify, ReadOp, RmwOp, UpsertOp};
-use crate::operation::{Driver, Operation, PendingTable, Progress};
+use crate::operation::{Account, CountAs, Driver, Operation, PendingTable, Progress};
 use crate::record::{Key, Value};
-use crate::stats::SessionCounters;
-use crate::sync::Arc;
+use crate::sync::{Arc, Visible};
+use crate::utility::KeyHash;
 
 /// The right to operate on a store from one thread at a time.
 ///
@@ -22,14 +22,24 @@ pub struct Session<K: Key, V: Value> {
     /// Boxed, so that a session that once had many pending does not keep their memory.
     pub(super) parked: PendingTable<Box<Parked<K, V>>>,
     finished: Vec<Completed<V>>,
-    pub(super) counters: Arc<SessionCounters>,
 }
 
 impl<K: Key, V: Value> Session<K, V> {
-    pub(super) fn new(database: Arc<Database<K, V>>) -> Self {
-        let driver = Driver::new(database.epoch.join());
-        let counters = database.enter();
-        Self { database, driver, parked: PendingTable::new(), finished: Vec::new(), counters }
+    pub(super) fn new(database: Arc<Database<K, V>>, account: Account) -> Self {
+        let driver = Driver::new(database.epoch.join(), database.enter(account));
+        Self { database, driver, parked: PendingTable::new(), finished: Vec::new() }
+    }
+
+    /// Names the session: after a recovery it is found by this.
+    pub fn guid(&self) -> u128 {
+        self.driver.account().guid
+    }
+
+    /// The serial number of the last operation that took effect: how many there were since the session was first started.
+    /// All operations count, reads too; one that was begun and is pending counts when it has completed, one that failed does
+    /// not. A recovery says up to which number a session's operations are there.
+    pub fn serial(&self) -> u64 {
+        self.driver.account().serial()
     }
 
     /// The value of `key`, or `None` if it is not in the store. Waits for the device if it must.
@@ -37,11 +47,23 @@ impl<K: Key, V: Value> Session<K, V> {
     /// # Errors
     /// [`ErrorKind::DeviceFailed`](crate::ErrorKind::DeviceFailed) or [`ErrorKind::Io`](crate::ErrorKind::Io) if the
     /// device fails, [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if it returns other bytes than were written.
-    #[inline]
+    #[inline(always)]
     pub fn read(&mut self, key: &K) -> Result<Option<V>> {
-        self.counters.reads.add(1);
-        let (value, waited) = self.run(&mut ReadOp::new(key))?;
-        self.count_lookup(waited);
+        if let Some((guard, account)) = self.driver.pin_plain() {
+            let view = self.database.kernel.view(&guard);
+            if let Some(record) = view.newest::<K, V>(key, view.find(KeyHash::of_bytes(key.as_bytes()))) {
+                let value = record.value::<K, V>();
+                account.counters.reads.add(1);
+                return Ok(Some(value));
+            }
+        }
+        self.read_by_steps(key)
+    }
+
+    #[inline(never)]
+    fn read_by_steps(&mut self, key: &K) -> Result<Option<V>> {
+        let (value, waited) = self.run(&mut ReadOp::new(key), |counters| &counters.reads)?;
+        self.count_waits(usize::from(waited));
         Ok(value)
     }
 
@@ -51,10 +73,21 @@ impl<K: Key, V: Value> Session<K, V> {
     /// If the log needs room and cannot make it: [`ErrorKind::DeviceFailed`](crate::ErrorKind::DeviceFailed) if the
     /// device cannot be written to, [`ErrorKind::Limit`](crate::ErrorKind::Limit) if it keeps nothing,
     /// [`ErrorKind::Busy`](crate::ErrorKind::Busy) if a session stands in the way for too long. The store is unchanged.
-    #[inline]
+    #[inline(always)]
     pub fn upsert(&mut self, key: K, value: V) -> Result<()> {
-        self.counters.upserts.add(1);
-        self.run(&mut UpsertOp::new(key, value)).map(drop)
+        if let Some((guard, account)) = self.driver.pin_plain() {
+            let view = self.database.kernel.view(&guard);
+            if view.set(&key, &value, view.find(KeyHash::of_bytes(key.as_bytes())), Visible::Now) {
+                account.counters.upserts.add(1);
+                return Ok(());
+            }
+        }
+        self.upsert_by_steps(key, value)
+    }
+
+    #[inline(never)]
+    fn upsert_by_steps(&mut self, key: K, value: V) -> Result<()> {
+        self.run(&mut UpsertOp::new(key, value), |counters| &counters.upserts).map(drop)
     }
 
     /// Replaces the value of `key` by what `modify` makes of it, as one step: of any number of concurrent calls none is
@@ -66,11 +99,22 @@ impl<K: Key, V: Value> Session<K, V> {
     ///
     /// # Errors
     /// As for [`read`](Self::read) and [`upsert`](Self::upsert). The store is unchanged then.
-    #[inline]
-    pub fn rmw(&mut self, key: K, modify: impl FnMut(&mut V) -> bool) -> Result<bool> {
-        self.counters.rmws.add(1);
-        let (status, waited) = self.run(&mut RmwOp::new(key, Modify(modify)))?;
-        self.count_lookup(waited);
+    #[inline(always)]
+    pub fn rmw(&mut self, key: K, mut modify: impl FnMut(&mut V) -> bool) -> Result<bool> {
+        if let Some((guard, account)) = self.driver.pin_plain() {
+            let view = self.database.kernel.view(&guard);
+            if let Some(status) = view.modify(&key, view.find(KeyHash::of_bytes(key.as_bytes())), &mut modify) {
+                account.counters.rmws.add(1);
+                return Ok(status.changed());
+            }
+        }
+        self.rmw_by_steps(key, modify)
+    }
+
+    #[inline(never)]
+    fn rmw_by_steps(&mut self, key: K, modify: impl FnMut(&mut V) -> bool) -> Result<bool> {
+        let (status, waited) = self.run(&mut RmwOp::new(key, Modify(modify)), |counters| &counters.rmws)?;
+        self.count_waits(usize::from(waited));
         Ok(status.changed())
     }
 
@@ -79,9 +123,8 @@ impl<K: Key, V: Value> Session<K, V> {
     /// # Errors
     /// As for [`rmw`](Self::rmw).
     pub fn insert(&mut self, key: K, value: V) -> Result<bool> {
-        self.counters.inserts.add(1);
-        let (status, waited) = self.run(&mut RmwOp::new(key, Insert(value)))?;
-        self.count_lookup(waited);
+        let (status, waited) = self.run(&mut RmwOp::new(key, Insert(value)), |counters| &counters.inserts)?;
+        self.count_waits(usize::from(waited));
         Ok(status.changed())
     }
 
@@ -91,8 +134,7 @@ impl<K: Key, V: Value> Session<K, V> {
     /// As for [`upsert`](Self::upsert).
     #[inline]
     pub fn delete(&mut self, key: &K) -> Result<()> {
-        self.counters.deletes.add(1);
-        self.run(&mut DeleteOp::new(key)).map(drop)
+        self.run(&mut DeleteOp::new(key), |counters| &counters.deletes).map(drop)
     }
 
     /// Begins a [`read`](Self::read); does not wait for the device.
@@ -101,8 +143,7 @@ impl<K: Key, V: Value> Session<K, V> {
     /// As for `read`. While as many operations are pending as may be, it finishes one of them first.
     #[inline]
     pub fn begin_read(&mut self, key: &K) -> Result<Begun<Option<V>>> {
-        self.counters.reads.add(1);
-        self.begin(ReadOp::new(key), Parked::Read)
+        self.begin(ReadOp::new(key), |counters| &counters.reads, Parked::Read)
     }
 
     /// Begins a [`rmw`](Self::rmw); does not wait for the device.
@@ -110,10 +151,9 @@ impl<K: Key, V: Value> Session<K, V> {
     /// # Errors
     /// As for `rmw`. While as many operations are pending as may be, it finishes one of them first.
     pub fn begin_rmw(&mut self, key: K, modify: impl FnMut(&mut V) -> bool + Send + 'static) -> Result<Begun<bool>> {
-        self.counters.rmws.add(1);
         // Boxed only if it has to wait: a hit allocates nothing.
         let park = |operation: RmwOp<K, V, _>| Parked::Rmw(operation.map_logic(box_modify));
-        Ok(match self.begin(RmwOp::new(key, Modify(modify)), park)? {
+        Ok(match self.begin(RmwOp::new(key, Modify(modify)), |counters| &counters.rmws, park)? {
             Begun::Done(status) => Begun::Done(status.changed()),
             Begun::Pending(ticket) => Begun::Pending(ticket),
         })
@@ -124,8 +164,7 @@ impl<K: Key, V: Value> Session<K, V> {
     /// # Errors
     /// As for `insert`. While as many operations are pending as may be, it finishes one of them first.
     pub fn begin_insert(&mut self, key: K, value: V) -> Result<Begun<bool>> {
-        self.counters.inserts.add(1);
-        Ok(match self.begin(RmwOp::new(key, Insert(value)), Parked::Insert)? {
+        Ok(match self.begin(RmwOp::new(key, Insert(value)), |counters| &counters.inserts, Parked::Insert)? {
             Begun::Done(status) => Begun::Done(status.changed()),
             Begun::Pending(ticket) => Begun::Pending(ticket),
         })
@@ -154,16 +193,21 @@ impl<K: Key, V: Value> Session<K, V> {
 
     /// Runs an operation to its end. Also says whether it had to wait for the device.
     #[inline]
-    fn run<O: Operation<Kernel<K, V>>>(&mut self, operation: &mut O) -> Result<(O::Output, bool)> {
-        match self.driver.advance(&self.database.kernel, operation)? {
+    fn run<O: Operation<Kernel<K, V>>>(&mut self, operation: &mut O, count_as: CountAs) -> Result<(O::Output, bool)> {
+        match self.driver.advance(&self.database.kernel, operation, Some(count_as))? {
             Progress::Done(output) => Ok((output, false)),
-            Progress::Wait(request) => self.finish(operation, request).map(|output| (output, true)),
+            Progress::Wait(request) => self.finish(operation, count_as, request).map(|output| (output, true)),
         }
     }
 
     /// Takes an operation that needs the device to its end.
     #[cold]
-    fn finish<O: Operation<Kernel<K, V>>>(&mut self, operation: &mut O, request: IoRequest) -> Result<O::Output> {
+    fn finish<O: Operation<Kernel<K, V>>>(
+        &mut self,
+        operation: &mut O,
+        count_as: CountAs,
+        request: IoRequest,
+    ) -> Result<O::Output> {
         // Nobody else gets this token, so that what comes late for a call that gave up is told apart.
         let token = self.parked.spend_token();
         self.driver.submit(&self.database.kernel, request, token);
@@ -174,7 +218,7 @@ impl<K: Key, V: Value> Session<K, V> {
                 continue;
             }
             operation.resume(&self.database.kernel, done)?;
-            match self.driver.advance(&self.database.kernel, operation)? {
+            match self.driver.advance(&self.database.kernel, operation, Some(count_as))? {
                 Progress::Done(output) => return Ok(output),
                 Progress::Wait(request) => self.driver.submit(&self.database.kernel, request, token),
             }
@@ -186,16 +230,14 @@ impl<K: Key, V: Value> Session<K, V> {
     fn begin<O: Operation<Kernel<K, V>>>(
         &mut self,
         mut operation: O,
+        count_as: CountAs,
         park: impl FnOnce(O) -> Parked<K, V>,
     ) -> Result<Begun<O::Output>> {
         self.make_place()?;
-        match self.driver.advance(&self.database.kernel, &mut operation)? {
-            Progress::Done(output) => {
-                self.count_lookup(false);
-                Ok(Begun::Done(output))
-            }
+        match self.driver.advance(&self.database.kernel, &mut operation, Some(count_as))? {
+            Progress::Done(output) => Ok(Begun::Done(output)),
             Progress::Wait(request) => {
-                self.count_lookup(true);
+                self.count_waits(1);
                 let token = self.parked.park(Box::new(park(operation)));
                 self.driver.submit(&self.database.kernel, request, token);
                 self.driver.flush();
@@ -240,20 +282,15 @@ impl<K: Key, V: Value> Session<K, V> {
         self.finished.push(Completed { ticket: Ticket(token), outcome });
     }
 
-    pub(super) fn count_lookups(&self, all: usize, waited: usize) {
-        self.counters.read_misses.add(waited as u64);
-        self.counters.read_hits.add((all - waited.min(all)) as u64);
-    }
-
-    #[inline]
-    fn count_lookup(&self, waited: bool) {
-        if waited { self.counters.read_misses.add(1) } else { self.counters.read_hits.add(1) }
+    /// Counts look-ups that waited for the device.
+    pub(super) fn count_waits(&self, waited: usize) {
+        self.driver.account().counters.read_misses.add(waited as u64);
     }
 }
 
 /// What is still pending is given up: it may or may not take effect.
 impl<K: Key, V: Value> Drop for Session<K, V> {
     fn drop(&mut self) {
-        self.database.leave(&self.counters);
+        self.database.leave(self.driver.account());
     }
 }

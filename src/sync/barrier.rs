@@ -46,6 +46,11 @@ mod imp {
         CHOICE.load(Ordering::Relaxed) == EXPEDITED
     }
 
+    /// True if a light barrier is a barrier of the compiler only.
+    pub(crate) fn barriers_are_free() -> bool {
+        expedited()
+    }
+
     #[inline]
     pub(crate) fn light_barrier() {
         if expedited() { compiler_fence(Ordering::SeqCst) } else { fence(Ordering::SeqCst) }
@@ -63,6 +68,10 @@ mod imp {
 mod imp {
     use crate::sync::{Ordering, fence};
 
+    pub(crate) fn barriers_are_free() -> bool {
+        false
+    }
+
     #[inline]
     pub(crate) fn light_barrier() {
         fence(Ordering::SeqCst)
@@ -75,4 +84,10 @@ mod imp {
     }
 }
 
-pub(crate) use imp::{heavy_barrier, light_barrier};
+pub(crate) use imp::{barriers_are_free, heavy_barrier, light_barrier};
+
+/// What a light barrier is where [`barriers_are_free`].
+#[inline]
+pub(crate) fn compiler_barrier() {
+    std::sync::atomic::compiler_fence(std::sync::atomic::Ordering::SeqCst);
+}

@@ -22,3 +22,29 @@ pub(crate) fn after_exchange() {
     #[cfg(any(oxifaster_loom, not(target_arch = "x86_64")))]
     super::fence(Ordering::SeqCst);
 }
+
+/// When the last store of a write has to be visible.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Visible {
+    /// Before anything that this thread reads afterwards, as with [`publish`].
+    Now,
+    /// With the caller's [`publish_all`], which comes before it answers: one barrier for many writes.
+    Later,
+}
+
+impl Visible {
+    /// Stores `word`.
+    #[inline(always)]
+    pub(crate) fn publish(self, cell: &AtomicU64, word: u64) {
+        match self {
+            Self::Now => publish(cell, word),
+            Self::Later => cell.store(word, Ordering::Release),
+        }
+    }
+}
+
+/// Makes everything that was written [`Visible::Later`] visible before anything that this thread reads afterwards.
+#[inline]
+pub(crate) fn publish_all() {
+    super::fence(Ordering::SeqCst);
+}

@@ -121,7 +121,7 @@ fn reads_that_are_held_open_are_waited_for_and_may_be_left_behind() {
                 sum += value.unwrap();
             }
         }
-        assert_eq!(sum, (0..5).map(|key| key * 900).sum());
+        assert_eq!(sum, (0..5).map(|key| key * 900).sum::<u64>());
         check(&mut stays);
     }
 }

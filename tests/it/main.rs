@@ -2,8 +2,10 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test panics when it fails")]
 #![cfg(not(oxifaster_loom))]
 
+mod alone;
 mod async_session;
 mod backends;
+mod checkpoint;
 mod concurrency;
 mod config;
 mod crud;
@@ -11,3 +13,4 @@ mod faults;
 mod larger_than_memory;
 mod memory;
 mod model;
+mod pretouch;

@@ -145,6 +145,91 @@ fn the_memory_device_needs_no_directory() {
     assert!(document["disk"]["directory"].is_null() && document["memory"]["within_budget"].is_null());
 }
 
+/// Loads, runs and verifies with every way of calling the store on `device`; gives the devices that were used.
+fn every_api_on(device: &str, workloads: &str) -> Vec<String> {
+    let parent = tempfile::tempdir().unwrap();
+    let run = |calls: &str| {
+        let arguments = format!(
+            "bench --json --records 20k --memory 24MiB --seconds 0.1 --threads 2 --verify every --distribution uniform \
+             --workload {workloads} --device {device} {calls}"
+        );
+        let output = oxifaster(&arguments).env("TMPDIR", parent.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{device}, {calls}: {}", stderr(&output));
+        let document = document(&output);
+        let api = calls.split_whitespace().nth(1).unwrap();
+        assert_eq!((&document["options"]["api"], &document["options"]["device"]), (&api.into(), &device.into()));
+        let verification = &document["verification"];
+        assert_eq!(verification["complete"], true, "{device}, {calls}");
+        assert_eq!(verification["values_checked"], verification["exact_versions_checked"], "{device}, {calls}");
+        let mut operations = 0;
+        for run in document["runs"].as_array().unwrap() {
+            assert!(run["latency_ns"]["p50"].as_u64().unwrap() > 0, "{device}, {calls}: {run}");
+            let reads = run["by_operation"]["read"]["count"].as_u64().unwrap();
+            let changes = run["by_operation"]["read_modify_write"]["count"].as_u64();
+            operations += reads + changes.unwrap_or(0);
+        }
+        let read = verification["keys_read"].as_u64().unwrap();
+        assert_eq!(verification["values_checked"], operations + read, "{device}, {calls}: every answer is checked");
+        document["device"]["used"].as_str().unwrap().to_owned()
+    };
+    ["--api sync", "--api pending --depth 8", "--api batch --batch 100", "--api async --depth 8"].map(run).to_vec()
+}
+
+#[test]
+fn every_api_is_verified_on_the_device_that_is_chosen_by_default() {
+    let used = every_api_on("file", "A,D,F");
+    assert!(used.iter().all(|used| used == "uring" || used == "threads"), "{used:?}");
+}
+
+#[test]
+fn every_api_is_verified_on_the_device_with_rings_and_futures_say_that_they_do_not_use_them() {
+    let used = every_api_on("uring", "A,D,F");
+    assert!(used[..3].iter().all(|other| *other == used[0]) && used[3] == "threads", "{used:?}");
+}
+
+#[test]
+fn every_api_is_verified_on_the_device_with_threads() {
+    assert_eq!(every_api_on("threads", "A,D,F"), ["threads"; 4]);
+}
+
+#[test]
+fn every_api_is_verified_on_the_memory_device() {
+    assert_eq!(every_api_on("memory", "A,D,F"), ["memory"; 4]);
+}
+
+#[test]
+fn every_api_is_verified_on_the_device_that_keeps_nothing() {
+    assert_eq!(every_api_on("none", "A,F"), ["none"; 4]);
+}
+
+#[test]
+fn a_fallback_to_threads_is_reported_with_its_reason() {
+    let parent = tempfile::tempdir().unwrap();
+    let arguments = "bench --records 1k --memory 16MiB --seconds 0.05 --workload C --device uring";
+    let run = |form: &str| {
+        let mut command = oxifaster(arguments);
+        command.args(form.split_whitespace()).env("TMPDIR", parent.path()).env("OXIFASTER_IO_URING", "0");
+        command.output().unwrap()
+    };
+    let document = document(&run("--json"));
+    assert_eq!((&document["options"]["device"], &document["device"]["used"]), (&"uring".into(), &"threads".into()));
+    assert!(document["device"]["why"].as_str().is_some_and(|why| !why.is_empty()), "{}", document["device"]);
+    let text = String::from_utf8_lossy(&run("").stdout).into_owned();
+    assert!(text.contains("device    threads instead of uring: "), "{text}");
+    assert!(text.contains("calls     pending: up to 64 operations"), "{text}");
+}
+
+#[test]
+fn records_that_memory_cannot_hold_are_refused_with_a_memory_that_can() {
+    let shared = "bench --records 200k --workload load --threads 2 --device none --memory";
+    let output = oxifaster(shared).arg("16MiB").output().unwrap();
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    let memory = said.split("--memory ").nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap();
+    let output = oxifaster(shared).arg(memory).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "--memory {memory}: {}", stderr(&output));
+}
+
 #[test]
 fn wrong_options_exit_with_2_and_one_line_that_names_the_option_and_the_next_step() {
     for (arguments, option, next) in [
@@ -162,6 +247,15 @@ fn wrong_options_exit_with_2_and_one_line_that_names_the_option_and_the_next_ste
         ("--threads 0", "--threads", "from 1"),
         ("--recods 5", "--recods", "--records"),
         ("--device memory --dir x", "--device memory", "--dir"),
+        ("--device none --dir x", "--device none", "--dir"),
+        ("--device none --workload D", "--device none", "leave D out"),
+        ("--device none --memory 32MiB", "--device none", "--records"),
+        ("--device tape", "--device", "file, uring, threads, memory, none"),
+        ("--api grpc", "--api", "sync, pending, batch, async"),
+        ("--api sync --depth 8", "--api sync", "leave --depth out"),
+        ("--api async --batch 8", "--batch 8", "--api batch"),
+        ("--batch 0", "--batch", "from 1"),
+        ("--batch many", "--batch", "10M"),
     ] {
         let output = oxifaster("bench").args(arguments.split_whitespace()).output().unwrap();
         let said = stderr(&output);
@@ -177,7 +271,11 @@ fn help_shows_examples_workloads_and_exit_codes() {
     let output = oxifaster("bench --help").output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0));
-    for part in ["Examples:", "oxifaster bench --json", "D  95% read of the latest", "whole process", "Exit codes:"] {
+    for example in ["--batch 256", "--api async", "--device threads", "--device memory", "--device none", "--json"] {
+        let line = format!("      oxifaster bench {example}");
+        assert!(text.contains(&line), "{line:?} is missing in\n{text}");
+    }
+    for part in ["Examples:", "D  95% read of the latest", "whole process", "Exit codes:"] {
         assert!(text.contains(part), "{part:?} is missing in\n{text}");
     }
     let output = oxifaster("--help").output().unwrap();

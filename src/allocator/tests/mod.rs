@@ -190,7 +190,7 @@ fn a_page_can_be_evicted_in_part() {
     let young = world.append(&mut participant, 2, &20u64);
     assert_eq!(young, closed, "on the same page");
     world.evict_until(closed);
-    assert_eq!((world.log.head(), world.log.addresses().safe_head), (closed, closed));
+    assert_eq!((world.log.addresses().head, world.log.addresses().safe_head), (closed, closed));
     assert_eq!(world.fetch::<u64>(old).unwrap().value, 10);
     {
         let guard = participant.pin();
@@ -214,10 +214,10 @@ fn eviction_waits_for_the_device() {
     let tail = world.log.addresses().tail;
     world.log.evict_until(tail);
     world.log.help();
-    assert_eq!(world.log.head().get(), FIRST, "L4: nothing of it is on the device");
+    assert_eq!(world.log.addresses().head.get(), FIRST, "L4: nothing of it is on the device");
     let closed = world.flush();
     world.until(|| (world.log.addresses().safe_head >= tail).then_some(()));
-    assert_eq!(world.log.head(), tail.min(closed), "the wish is kept until the device holds it");
+    assert_eq!(world.log.addresses().head, tail.min(closed), "the wish is kept until the device holds it");
 }
 
 fn assert_corrupt(error: &Error, address: Address) {
@@ -276,5 +276,5 @@ fn boundaries_are_in_order_and_only_grow_while_four_threads_append() {
             });
         }
     });
-    assert!(world.log.head() > Address::new(4 * 10_000 * 24 / 2), "most of it was evicted meanwhile");
+    assert!(world.log.addresses().head > Address::new(4 * 10_000 * 24 / 2), "most of it was evicted meanwhile");
 }

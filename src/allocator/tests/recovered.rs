@@ -86,7 +86,7 @@ impl Left {
         for (address, (key, stamp)) in &self.records {
             let left_out = self.is_left_out(*address, *stamp);
             let guard = participant.pin();
-            if *address >= world.log.head() {
+            if *address >= world.log.addresses().head {
                 in_memory += 1;
                 let record = world.log.record(*address, LAYOUT.record_size(), &guard);
                 assert!(record.key_is::<u64, u64>(key));

@@ -345,7 +345,7 @@ mod tests {
         assert_eq!(files.open.read().unwrap().len(), OPEN_MAX);
         assert!(files.names_changed.load(Ordering::Acquire));
         files.sync().unwrap();
-        assert_eq!(waiting_for_sync(&files), []);
+        assert_eq!(waiting_for_sync(&files), [0; 0]);
         assert!(!files.names_changed.load(Ordering::Acquire));
         files.write_at(8192, &[2; 4096]).unwrap();
         assert_eq!(waiting_for_sync(&files), [2]);

@@ -194,7 +194,7 @@ impl<'i> Builder<'i> {
             if entry == Entry::FREE {
                 continue;
             }
-            if entry.is_tentative() || !entry.is_plain() || !self.is_below_cut(Address::from_word(word)) {
+            if !entry.is_plain() || !self.is_below_cut(Address::from_word(word)) {
                 return Err("an image of the index holds something that is no entry");
             }
             if !self.tags.add(entry) {

@@ -31,7 +31,6 @@ mod write;
 
 use super::bucket::WORDS;
 use super::entry::Entry;
-use crate::address::Address;
 use crate::allocator::{BLOCK_PAYLOAD, BLOCK_SIZE};
 use crate::utility::KeyHash;
 
@@ -73,7 +72,7 @@ impl Tags {
 
     /// The tag of an entry that is not tentative.
     fn of(entry: Entry) -> u64 {
-        entry.0 >> Address::BITS
+        entry.tag()
     }
 
     /// Notes the tag of an entry. False if it was noted before.

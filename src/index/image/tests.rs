@@ -154,11 +154,11 @@ fn nonsense_under_a_seal_that_verifies_is_refused_with_its_place() {
     let (file, size) = image(&index, BLOCK_SIZE);
     let high = 1u64 << 63;
     for (at, word, what) in [
-        (8, CUT.get(), "no entry"),
-        (8, 7 << 48, "no entry"),
+        (8, 1 << 62 | CUT.get(), "no entry"),
+        (8, 1 << 62 | 7 << 48, "no entry"),
         (8, high | 64, "no entry"),
-        (8, 1 << 62 | 64, "no entry"),
-        (9, 2 << 48 | 99, "two entries of one tag"),
+        (8, 64, "no entry"),
+        (9, 1 << 62 | 2 << 48 | 99, "two entries of one tag"),
         (7, 2, "does not end"),
         (7, high | CUT.get(), "does not end"),
         (7, high | 1 << 62, "does not end"),

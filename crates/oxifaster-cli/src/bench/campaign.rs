@@ -1,11 +1,13 @@
 //! Load, runs and final pass against one store.
 
+use super::audit::Check;
 use super::faults::Faults;
 use super::growth::Growth;
+use super::issue::Api;
 use super::memory::PeakMeter;
 use super::options::{Plan, Verify};
 use super::oracle::Oracle;
-use super::pipeline::{Check, Pipeline};
+use super::pipeline::Pipeline;
 use super::progress::Progress;
 use super::report::{DeviceWork, LoadReport, RunReport, VerificationReport, per_second};
 use super::signal::Interrupt;
@@ -75,15 +77,20 @@ impl<'a, const N: usize> Campaign<'a, N> {
     /// Writes every record once, in the order of the keys. Says as well whether all were written.
     pub(crate) fn load(&mut self) -> Result<(LoadReport, bool), Failure> {
         let records = self.plan.records;
-        let done = self.stage("load", Length::Items(records), 1, |thread, control, mut pipeline| {
-            while let Some(keys) = control.next_keys(records) {
-                for key in keys {
-                    pipeline.load(key)?;
+        let done = self.stage(
+            "load",
+            Length::Items(records),
+            (self.plan.api, self.plan.depth),
+            |thread, control, mut pipeline| {
+                while let Some(keys) = control.next_keys(records) {
+                    for key in keys {
+                        pipeline.load(key)?;
+                    }
+                    control.publish(thread, pipeline.issued());
                 }
-                control.publish(thread, pipeline.issued());
-            }
-            pipeline.drain()
-        })?;
+                pipeline.drain()
+            },
+        )?;
         let (loaded, seconds) = (done.tally.operations(), done.elapsed.as_secs_f64());
         let data_bytes = loaded * (size_of::<u64>() + N) as u64;
         let records_per_second = per_second(loaded, seconds);
@@ -95,23 +102,24 @@ impl<'a, const N: usize> Campaign<'a, N> {
         let (plan, growth) = (self.plan, &self.ledger.growth);
         let label = format!("{} {preference}", workload.letter());
         let before = self.store.stats();
-        let done = self.stage(&label, Length::Time(plan.duration), plan.depth, |thread, control, pipeline| {
-            Worker::new(plan, workload, preference, growth, thread).work(control, pipeline)
-        })?;
+        let done =
+            self.stage(&label, Length::Time(plan.duration), (plan.api, plan.depth), |thread, control, pipeline| {
+                Worker::new(plan, workload, preference, growth, thread).work(control, pipeline)
+            })?;
         let after = self.store.stats();
-        // Blocking calls do not say whether they waited: the store does.
-        let missed = after.read_misses - before.read_misses;
-        let waited = if plan.depth == 1 { missed } else { done.tally.waited };
+        let waited = after.read_misses - before.read_misses;
         let names = (workload.letter(), workload.summary(), preference.name());
         Ok(RunReport::new(names, &done.tally, done.elapsed, waited, work_between(&before, &after)))
     }
 
-    /// Reads every key once more.
+    /// Reads every key once more: as the runs did, but not one key at a time, which would take too long.
     pub(crate) fn verify(&mut self) -> Result<VerificationReport, Failure> {
-        let (records, depth) = (self.plan.records, self.plan.depth.max(FINAL_DEPTH));
+        let records = self.plan.records;
+        let api = if self.plan.api == Api::Sync { Api::Pending } else { self.plan.api };
+        let calls = (api, self.plan.depth.max(FINAL_DEPTH));
         let growth = &self.ledger.growth;
         let keys = growth.total();
-        let done = self.stage("verify", Length::Items(keys), depth, |thread, control, mut pipeline| {
+        let done = self.stage("verify", Length::Items(keys), calls, |thread, control, mut pipeline| {
             while let Some(keys) = control.next_keys(records) {
                 for key in keys {
                     pipeline.read(key)?;
@@ -146,15 +154,17 @@ impl<'a, const N: usize> Campaign<'a, N> {
         }
     }
 
-    fn stage<B>(&mut self, label: &str, length: Length, depth: usize, body: B) -> Result<Done, Failure>
+    /// `calls` is how the store is called, and with how many operations in flight.
+    fn stage<B>(&mut self, label: &str, length: Length, calls: (Api, usize), body: B) -> Result<Done, Failure>
     where
         B: Fn(usize, &Control, Pipeline<'_, N>) -> Result<Tally> + Sync,
     {
-        let check = Check { oracle: &self.ledger.oracle, faults: &self.ledger.faults, during: label };
+        let Ledger { oracle, growth, faults } = self.ledger;
+        let check = Check { oracle, growth, faults, during: label };
         let mut watch = Watch { interrupt: self.interrupt, peak: &mut self.peak, progress: self.progress };
-        let store = self.store;
+        let (store, batch, (api, depth)) = (self.store, self.plan.batch, calls);
         let done = stage::run(label, self.plan.threads, length, &mut watch, |thread, control| {
-            body(thread, control, Pipeline::new(store.start_session(), check, depth))
+            body(thread, control, Pipeline::new(api.issuer(store, depth, batch), check, thread))
         })?;
         self.checked += done.tally.checked;
         self.exact += done.tally.exact;
@@ -173,14 +183,15 @@ fn work_between(before: &StatsSnapshot, after: &StatsSnapshot) -> DeviceWork {
 
 #[cfg(test)]
 mod tests {
-    use super::super::options::Device;
+    use super::super::device::Device;
     use super::super::value::encode;
     use super::*;
+    use clap::ValueEnum;
     use oxifaster::device::MemoryDisk;
     use oxifaster::store::{FasterKvConfig, Session};
     use std::time::Duration;
 
-    fn plan(depth: usize) -> Plan {
+    fn plan(api: Api) -> Plan {
         Plan {
             records: 8_000,
             value_size: 100,
@@ -189,7 +200,9 @@ mod tests {
             theta: 0.99,
             duration: Duration::from_millis(60),
             threads: 2,
-            depth,
+            api,
+            depth: if api == Api::Sync { 1 } else { 64 },
+            batch: 32,
             directory: None,
             device: Device::Memory,
             verify: Verify::Every,
@@ -204,8 +217,8 @@ mod tests {
     }
 
     /// Loads, runs every workload, lets `tamper` at the store, and reads all keys.
-    fn verified_after(depth: usize, tamper: impl FnOnce(&mut Session<u64, [u8; 100]>, &Ledger)) -> VerificationReport {
-        let (plan, store) = (plan(depth), store());
+    fn verified_after(api: Api, tamper: impl FnOnce(&mut Session<u64, [u8; 100]>, &Ledger)) -> VerificationReport {
+        let (plan, store) = (plan(api), store());
         let (ledger, interrupt, progress) = (Ledger::new(&plan), Interrupt::default(), Progress::new(false));
         let mut campaign = Campaign::new(&store, &plan, &ledger, &interrupt, &progress);
         assert!(campaign.load().unwrap().1);
@@ -219,11 +232,11 @@ mod tests {
     }
 
     #[test]
-    fn a_sound_store_passes_with_every_version_exact_pipelined_and_blocking() {
-        for depth in [64, 1] {
-            let report = verified_after(depth, |_, _| {});
-            assert!(report.complete && report.faults == 0, "{report:?}");
-            assert!(report.keys_read > 8_000, "workload D inserts: {report:?}");
+    fn a_sound_store_passes_with_every_version_exact_however_it_is_called() {
+        for api in Api::value_variants() {
+            let report = verified_after(*api, |_, _| {});
+            assert!(report.complete && report.faults == 0, "{api:?}: {report:?}");
+            assert!(report.keys_read > 8_000, "workload D inserts: {api:?}, {report:?}");
             assert_eq!(report.values_checked, report.exact_versions_checked);
         }
     }
@@ -235,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_stale_value_is_found_and_named() {
-        let report = verified_after(64, |session, ledger| {
+        let report = verified_after(Api::Pending, |session, ledger| {
             let current = ledger.oracle.ceiling(70);
             assert!(current > 0, "key 70 was never written");
             session.upsert(70, encode(70, current - 1)).unwrap();
@@ -246,27 +259,31 @@ mod tests {
 
     #[test]
     fn a_missing_inserted_key_is_found_and_named() {
-        let report = verified_after(64, |session, _| session.delete(&8_000).unwrap());
+        let report = verified_after(Api::Pending, |session, _| session.delete(&8_000).unwrap());
         assert_eq!(only_fault(&report), (8_000, "no value"));
     }
 
     #[test]
     fn a_damaged_value_and_one_of_another_key_are_found_and_named() {
-        let report = verified_after(1, |session, ledger| {
+        let report = verified_after(Api::Sync, |session, ledger| {
             let mut value = encode(9, ledger.oracle.ceiling(9));
             value[99] ^= 1;
             session.upsert(9, value).unwrap();
         });
         assert_eq!(only_fault(&report), (9, "a value whose checksum is wrong"));
-        let report = verified_after(1, |session, ledger| {
+        let report = verified_after(Api::Sync, |session, ledger| {
             session.upsert(9, encode(10, ledger.oracle.ceiling(9))).unwrap();
         });
         assert_eq!(only_fault(&report), (9, "the value of key 10"));
     }
 
     #[test]
-    fn runs_find_what_is_wrong_while_they_read_and_modify() {
-        let (plan, store) = (plan(64), store());
+    fn runs_find_what_is_wrong_while_they_read_and_modify_however_the_store_is_called() {
+        Api::value_variants().iter().for_each(|api| replaced_keys_are_found_by_runs(*api));
+    }
+
+    fn replaced_keys_are_found_by_runs(api: Api) {
+        let (plan, store) = (plan(api), store());
         let (ledger, interrupt, progress) = (Ledger::new(&plan), Interrupt::default(), Progress::new(false));
         let mut campaign = Campaign::new(&store, &plan, &ledger, &interrupt, &progress);
         campaign.load().unwrap();
@@ -277,14 +294,14 @@ mod tests {
         }
         campaign.run(Workload::F, Preference::Uniform).unwrap();
         let report = campaign.verification();
-        assert_eq!(report.first_faults.len(), 10);
-        assert_eq!(report.faults, report.values_checked, "no modification may repair a wrong value");
+        assert_eq!(report.first_faults.len(), 10, "{api:?}");
+        assert_eq!(report.faults, report.values_checked, "no modification may repair a wrong value: {api:?}");
         assert_eq!(report.first_faults[0].during, "F uniform");
     }
 
     #[test]
     fn an_interrupt_leaves_the_load_incomplete() {
-        let (plan, store) = (Plan { records: 1_000_000, ..plan(64) }, store());
+        let (plan, store) = (Plan { records: 1_000_000, ..plan(Api::Pending) }, store());
         let (ledger, interrupt, progress) = (Ledger::new(&plan), Interrupt::default(), Progress::new(false));
         interrupt.raise();
         let mut campaign = Campaign::new(&store, &plan, &ledger, &interrupt, &progress);

@@ -1,21 +1,23 @@
 //! From options to an exit code.
 
 use super::campaign::{Campaign, FINAL_DEPTH, Ledger, Store};
+use super::device::{AllInMemory, Device};
 use super::directory::Directory;
+use super::issue::Api;
 use super::memory::Division;
-use super::options::{Device, Options, Plan};
+use super::options::{Options, Plan};
 use super::progress::Progress;
 use super::report::{
-    DiskReport, HolderReport, LoadReport, MemoryReport, OptionsReport, Report, RunReport, VerificationReport,
+    DeviceReport, DiskReport, HolderReport, LoadReport, MemoryReport, OptionsReport, Report, RunReport,
+    VerificationReport,
 };
 use super::signal::{INTERRUPTED, Interrupt};
 use super::table;
 use crate::failure::Failure;
-use oxifaster::device::{FileSystemDisk, MemoryDisk, StorageDevice};
+use crate::units::size;
 use oxifaster::stats::StatsSnapshot;
 use oxifaster::store::FasterKvConfig;
 use std::io::Write;
-use std::sync::Arc;
 
 /// What a record takes on the disk beside key and value: its header, padding, and checksums of the blocks.
 const RECORD_OVERHEAD: u64 = 24;
@@ -36,7 +38,7 @@ pub(crate) fn execute(options: Options) -> Result<u8, Failure> {
 
 /// The place for the store's files, if it has any.
 fn prepare(plan: &Plan, interrupt: &Interrupt) -> Result<Option<Directory>, Failure> {
-    if plan.device == Device::Memory {
+    if !plan.device.has_files() {
         return Ok(None);
     }
     let directory = match &plan.directory {
@@ -72,13 +74,8 @@ fn measure<const N: usize>(
     progress: &Progress,
 ) -> Result<Report, Failure> {
     let ledger = Ledger::new(plan);
-    let device: Arc<dyn StorageDevice> = match directory {
-        Some(directory) => Arc::new(FileSystemDisk::open(directory.path())?),
-        None => Arc::new(MemoryDisk::new()),
-    };
-    let depth = plan.depth.max(FINAL_DEPTH);
-    let division = Division::new(plan.memory, plan.threads as u64, depth as u64, N as u64)?;
-    let config = FasterKvConfig::default().with_memory_budget(division.store()).with_max_pending(depth);
+    let (device, used) = plan.device.open(directory, plan.api)?;
+    let (config, division) = configure::<N>(plan)?;
     let store: Store<N> = Store::open(config, device)?;
     let mut campaign = Campaign::new(&store, plan, &ledger, interrupt, progress);
     let (load, loaded) = campaign.load()?;
@@ -89,12 +86,35 @@ fn measure<const N: usize>(
         }
     }
     let verification = if loaded && !interrupt.is_raised() { campaign.verify()? } else { campaign.verification() };
-    let found = Found { load, runs, verification, peak: campaign.peak(), stats: store.stats() };
+    let found = Found { device: used, load, runs, verification, peak: campaign.peak(), stats: store.stats() };
     Ok(found.report(plan, division, directory, interrupt))
+}
+
+/// Divides the memory between the benchmark and the store.
+fn configure<const N: usize>(plan: &Plan) -> Result<(FasterKvConfig, Division), Failure> {
+    // A batched call has as many accesses under way as the store allows a session; the others bound themselves.
+    let (pending, collected) = match plan.api {
+        Api::Batch => (plan.depth, plan.batch),
+        _ => (plan.depth.max(FINAL_DEPTH), 0),
+    };
+    let division = Division::new(plan.memory, plan.threads as u64, (pending + collected) as u64, N as u64)?;
+    let config = FasterKvConfig::default().with_memory_budget(division.store()).with_max_pending(pending);
+    if plan.device != Device::None {
+        return Ok((config, division));
+    }
+    let need = AllInMemory::new::<N>(plan.records);
+    if division.store() < need.bytes {
+        let (records, bytes) = (plan.records, size(need.bytes));
+        let what = format!("--device none keeps nothing, and {records} records take {bytes} of memory");
+        let memory = division.budget_for(need.bytes) >> 20;
+        return Err(Failure::usage(what, format!("give at least --memory {memory}MiB or lower --records")));
+    }
+    Ok((config.with_table_size(need.buckets), division))
 }
 
 /// What was found, before it is put into a report.
 struct Found {
+    device: DeviceReport,
     load: LoadReport,
     runs: Vec<RunReport>,
     verification: VerificationReport,
@@ -106,7 +126,7 @@ impl Found {
     fn report(self, plan: &Plan, division: Division, directory: Option<&Directory>, interrupt: &Interrupt) -> Report {
         let (peak, stats) = (self.peak, self.stats);
         // The memory device holds the records outside of the budget, so there is nothing to compare.
-        let comparable = peak.filter(|_| plan.device == Device::File);
+        let comparable = peak.filter(|_| plan.device != Device::Memory);
         let holders = stats.memory.iter().map(|(name, bytes)| HolderReport { name, bytes: *bytes as u64 });
         Report {
             schema: Report::SCHEMA,
@@ -116,12 +136,15 @@ impl Found {
                 key_bytes: size_of::<u64>() as u64,
                 value_bytes: plan.value_size as u64,
                 threads: plan.threads as u64,
+                api: plan.api.name(),
                 depth: plan.depth as u64,
+                batch: (plan.api == Api::Batch).then_some(plan.batch as u64),
                 theta: plan.theta,
                 seconds_per_run: plan.duration.as_secs_f64(),
                 seed: plan.seed,
                 device: plan.device.name(),
             },
+            device: self.device,
             load: self.load,
             runs: self.runs,
             verification: self.verification,

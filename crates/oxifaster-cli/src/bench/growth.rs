@@ -2,6 +2,7 @@
 
 use super::distribution::Zipfian;
 use rand_xoshiro::Xoshiro256PlusPlus;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A counter that shares its cache line with nothing.
@@ -37,13 +38,13 @@ impl Growth {
         self.records + thread + self.inserted.len() as u64 * count
     }
 
-    /// The key that `thread` inserts next.
-    pub(crate) fn next_key(&self, thread: usize) -> u64 {
+    /// The key of `thread` that is counted next.
+    fn next_key(&self, thread: usize) -> u64 {
         self.key(thread as u64, self.inserted[thread].get())
     }
 
     /// The insert of [`Self::next_key`] was acknowledged.
-    pub(crate) fn acknowledge(&self, thread: usize) {
+    fn acknowledge(&self, thread: usize) {
         let counter = &self.inserted[thread];
         counter.set(counter.get() + 1);
     }
@@ -71,6 +72,43 @@ impl Growth {
         match age.checked_sub(inserted) {
             None => Some(self.key(thread, inserted - 1 - age)),
             Some(before) => (self.records - 1).checked_sub(thread + threads * before),
+        }
+    }
+}
+
+/// The inserts of one thread, of which any number may be under way.
+#[derive(Debug)]
+pub(crate) struct Inserts<'a> {
+    growth: &'a Growth,
+    thread: usize,
+    issued: u64,
+    /// Keys that were acknowledged before one that was issued earlier. They are counted when it is.
+    early: BTreeSet<u64>,
+}
+
+impl<'a> Inserts<'a> {
+    pub(crate) fn new(growth: &'a Growth, thread: usize) -> Self {
+        Self { growth, thread, issued: growth.inserted_by(thread), early: BTreeSet::new() }
+    }
+
+    /// The key to insert next.
+    pub(crate) fn next_key(&mut self) -> u64 {
+        self.issued += 1;
+        self.growth.key(self.thread as u64, self.issued - 1)
+    }
+
+    /// The insert of `key` was acknowledged; that of a key that was loaded counts for nothing.
+    pub(crate) fn acknowledge(&mut self, key: u64) {
+        if key < self.growth.records {
+            return;
+        }
+        if key != self.growth.next_key(self.thread) {
+            self.early.insert(key);
+            return;
+        }
+        self.growth.acknowledge(self.thread);
+        while self.early.remove(&self.growth.next_key(self.thread)) {
+            self.growth.acknowledge(self.thread);
         }
     }
 }
@@ -126,6 +164,20 @@ mod tests {
         assert_eq!(growth.next_key(1), 13);
         assert_eq!((0..3).map(|index| growth.inserted_key(0, index)).collect::<Vec<_>>(), [10, 12, 14]);
         assert_eq!(growth.total(), 14);
+    }
+
+    #[test]
+    fn inserts_are_counted_in_the_order_of_their_keys_whatever_order_they_end_in() {
+        let growth = grown();
+        let mut inserts = Inserts::new(&growth, 0);
+        assert_eq!([inserts.next_key(), inserts.next_key(), inserts.next_key()], [16, 18, 20]);
+        inserts.acknowledge(20);
+        inserts.acknowledge(18);
+        inserts.acknowledge(9);
+        assert_eq!(growth.inserted_by(0), 3, "16 is still under way");
+        inserts.acknowledge(16);
+        assert_eq!((growth.inserted_by(0), growth.next_key(0)), (6, 22));
+        assert_eq!(Inserts::new(&growth, 0).next_key(), 22);
     }
 
     #[test]

@@ -86,6 +86,13 @@ impl Division {
     pub(crate) fn store(&self) -> u64 {
         self.budget - self.reserve
     }
+
+    /// A budget for the whole process that leaves the store at least `bytes`, in whole mebibytes.
+    pub(crate) fn budget_for(&self, bytes: u64) -> u64 {
+        let fixed = self.reserve - self.budget / 64 + SLACK;
+        let whole = bytes.saturating_add(fixed);
+        whole.saturating_add(whole / 63).saturating_add((1 << 20) - 1) >> 20 << 20
+    }
 }
 
 #[cfg(test)]
@@ -117,6 +124,16 @@ mod tests {
         assert!(division.store() < 256 << 20);
         let more_threads = Division::new(256 << 20, 8, 64, 100).unwrap();
         assert!(more_threads.store() < division.store());
+    }
+
+    #[test]
+    fn a_budget_for_a_store_leaves_it_that_much_and_little_more() {
+        let division = Division { budget: 64 << 20, reserve: 7 << 20 };
+        for wanted in [1, 100 << 20, 10 << 30] {
+            let budget = division.budget_for(wanted);
+            let store = Division { budget, reserve: division.reserve - division.budget / 64 + budget / 64 }.store();
+            assert!((wanted..=wanted + (4 << 20)).contains(&store), "{wanted}: {store}");
+        }
     }
 
     #[test]

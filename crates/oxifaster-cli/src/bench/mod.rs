@@ -15,12 +15,15 @@
 //! 3. What the benchmark created is gone when it ends, unless the user named the directory.
 //! 4. Standard output carries the report and nothing else.
 
+mod audit;
 mod campaign;
+mod device;
 mod directory;
 mod distribution;
 mod execute;
 mod faults;
 mod growth;
+mod issue;
 mod memory;
 mod options;
 mod oracle;

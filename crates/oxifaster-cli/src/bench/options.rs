@@ -1,5 +1,7 @@
 //! What the user may ask for.
 
+use super::device::Device;
+use super::issue::Api;
 use super::value::SIZES;
 use super::workload::{Preference, Workload};
 use crate::failure::Failure;
@@ -23,8 +25,16 @@ Examples:
       oxifaster bench --workload C --distribution uniform --depth 1
   Another disk; the directory is kept:
       oxifaster bench --dir /mnt/nvme/bench
+  One call for 256 operations:
+      oxifaster bench --batch 256
+  Futures, up to 64 of them waiting for the disk:
+      oxifaster bench --api async
+  Reads by threads, to compare with those through io_uring:
+      oxifaster bench --device threads
   Without a disk:
       oxifaster bench --device memory --records 1M
+  Nothing but memory:
+      oxifaster bench --device none --records 1M --memory 1GiB --batch 256
   For machines:
       oxifaster bench --json > result.json
 
@@ -45,19 +55,25 @@ What is checked:
 
 What is measured:
   Latency counts from the beginning of an operation to its completion, the
-  wait for the disk included. Percentiles are known to one per cent.
+  wait for the disk included. Percentiles are known to one per cent. With
+  --api batch it is the time of the whole call that an operation went with.
 
 What counts as memory:
   The budget covers the whole process: the benchmark sets aside what it takes
   itself and gives the rest to the store. The peak in the report is what the
   system says of the process. With --device memory the records themselves lie
-  in memory too, outside of the budget.
+  in memory too, outside of the budget; with --device none they lie in it.
 
 Exit codes:
   0  all is well
   1  a wrong value, or the store failed
   2  wrong options
   130  stopped by Ctrl-C; what was measured until then is reported";
+
+/// Operations of a thread in flight unless said otherwise.
+const DEPTH: u64 = 64;
+/// Operations of a batched call unless said otherwise.
+const BATCH: u64 = 256;
 
 /// Which keys are preferred.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -68,24 +84,6 @@ pub(crate) enum Distribution {
     Uniform,
     /// One run with each
     Both,
-}
-
-/// Where the store keeps what does not fit into its memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Device {
-    /// Segment files in a directory
-    File,
-    /// Memory that plays a disk
-    Memory,
-}
-
-impl Device {
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::File => "file",
-            Self::Memory => "memory",
-        }
-    }
 }
 
 /// Of which keys the exact version is remembered.
@@ -126,7 +124,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = parse_size)]
     memory: u64,
     /// Workloads to run, separated by commas; or load, to only load and verify
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "A,B,C,D,F", value_parser = parse_choice)]
+    /// [default: A,B,C,D,F, with --device none without D]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse_choice)]
     workload: Vec<Choice>,
     /// Which keys are preferred (workload D always prefers the latest)
     #[arg(long, value_name = "NAME", default_value = "both")]
@@ -140,9 +139,15 @@ pub(crate) struct Options {
     /// Threads, each with a session of its own [default: one for each core]
     #[arg(long, value_name = "COUNT")]
     threads: Option<u64>,
-    /// Operations of a thread that may wait for the disk at the same time; 1 makes every call a blocking one
-    #[arg(long, value_name = "COUNT", default_value_t = 64)]
-    depth: u64,
+    /// How the store is called [default: pending, but sync with --depth 1 and batch with --batch]
+    #[arg(long, value_name = "NAME")]
+    api: Option<Api>,
+    /// Operations of a thread that may wait for the disk at the same time [default: 64, with --api sync 1]
+    #[arg(long, value_name = "COUNT", value_parser = parse_count)]
+    depth: Option<u64>,
+    /// Operations of a batched call [default with --api batch: 256]
+    #[arg(long, value_name = "COUNT", value_parser = parse_count)]
+    batch: Option<u64>,
     /// Directory for the store, which must be empty or not exist, and is kept
     /// [default: a temporary one, removed at the end]
     #[arg(long, value_name = "DIRECTORY")]
@@ -171,7 +176,10 @@ pub(crate) struct Plan {
     pub(crate) theta: f64,
     pub(crate) duration: Duration,
     pub(crate) threads: usize,
+    pub(crate) api: Api,
     pub(crate) depth: usize,
+    /// Operations of a batched call; has no meaning for other calls.
+    pub(crate) batch: usize,
     pub(crate) directory: Option<PathBuf>,
     pub(crate) device: Device,
     pub(crate) verify: Verify,
@@ -188,7 +196,7 @@ impl Options {
             return Err(Failure::usage(what, format!("give --value-size one of {sizes}")));
         }
         within("--records", self.records, 1, 1 << 40)?;
-        within("--depth", self.depth, 1, 1 << 16)?;
+        let (api, depth, batch) = calls(self.api, self.depth, self.batch)?;
         let threads =
             self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get() as u64));
         within("--threads", threads, 1, 1 << 10)?;
@@ -200,18 +208,21 @@ impl Options {
             let what = format!("--seconds {} is not a length for a run", self.seconds);
             return Err(Failure::usage(what, "give more than 0; to only load and verify give --workload load"));
         }
-        if self.device == Device::Memory && self.dir.is_some() {
-            return Err(Failure::usage("--device memory writes no files", "leave --dir or --device out"));
+        if !self.device.has_files() && self.dir.is_some() {
+            let what = format!("--device {} writes no files", self.device.name());
+            return Err(Failure::usage(what, "leave --dir or --device out"));
         }
         Ok(Plan {
             records: self.records,
             value_size,
             memory: self.memory,
-            runs: super::workload::runs(&workloads(&self.workload)?, preferences(self.distribution)),
+            runs: super::workload::runs(&workloads(&self.workload, self.device)?, preferences(self.distribution)),
             theta: self.theta,
             duration: Duration::from_secs_f64(self.seconds),
             threads: threads as usize,
-            depth: self.depth as usize,
+            api,
+            depth: depth as usize,
+            batch: batch as usize,
             directory: self.dir,
             device: self.device,
             verify: self.verify,
@@ -227,9 +238,39 @@ fn within(option: &str, value: u64, low: u64, high: u64) -> Result<(), Failure> 
     Err(Failure::usage(format!("{option} {value} is out of range"), format!("give a number from {low} to {high}")))
 }
 
-fn workloads(choices: &[Choice]) -> Result<Vec<Workload>, Failure> {
-    if choices == [Choice::Load] {
-        return Ok(Vec::new());
+/// How the store is called, with how many operations in flight, and how many in a batched call.
+fn calls(api: Option<Api>, depth: Option<u64>, batch: Option<u64>) -> Result<(Api, u64, u64), Failure> {
+    within("--depth", depth.unwrap_or(DEPTH), 1, 1 << 16)?;
+    within("--batch", batch.unwrap_or(BATCH), 1, 1 << 16)?;
+    let api = match (api, depth, batch) {
+        (Some(api), _, _) => api,
+        (None, _, Some(_)) => Api::Batch,
+        (None, Some(1), None) => Api::Sync,
+        (None, _, None) => Api::Pending,
+    };
+    if let Some(batch) = batch.filter(|_| api != Api::Batch) {
+        let what = format!("--batch {batch} does not go with --api {}", api.name());
+        return Err(Failure::usage(what, "give --api batch, or leave --batch out"));
+    }
+    if let Some(depth) = depth.filter(|depth| api == Api::Sync && *depth > 1) {
+        let what = format!("--depth {depth} does not go with --api sync, which does one operation after the other");
+        return Err(Failure::usage(what, "give --api pending, batch or async, or leave --depth out"));
+    }
+    let depth = depth.unwrap_or(if api == Api::Sync { 1 } else { DEPTH });
+    Ok((api, depth, batch.unwrap_or(BATCH)))
+}
+
+fn workloads(choices: &[Choice], device: Device) -> Result<Vec<Workload>, Failure> {
+    // Nobody knows how much memory the inserts of a run will need.
+    let grows = |workload: &Workload| device == Device::None && *workload == Workload::D;
+    match choices {
+        [] => return Ok(Workload::ALL.into_iter().filter(|workload| !grows(workload)).collect()),
+        [Choice::Load] => return Ok(Vec::new()),
+        _ => {}
+    }
+    if choices.iter().any(|choice| matches!(choice, Choice::Workload(workload) if grows(workload))) {
+        let what = "--workload D inserts as long as it runs, which does not go with --device none";
+        return Err(Failure::usage(what, "leave D out or give --device memory"));
     }
     let workload = |choice: &Choice| match choice {
         Choice::Workload(workload) => Some(*workload),
@@ -288,6 +329,32 @@ mod tests {
     }
 
     #[test]
+    fn the_calls_follow_from_depth_and_batch_unless_they_are_named() {
+        for (arguments, expected) in [
+            (&[][..], (Api::Pending, 64)),
+            (&["--depth", "8"], (Api::Pending, 8)),
+            (&["--depth", "1"], (Api::Sync, 1)),
+            (&["--api", "sync"], (Api::Sync, 1)),
+            (&["--api", "pending", "--depth", "1"], (Api::Pending, 1)),
+            (&["--api", "async"], (Api::Async, 64)),
+            (&["--batch", "32"], (Api::Batch, 64)),
+            (&["--batch", "32", "--depth", "1"], (Api::Batch, 1)),
+        ] {
+            let plan = plan(arguments).unwrap();
+            assert_eq!((plan.api, plan.depth), expected, "{arguments:?}");
+        }
+        assert_eq!(plan(&["--batch", "32"]).unwrap().batch, 32);
+        assert_eq!(plan(&["--api", "batch"]).unwrap().batch, 256);
+    }
+
+    #[test]
+    fn a_device_that_keeps_nothing_is_spared_the_inserts_of_d() {
+        let plan = plan(&["--device", "none"]).unwrap();
+        assert_eq!(plan.runs.len(), 8);
+        assert!(plan.runs.iter().all(|(workload, _)| *workload != Workload::D));
+    }
+
+    #[test]
     fn nonsense_is_refused_with_the_option_and_the_next_step() {
         for (arguments, option) in [
             (&["--value-size", "7"][..], "--value-size"),
@@ -299,6 +366,12 @@ mod tests {
             (&["--seconds", "0"], "--seconds"),
             (&["--workload", "A,load"], "--workload"),
             (&["--device", "memory", "--dir", "x"], "--dir"),
+            (&["--device", "none", "--dir", "x"], "--dir"),
+            (&["--device", "none", "--workload", "A,D"], "--device none"),
+            (&["--batch", "0"], "--batch"),
+            (&["--batch", "65537"], "--batch"),
+            (&["--batch", "32", "--api", "async"], "--batch"),
+            (&["--depth", "8", "--api", "sync"], "--depth"),
         ] {
             let failure = plan(arguments).unwrap_err();
             assert!(matches!(failure, Failure::Usage { .. }) && failure.to_string().contains(option), "{failure}");

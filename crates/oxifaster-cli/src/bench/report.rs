@@ -16,6 +16,7 @@ pub(crate) struct Report {
     pub(crate) schema: u32,
     pub(crate) oxifaster_version: &'static str,
     pub(crate) options: OptionsReport,
+    pub(crate) device: DeviceReport,
     pub(crate) load: LoadReport,
     pub(crate) runs: Vec<RunReport>,
     pub(crate) verification: VerificationReport,
@@ -36,11 +37,22 @@ pub(crate) struct OptionsReport {
     pub(crate) key_bytes: u64,
     pub(crate) value_bytes: u64,
     pub(crate) threads: u64,
+    pub(crate) api: &'static str,
     pub(crate) depth: u64,
+    /// `None` if the calls are not batched.
+    pub(crate) batch: Option<u64>,
     pub(crate) theta: f64,
     pub(crate) seconds_per_run: f64,
     pub(crate) seed: u64,
     pub(crate) device: &'static str,
+}
+
+/// What carried out the reads of the runs.
+#[derive(Debug, Serialize)]
+pub(crate) struct DeviceReport {
+    pub(crate) used: &'static str,
+    /// Why it is not what was asked for, or what is used by default.
+    pub(crate) why: Option<String>,
 }
 
 /// How the records were loaded.
@@ -208,9 +220,9 @@ pub(crate) mod tests {
     pub(crate) fn example() -> Report {
         let mut tally = Tally::default();
         for microseconds in 1..=1_000 {
-            tally.record(Operation::Read, Duration::from_micros(microseconds));
+            tally.record(Operation::Read, Duration::from_micros(microseconds), 1);
         }
-        tally.record(Operation::Update, Duration::from_nanos(500));
+        tally.record(Operation::Update, Duration::from_nanos(500), 1);
         let device = DeviceWork { reads: 250, read_bytes: 250 << 12, written_bytes: 1 << 20 };
         let names = ("A", "50% read, 50% update", "zipfian");
         let run = RunReport::new(names, &tally, Duration::from_millis(500), 250, device);
@@ -224,12 +236,15 @@ pub(crate) mod tests {
                 key_bytes: 8,
                 value_bytes: 100,
                 threads: 2,
+                api: "pending",
                 depth: 64,
+                batch: None,
                 theta: 0.99,
                 seconds_per_run: 0.5,
                 seed: 1,
                 device: "file",
             },
+            device: DeviceReport { used: "uring", why: None },
             load: LoadReport { records: 10_000_000, data_bytes: 1 << 30, seconds: 4.0, records_per_second: 2.5e6 },
             runs: vec![run],
             verification: VerificationReport {
@@ -291,6 +306,10 @@ pub(crate) mod tests {
             "/options/records",
             "/options/value_bytes",
             "/options/threads",
+            "/options/api",
+            "/options/depth",
+            "/options/device",
+            "/device/used",
             "/load/records_per_second",
             "/load/data_bytes",
             "/runs/0/workload",

@@ -1,6 +1,6 @@
 //! A report for people: what can be pasted into an issue.
 
-use super::report::{LatencyReport, MemoryReport, Report, VerificationReport};
+use super::report::{DeviceReport, LatencyReport, MemoryReport, OptionsReport, Report, VerificationReport};
 use crate::units::{grouped, latency, rounded, size};
 use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
 use std::fmt::{self, Write};
@@ -17,14 +17,15 @@ fn write(text: &mut String, report: &Report) -> fmt::Result {
     let options = &report.options;
     writeln!(
         text,
-        "oxifaster {}: {} records of {} + {} bytes, {} threads, up to {} operations in flight each",
+        "oxifaster {}: {} records of {} + {} bytes, {} threads",
         report.oxifaster_version,
         grouped(options.records),
         options.key_bytes,
         options.value_bytes,
         options.threads,
-        options.depth
     )?;
+    calls(text, options)?;
+    device(text, report)?;
     writeln!(text)?;
     if !report.runs.is_empty() {
         writeln!(text, "{}\n", runs(report))?;
@@ -41,6 +42,26 @@ fn write(text: &mut String, report: &Report) -> fmt::Result {
         writeln!(text, "stopped   by Ctrl-C: the above was measured until then")?;
     }
     Ok(())
+}
+
+fn calls(text: &mut String, options: &OptionsReport) -> fmt::Result {
+    let (api, depth) = (options.api, options.depth);
+    match options.batch {
+        Some(batch) => {
+            writeln!(text, "calls     {api}: {batch} operations each, up to {depth} reads of the device at a time")
+        }
+        None if depth == 1 => writeln!(text, "calls     {api}: one operation of a thread at a time"),
+        None => writeln!(text, "calls     {api}: up to {depth} operations of a thread in flight"),
+    }
+}
+
+fn device(text: &mut String, report: &Report) -> fmt::Result {
+    let DeviceReport { used, why } = &report.device;
+    match (why, report.options.device) {
+        (None, _) => writeln!(text, "device    {used}"),
+        (Some(why), "file") => writeln!(text, "device    {used}: {why}"),
+        (Some(why), asked) => writeln!(text, "device    {used} instead of {asked}: {why}"),
+    }
 }
 
 fn runs(report: &Report) -> Table {
@@ -147,6 +168,8 @@ mod tests {
         let text = render(&example());
         for part in [
             "10,000,000 records of 8 + 100 bytes, 2 threads",
+            "calls     pending: up to 64 operations of a thread in flight",
+            "device    uring\n",
             "A: 50% read, 50% update",
             "zipfian",
             "2.00 k",
@@ -160,6 +183,21 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part:?} is missing in\n{text}");
         }
+    }
+
+    #[test]
+    fn calls_are_described_and_a_device_that_was_not_asked_for_is_explained() {
+        let mut report = example();
+        report.options.batch = Some(256);
+        report.options.api = "batch";
+        report.device = DeviceReport { used: "threads", why: Some("io_uring is turned off".to_owned()) };
+        let text = render(&report);
+        assert!(text.contains("batch: 256 operations each, up to 64 reads of the device"), "{text}");
+        assert!(text.contains("device    threads: io_uring is turned off"), "{text}");
+        report.options.device = "uring";
+        assert!(render(&report).contains("device    threads instead of uring: io_uring is turned off"));
+        (report.options.api, report.options.depth, report.options.batch) = ("sync", 1, None);
+        assert!(render(&report).contains("sync: one operation of a thread at a time"));
     }
 
     #[test]

@@ -13,8 +13,6 @@ const DIGITS: u8 = 2;
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     latencies: [Option<Histogram<u64>>; Operation::ALL.len()],
-    /// Operations that had to wait for the device.
-    pub(crate) waited: u64,
     /// Values that were checked.
     pub(crate) checked: u64,
     /// Values that were held to the exact version of their key.
@@ -22,14 +20,18 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    pub(crate) fn record(&mut self, operation: Operation, latency: Duration) {
+    /// Counts `count` operations of the same latency.
+    pub(crate) fn record(&mut self, operation: Operation, latency: Duration, count: u64) {
+        if count == 0 {
+            return;
+        }
         let slot = &mut self.latencies[operation as usize];
         if let Some(histogram) = slot.as_mut() {
-            histogram.saturating_record(latency.as_nanos() as u64);
+            histogram.saturating_record_n(latency.as_nanos() as u64, count);
             return;
         }
         if let Ok(mut histogram) = Histogram::new_with_max(LONGEST.as_nanos() as u64, DIGITS) {
-            histogram.saturating_record(latency.as_nanos() as u64);
+            histogram.saturating_record_n(latency.as_nanos() as u64, count);
             *slot = Some(histogram);
         }
     }
@@ -64,7 +66,6 @@ impl Tally {
                 (Some(_), None) => {}
             }
         }
-        self.waited += other.waited;
         self.checked += other.checked;
         self.exact += other.exact;
     }
@@ -76,22 +77,24 @@ mod tests {
 
     #[test]
     fn tallies_of_threads_add_up_by_kind() {
-        let (mut one, mut other) = (Tally::default(), Tally { waited: 2, checked: 3, exact: 1, ..Tally::default() });
-        one.record(Operation::Read, Duration::from_micros(10));
-        other.record(Operation::Read, Duration::from_micros(1_000));
-        other.record(Operation::Update, Duration::from_micros(5));
+        let (mut one, mut other) = (Tally::default(), Tally { checked: 3, exact: 1, ..Tally::default() });
+        one.record(Operation::Read, Duration::from_micros(10), 1);
+        other.record(Operation::Read, Duration::from_micros(1_000), 2);
+        other.record(Operation::Update, Duration::from_micros(5), 1);
+        other.record(Operation::Insert, Duration::from_micros(5), 0);
         one.add(other);
-        assert_eq!((one.count(Operation::Read), one.count(Operation::Update), one.operations()), (2, 1, 3));
-        assert_eq!((one.waited, one.checked, one.exact), (2, 3, 1));
+        assert_eq!((one.count(Operation::Read), one.count(Operation::Update), one.operations()), (3, 1, 4));
+        assert!(one.latencies(Operation::Insert).is_none(), "none was counted");
+        assert_eq!((one.checked, one.exact), (3, 1));
         let slowest = one.latencies(Operation::Read).map(|reads| reads.max());
         assert!(slowest.is_some_and(|slowest| (1_000_000..1_010_000).contains(&slowest)), "{slowest:?}");
-        assert_eq!(one.all_latencies().map(|all| all.len()), Some(3));
+        assert_eq!(one.all_latencies().map(|all| all.len()), Some(4));
     }
 
     #[test]
     fn histograms_are_small_and_cap_absurd_latencies() {
         let mut tally = Tally::default();
-        tally.record(Operation::Read, Duration::from_secs(100_000));
+        tally.record(Operation::Read, Duration::from_secs(100_000), 1);
         let histogram = tally.latencies(Operation::Read).unwrap();
         assert!(histogram.max() <= 2 * LONGEST.as_nanos() as u64);
         assert!(histogram.distinct_values() * size_of::<u64>() < 64 << 10);

@@ -78,7 +78,7 @@ impl<'a> Worker<'a> {
                 Ok(())
             }
             Operation::Insert => {
-                pipeline.insert(self.growth, self.thread)?;
+                pipeline.insert()?;
                 if let Keys::Latest(keys) = &mut self.keys {
                     keys.follow(self.growth);
                 }

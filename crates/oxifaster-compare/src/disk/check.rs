@@ -37,6 +37,7 @@ fn look_up(engine: &dyn DiskEngine, keys: &[u64]) -> Result<Tally> {
         let ops: Vec<Op> = chunk.iter().map(|key| Op { key: *key, kind: OpKind::Read }).collect();
         worker.run(&ops, &mut tally)?;
     }
+    worker.finish(&mut tally)?;
     Ok(tally)
 }
 
@@ -47,13 +48,15 @@ fn counted_keys(keys: u64) -> Vec<u64> {
 }
 
 fn count_up(engine: &dyn DiskEngine, thread: u64, counted: &[u64]) -> Result<()> {
-    let mut worker = engine.worker((thread % engine.modes().len() as u64) as usize)?;
+    // Threads of several modes at once, beginning with the last.
+    let modes = engine.modes().len();
+    let mut worker = engine.worker(modes - 1 - thread as usize % modes)?;
     let (mut random, mut tally) = (Random::new(thread), Tally::default());
     for _ in 0..INCREMENTS {
         let key = counted[random.below(counted.len() as u64) as usize];
         worker.run(&[Op { key, kind: OpKind::Rmw }], &mut tally)?;
     }
-    Ok(())
+    worker.finish(&mut tally)
 }
 
 #[cfg(test)]

@@ -84,5 +84,12 @@ pub(crate) trait DiskEngine: Sync {
 /// One thread's access to an engine.
 pub(crate) trait DiskWorker {
     /// Runs these operations: one in a mode of single calls, many in a mode of batches.
+    ///
+    /// Some may still be under way when it returns, if the mode is one that leaves them so.
     fn run(&mut self, ops: &[Op], tally: &mut Tally) -> Result<()>;
+
+    /// Waits for what is still under way.
+    fn finish(&mut self, _tally: &mut Tally) -> Result<()> {
+        Ok(())
+    }
 }

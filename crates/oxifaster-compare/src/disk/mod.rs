@@ -13,6 +13,7 @@ pub(crate) mod campaign;
 mod cgroup;
 mod check;
 mod child;
+mod crowd;
 mod engine;
 #[cfg(feature = "fjall")]
 mod fjall;

@@ -1,11 +1,15 @@
-//! This store, by blocking calls and by batches.
+//! This store, by blocking calls, by futures and by batches.
 
+use super::crowd::Crowd;
 use super::engine::{DiskEngine, DiskWorker, Mode, Op, OpKind, Tally};
 use crate::failure::Result;
 use crate::value::{self, LONG};
 use oxifaster::device::FileSystemDisk;
-use oxifaster::store::{FasterKv, FasterKvConfig, Session};
+use oxifaster::store::{AsyncSession, FasterKv, FasterKvConfig, OpFuture, Session};
+use std::future::Future;
 use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 type Value = [u8; LONG];
 
@@ -21,8 +25,11 @@ impl Oxifaster {
     }
 }
 
-const MODES: &[Mode] =
-    &[Mode { name: "oxifaster single", is_batch: false }, Mode { name: "oxifaster batch", is_batch: true }];
+const MODES: &[Mode] = &[
+    Mode { name: "oxifaster single", is_batch: false },
+    Mode { name: "oxifaster futures", is_batch: true },
+    Mode { name: "oxifaster batch", is_batch: true },
+];
 
 impl DiskEngine for Oxifaster {
     fn modes(&self) -> &'static [Mode] {
@@ -30,8 +37,11 @@ impl DiskEngine for Oxifaster {
     }
 
     fn worker(&self, mode: usize) -> Result<Box<dyn DiskWorker + '_>> {
-        let session = self.0.start_session();
-        Ok(if MODES[mode].is_batch { Box::new(Batch::new(session)) } else { Box::new(Single(session)) })
+        Ok(match mode {
+            0 => Box::new(Single(self.0.start_session())),
+            1 => Box::new(Futures { session: self.0.start_async_session(), crowd: Crowd::new(IN_FLIGHT) }),
+            _ => Box::new(Batch::new(self.0.start_session())),
+        })
     }
 
     fn settle(&self) -> Result<()> {
@@ -49,8 +59,10 @@ impl DiskEngine for Oxifaster {
     }
 
     fn figures(&self) -> Vec<(String, f64)> {
-        let device = self.0.stats().device;
+        let stats = self.0.stats();
+        let device = stats.device;
         vec![
+            ("own misses".to_string(), stats.read_misses as f64),
             ("own device reads".to_string(), device.reads as f64),
             ("own bytes read".to_string(), device.read_bytes as f64),
         ]
@@ -75,6 +87,73 @@ impl DiskWorker for Single {
             }
         }
         Ok(())
+    }
+}
+
+/// Futures of one thread that are in flight at the same time: twice as many as have accesses under way.
+const IN_FLIGHT: usize = 128;
+
+/// One future per operation. Those of the end are left in flight, as a program would that always has more to ask for.
+struct Futures {
+    session: AsyncSession<u64, Value>,
+    crowd: Crowd<Operation>,
+}
+
+/// An operation in flight, whichever it is.
+enum Operation {
+    Read(u64, OpFuture<u64, Value, Option<Value>>),
+    Update(OpFuture<u64, Value, ()>),
+    Rmw(OpFuture<u64, Value, bool>),
+}
+
+impl Future for Operation {
+    /// What a read found, and the key that it was asked for.
+    type Output = oxifaster::Result<Option<(u64, Option<Value>)>>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut *self {
+            Self::Read(key, read) => {
+                let key = *key;
+                Pin::new(read).poll(context).map_ok(|value| Some((key, value)))
+            }
+            Self::Update(update) => Pin::new(update).poll(context).map_ok(|()| None),
+            Self::Rmw(rmw) => Pin::new(rmw).poll(context).map_ok(|_| None),
+        }
+    }
+}
+
+/// Judges what a future came to; keeps the first error.
+fn settle<'a>(
+    tally: &'a mut Tally,
+    failure: &'a mut oxifaster::Result<()>,
+) -> impl FnMut(<Operation as Future>::Output) + 'a {
+    |output| match output {
+        Ok(Some((key, value))) => tally.judge(key, value.as_ref().map(<[u8; LONG]>::as_slice)),
+        Ok(None) => {}
+        Err(error) => *failure = failure.clone().and(Err(error)),
+    }
+}
+
+impl DiskWorker for Futures {
+    fn run(&mut self, ops: &[Op], tally: &mut Tally) -> Result<()> {
+        let mut failure = Ok(());
+        let mut done = settle(tally, &mut failure);
+        for Op { key, kind } in ops {
+            let operation = match kind {
+                OpKind::Read => Operation::Read(*key, self.session.read(key)),
+                OpKind::Update(counter) => Operation::Update(self.session.upsert(*key, value::long(*key, *counter))),
+                OpKind::Rmw => Operation::Rmw(self.session.rmw(*key, count_up)),
+            };
+            self.crowd.admit(operation, &mut done);
+        }
+        drop(done);
+        Ok(failure?)
+    }
+
+    fn finish(&mut self, tally: &mut Tally) -> Result<()> {
+        let mut failure = Ok(());
+        self.crowd.finish(&mut settle(tally, &mut failure));
+        Ok(failure?)
     }
 }
 

@@ -92,6 +92,7 @@ impl Race<'_> {
             reads += ops.iter().filter(|op| matches!(op.kind, OpKind::Read)).count() as u64;
             operations += self.chunk as u64;
         }
+        worker.finish(&mut tally)?;
         let rate = operations as f64 / begun.elapsed().as_secs_f64();
         let unseen = if self.engine.has_keys() { reads.saturating_sub(tally.judged) } else { 0 };
         Ok(Lap { rate, operations, wrong: tally.wrong + unseen, latencies, figures: Vec::new() })

@@ -61,5 +61,5 @@ pub(super) fn load(engine: &dyn DiskEngine, keys: u64) -> Result<()> {
             ops.clear();
         }
     }
-    Ok(())
+    worker.finish(&mut tally)
 }

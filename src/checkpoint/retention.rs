@@ -1,0 +1,179 @@
+//! Removing checkpoints, so that a crash at any point leaves the others whole. Invariant P1 of [`crate::checkpoint`].
+
+use super::catalog::{Catalog, Listing};
+use super::file_name::FileName;
+use super::manifest::Manifest;
+use super::{CheckpointToken, verify};
+use crate::address::Address;
+use crate::device::StorageDevice;
+use crate::error::{Error, ErrorKind, Result};
+use std::collections::HashSet;
+
+/// What was removed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Removed {
+    /// The checkpoints that are gone.
+    pub checkpoints: Vec<CheckpointToken>,
+    /// The files that are gone, manifests included.
+    pub files: Vec<String>,
+    /// Files of removed checkpoints that others still need: bases of increments, and shared images of the index.
+    pub still_needed: Vec<String>,
+    /// The oldest address of the log that a checkpoint still needs; `None` if none is left. The device may be truncated
+    /// up to here.
+    pub log_begin: Option<Address>,
+}
+
+impl Catalog<'_> {
+    /// Removes all but the newest `count` checkpoints of the log. With them stay the images of the index that they would
+    /// be recovered with, the newest image of all, and every file that one of them needs.
+    ///
+    /// Before anything is removed the newest checkpoint is verified, its part on the `device` included if one is given.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] if `count` is zero. [`ErrorKind::Corrupt`] if the newest checkpoint does not verify, or a
+    /// manifest cannot be read, so that nobody knows what it needs: nothing was removed then. [`ErrorKind::Io`] if the
+    /// directory fails; what is left is whole, and a later call goes on.
+    pub fn keep_last(&self, count: usize, device: Option<&dyn StorageDevice>) -> Result<Removed> {
+        if count == 0 {
+            return Err(Error::new(ErrorKind::Config, "keeping no checkpoint at all")
+                .with("count", count)
+                .help("keep at least one; to give all up, remove the directory"));
+        }
+        let listing = self.list_intact()?;
+        let mut newest_first = listing.checkpoints.iter().rev().filter(|manifest| manifest.log.is_some());
+        let Some(newest) = newest_first.next() else { return Ok(Removed::default()) };
+        self.require_sound(newest, device)?;
+        let mut kept = HashSet::from([newest.token]);
+        kept.extend(newest_first.take(count - 1).map(|manifest| manifest.token));
+        for manifest in listing.checkpoints.iter().filter(|manifest| manifest.log.is_some()) {
+            if kept.contains(&manifest.token) {
+                let best = self.index_among(&listing, manifest)?.images.into_iter().next();
+                kept.extend(best.map(|image| image.checkpoint));
+            }
+        }
+        kept.extend(
+            listing.checkpoints.iter().rev().find(|manifest| manifest.index.is_some()).map(|image| image.token),
+        );
+        self.remove_all_but(&listing, |manifest| kept.contains(&manifest.token))
+    }
+
+    /// Removes one checkpoint, and those of its files that no other one needs. Of one whose manifest cannot be read only the
+    /// manifest is removed, and the rest becomes unclaimed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is none with this token. [`ErrorKind::Corrupt`] if the manifest of another one cannot
+    /// be read. [`ErrorKind::Io`].
+    pub fn remove(&self, token: CheckpointToken) -> Result<Removed> {
+        let listing = self.list()?;
+        if listing.checkpoints.iter().any(|manifest| manifest.token == token) {
+            let listing = self.list_intact()?;
+            return self.remove_all_but(&listing, |manifest| manifest.token != token);
+        }
+        if !listing.broken.iter().any(|broken| broken.token == Some(token)) {
+            return Err(Error::new(ErrorKind::NotFound, "there is no such checkpoint")
+                .with("checkpoint", token)
+                .with("directory", self.directory.place())
+                .help("look at what is there with `oxifaster checkpoint list`"));
+        }
+        let mut removed = Removed { log_begin: oldest_begin(&listing.checkpoints), ..Removed::default() };
+        self.remove_file(token.manifest_file(), &mut removed)?;
+        removed.checkpoints.push(token);
+        self.directory.sync()?;
+        Ok(removed)
+    }
+
+    /// Removes the checkpoints whose part on the device reaches beyond `end`: where the log goes on after it was recovered
+    /// to an older state, and so writes over theirs. To be done before the first such write.
+    ///
+    /// # Errors
+    /// As for [`keep_last`](Self::keep_last).
+    pub fn remove_beyond(&self, end: Address) -> Result<Removed> {
+        let listing = self.list_intact()?;
+        self.remove_all_but(&listing, |manifest| {
+            let mut on_device = manifest.log.iter().flat_map(|log| &log.pieces).filter(|piece| piece.file.is_none());
+            on_device.all(|piece| piece.to <= end)
+        })
+    }
+
+    /// Removes what no manifest names: what a crash or a failed attempt left. Checkpoints that are `under_way` keep theirs.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`] if a manifest cannot be read, so that nobody knows what it needs; [`ErrorKind::Io`].
+    pub fn sweep(&self, under_way: &[CheckpointToken]) -> Result<Removed> {
+        let listing = self.list_intact()?;
+        let mut removed = Removed { log_begin: oldest_begin(&listing.checkpoints), ..Removed::default() };
+        // A manifest that was removed a moment ago may come back after a crash, until this.
+        self.directory.sync()?;
+        for name in listing.unclaimed {
+            let is_under_way = FileName::parse(&name).is_some_and(|name| under_way.contains(&name.token));
+            if !is_under_way {
+                self.remove_file(name, &mut removed)?;
+            }
+        }
+        self.directory.sync()?;
+        Ok(removed)
+    }
+
+    fn remove_all_but(&self, listing: &Listing, is_kept: impl Fn(&Manifest) -> bool) -> Result<Removed> {
+        let (kept, doomed): (Vec<&Manifest>, Vec<&Manifest>) = listing.checkpoints.iter().partition(|one| is_kept(one));
+        let mut removed = Removed { log_begin: oldest_begin(kept.iter().copied()), ..Removed::default() };
+        if doomed.is_empty() {
+            return Ok(removed);
+        }
+        for manifest in &doomed {
+            self.remove_file(manifest.token.manifest_file(), &mut removed)?;
+            removed.checkpoints.push(manifest.token);
+        }
+        // From here on no crash brings a manifest back whose files are gone.
+        self.directory.sync()?;
+        let needed: HashSet<String> = kept.iter().copied().flat_map(Manifest::files).collect();
+        let own = |token: CheckpointToken| [token.log_file(), token.index_file()];
+        let mut files: Vec<String> =
+            doomed.iter().flat_map(|manifest| manifest.files().into_iter().chain(own(manifest.token))).collect();
+        files.sort();
+        files.dedup();
+        let present: HashSet<String> = self.directory.names()?.into_iter().collect();
+        for name in files.into_iter().filter(|name| present.contains(name)) {
+            if needed.contains(&name) {
+                removed.still_needed.push(name);
+            } else {
+                self.remove_file(name, &mut removed)?;
+            }
+        }
+        self.directory.sync()?;
+        Ok(removed)
+    }
+
+    fn remove_file(&self, name: String, removed: &mut Removed) -> Result<()> {
+        self.directory.remove(&name)?;
+        removed.files.push(name);
+        Ok(())
+    }
+
+    /// The listing, if every manifest can be read.
+    fn list_intact(&self) -> Result<Listing> {
+        let mut listing = self.list()?;
+        let Some(broken) = listing.broken.pop() else { return Ok(listing) };
+        Err(Error::new(broken.kind(), "a manifest cannot be read, so nobody knows which files it needs")
+            .with("file", broken.file)
+            .with("directory", self.directory.place())
+            .because(broken.error)
+            .help("restore it from a copy, or remove that checkpoint, and call again"))
+    }
+
+    fn require_sound(&self, manifest: &Manifest, device: Option<&dyn StorageDevice>) -> Result<()> {
+        let report = verify(self.directory, device, manifest.token, &mut |_| {})?;
+        let Some(defect) = report.defects.first() else { return Ok(()) };
+        Err(Error::new(ErrorKind::Corrupt, "the newest checkpoint does not verify, so no older one is removed")
+            .with("checkpoint", manifest.token)
+            .with("file", defect.place())
+            .with("offset", defect.offset)
+            .with("defect", &defect.what)
+            .help("see all with `oxifaster checkpoint verify`; take a new checkpoint and call again"))
+    }
+}
+
+fn oldest_begin<'a>(manifests: impl IntoIterator<Item = &'a Manifest>) -> Option<Address> {
+    manifests.into_iter().filter_map(|manifest| manifest.log.as_ref()).map(|log| log.begin).min()
+}

@@ -1,0 +1,8 @@
+//! Checkpoints that are damaged, cut short, removed and verified.
+
+mod choices;
+mod crash_directory;
+mod crashes;
+mod damage;
+mod retention;
+pub(super) mod sample;

@@ -1,0 +1,127 @@
+//! From record to record through the blocks of a log.
+
+use super::report::{Defect, DefectKind, RecordCounts};
+use crate::address::Address;
+use crate::allocator::BLOCK_PAYLOAD;
+use crate::checkpoint::block_map::BlockMap;
+use crate::checkpoint::manifest::{Aborted, LogPart, Schema};
+use crate::record::{RecordInfo, RecordLayout};
+
+/// Bits of a header that are always zero.
+const RESERVED: u64 = 0b111 << 58;
+
+/// Counts records and looks at their headers. Blocks come in order; what could not be read costs the rest of its page,
+/// because only there a record is known to begin.
+pub(super) struct RecordWalk<'a> {
+    map: BlockMap,
+    record_size: u64,
+    aborted: &'a [Aborted],
+    /// Where the next header could be, as a number: it may be one beyond the last address.
+    next: u64,
+    counts: RecordCounts,
+}
+
+/// A header that no record can have.
+#[derive(Debug, PartialEq, Eq)]
+struct Misfit {
+    address: u64,
+    header: u64,
+    rule: &'static str,
+}
+
+impl<'a> RecordWalk<'a> {
+    pub(super) fn new(map: BlockMap, schema: &Schema, log: &'a LogPart) -> Self {
+        let layout = RecordLayout::new(schema.key_size as usize, schema.value_size as usize);
+        Self {
+            map,
+            record_size: layout.record_size() as u64,
+            aborted: &log.aborted,
+            next: log.begin.get(),
+            counts: RecordCounts::default(),
+        }
+    }
+
+    pub(super) fn counts(&self) -> RecordCounts {
+        self.counts
+    }
+
+    /// What lies below `to` and was not walked yet could not be read.
+    pub(super) fn lose(&mut self, to: u64) {
+        if self.next < to {
+            self.next = self.map.page_end(Address::from_word(to - 1));
+        }
+    }
+
+    /// A block could not be read, or must not be believed.
+    pub(super) fn lose_block(&mut self, number: u64) {
+        self.lose(self.map.start_of(number).get() + self.map.len_of(number));
+    }
+
+    /// Goes on through block `number`. What is wrong is told by where it lies in the block.
+    pub(super) fn block(&mut self, number: u64, block: &[u8]) -> Option<Defect> {
+        let start = self.map.start_of(number);
+        let (payload, padding) = block[..BLOCK_PAYLOAD].split_at(self.map.len_of(number) as usize);
+        let misfit = self.records(start.get(), payload).err();
+        if let Some(misfit) = misfit {
+            self.next = self.map.page_end(start);
+            let Misfit { address, header, rule } = misfit;
+            let what = format!("no record begins at address {address:#x}: {rule} (header {header:#018x})");
+            return Some(Defect {
+                file: None,
+                offset: address - start.get(),
+                bytes: 8,
+                what,
+                kind: DefectKind::Record,
+            });
+        }
+        let at = padding.iter().position(|byte| *byte != 0)?;
+        let what = "bytes beyond the end of a page are not zero".to_owned();
+        Some(Defect { file: None, offset: (payload.len() + at) as u64, bytes: 1, what, kind: DefectKind::Padding })
+    }
+
+    fn records(&mut self, start: u64, payload: &[u8]) -> Result<(), Misfit> {
+        let end = start + payload.len() as u64;
+        while self.next < end {
+            let at = (self.next - start) as usize;
+            let Some(Ok(word)) = payload.get(at..at + 8).map(<[u8; 8]>::try_from) else { break };
+            let header = u64::from_le_bytes(word);
+            if header == 0 {
+                self.next = end;
+                break;
+            }
+            self.record(header).map_err(|rule| Misfit { address: self.next, header, rule })?;
+            self.next += self.record_size;
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, header: u64) -> Result<(), &'static str> {
+        let (info, address) = (RecordInfo::from_word(header), Address::from_word(self.next));
+        if !info.is_present() || header & RESERVED != 0 {
+            return Err("this is no header");
+        }
+        if self.map.page_offset(address) + self.record_size > self.map.page_size() {
+            return Err("it would reach beyond its page");
+        }
+        if info.is_invalid() {
+            self.counts.invalid += 1;
+            return Ok(());
+        }
+        if info.previous() >= address {
+            return Err("the record before it in its chain is not older");
+        }
+        if self.is_aborted(address, info.version()) {
+            self.counts.aborted += 1;
+        } else if info.is_tombstone() {
+            self.counts.tombstones += 1;
+        } else {
+            self.counts.values += 1;
+        }
+        Ok(())
+    }
+
+    fn is_aborted(&self, address: Address, stamp: u16) -> bool {
+        let behind = self.aborted.partition_point(|range| range.from <= address);
+        self.aborted[..behind].last().is_some_and(|range| address < range.to && range.stamp == stamp)
+    }
+}

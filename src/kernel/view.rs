@@ -1,0 +1,118 @@
+//! What memory can answer at once: index and log as seen under one pin, with what every operation needs at hand.
+
+use super::Kernel;
+use super::find::seek;
+use crate::address::Address;
+use crate::allocator::LogView;
+use crate::epoch::Guard;
+use crate::index::{IndexView, Slot};
+use crate::memory::Purpose;
+use crate::record::{Key, RecordLayout, RecordRef, Value};
+use crate::status::OperationStatus;
+use crate::sync::Visible;
+use crate::utility::KeyHash;
+
+/// Index and log under one pin. Its calls answer what takes no more than looking and changing in place, and leave the rest
+/// to the operations.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'g> {
+    index: IndexView<'g>,
+    log: LogView<'g>,
+}
+
+impl<K: Key, V: Value> Kernel<K, V> {
+    /// What is there under this pin.
+    #[inline(always)]
+    pub(crate) fn view<'g>(&'g self, guard: &'g Guard<'_>) -> View<'g> {
+        View { index: self.index.view(guard), log: self.log.view(guard) }
+    }
+}
+
+impl<'g> View<'g> {
+    /// Starts loading the bucket of a hash.
+    #[inline(always)]
+    pub(crate) fn prefetch_bucket(self, hash: KeyHash) {
+        self.index.prefetch(hash);
+    }
+
+    /// The entry that keys of this hash share.
+    #[inline(always)]
+    pub(crate) fn find(self, hash: KeyHash) -> Slot<'g> {
+        self.index.find(hash)
+    }
+
+    /// Starts loading the newest record of a chain.
+    #[inline(always)]
+    pub(crate) fn prefetch_record<K: Key, V: Value>(self, slot: &Slot<'_>, purpose: Purpose) {
+        self.log.prefetch(slot.address(), const { RecordLayout::of::<K, V>().record_size() }, purpose);
+    }
+
+    /// The record of `key`, if it is the newest of its chain, in memory, and live: nearly every key that is in memory has
+    /// such a one, because different keys rarely share an entry.
+    #[inline(always)]
+    pub(crate) fn newest<K: Key, V: Value>(self, key: &K, slot: Slot<'_>) -> Option<RecordRef<'g>> {
+        self.first_live::<K, V>(key, slot.address(), self.log.head())
+    }
+
+    /// The value of `key`, or that it has none; `None` if memory does not say.
+    #[inline(always)]
+    pub(crate) fn read<K: Key, V: Value>(self, key: &K, slot: Slot<'_>) -> Option<Option<V>> {
+        match self.newest::<K, V>(key, slot) {
+            Some(record) => Some(Some(record.value::<K, V>())),
+            None => self.read_further(key, slot.address()),
+        }
+    }
+
+    #[inline(never)]
+    fn read_further<K: Key, V: Value>(self, key: &K, address: Address) -> Option<Option<V>> {
+        match seek::<K, V>(self.log, key, address, self.log.head()) {
+            Ok(found) => Some(if found.info.is_tombstone() { None } else { Some(found.record.value::<K, V>()) }),
+            Err(below) if below < self.log.begin() => Some(None),
+            Err(_) => None,
+        }
+    }
+
+    /// Gives `key` the value if its record can be changed in place; false, and nothing done, otherwise.
+    #[inline(always)]
+    pub(crate) fn set<K: Key, V: Value>(self, key: &K, value: &V, slot: Slot<'_>, visible: Visible) -> bool {
+        let Some(record) = self.mutable::<K, V>(key, slot) else { return false };
+        record.set_value::<K, V>(value, visible); // R4 if somebody deletes it at this moment
+        true
+    }
+
+    /// Replaces the value of `key` by what `modify` makes of it if its record can be changed in place.
+    #[inline(always)]
+    pub(crate) fn modify<K: Key, V: Value>(
+        self,
+        key: &K,
+        slot: Slot<'_>,
+        modify: &mut impl FnMut(&mut V) -> bool,
+    ) -> Option<OperationStatus> {
+        Some(self.mutable::<K, V>(key, slot)?.modify_value::<K, V>(modify))
+    }
+
+    #[inline(always)]
+    fn mutable<K: Key, V: Value>(self, key: &K, slot: Slot<'_>) -> Option<RecordRef<'g>> {
+        let limit = self.log.mutable_from();
+        match self.first_live::<K, V>(key, slot.address(), limit) {
+            Some(record) => Some(record),
+            None => self.mutable_further::<K, V>(key, slot.address(), limit),
+        }
+    }
+
+    #[inline(never)]
+    fn mutable_further<K: Key, V: Value>(self, key: &K, address: Address, limit: Address) -> Option<RecordRef<'g>> {
+        let found = seek::<K, V>(self.log, key, address, limit).ok()?;
+        if found.info.is_tombstone() { None } else { Some(found.record) }
+    }
+
+    /// The record at `address` if it is the key's, lives, and is not below `limit`.
+    #[inline(always)]
+    fn first_live<K: Key, V: Value>(self, key: &K, address: Address, limit: Address) -> Option<RecordRef<'g>> {
+        if address < limit {
+            return None;
+        }
+        let record = self.log.record(address, const { RecordLayout::of::<K, V>().record_size() });
+        if record.info().is_live() && record.key_is::<K, V>(key) { Some(record) } else { None }
+    }
+}
