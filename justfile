@@ -27,6 +27,10 @@ examples:
 loom preemptions="3":
     cargo x loom {{preemptions}}
 
+# tests of operations on the paths that this processor and kernel would not take
+paths:
+    cargo x paths
+
 # repairs what can be repaired by a program
 fix:
     cargo x fix
@@ -38,3 +42,7 @@ docs:
 # a benchmark
 bench *arguments:
     cargo run --release -p oxifaster-cli --bin oxifaster -- bench {{arguments}}
+
+# what the parts cost; some of them with `just micro hit`
+micro *arguments:
+    cargo bench -- {{arguments}}

@@ -25,6 +25,8 @@ pub enum ErrorKind {
     Closed,
     /// What was asked for by name is not there.
     NotFound,
+    /// Somebody asked for it to be given up.
+    Cancelled,
     /// Intact, but written in a format that this version does not know.
     Unsupported,
 }
@@ -41,6 +43,7 @@ impl ErrorKind {
             Self::DeviceFailed => "device failed",
             Self::Closed => "closed",
             Self::NotFound => "not found",
+            Self::Cancelled => "cancelled",
             Self::Unsupported => "unsupported format",
         }
     }
@@ -148,6 +151,7 @@ impl From<Error> for std::io::Error {
             ErrorKind::Busy => std::io::ErrorKind::TimedOut,
             ErrorKind::Closed => std::io::ErrorKind::NotConnected,
             ErrorKind::NotFound => std::io::ErrorKind::NotFound,
+            ErrorKind::Cancelled => std::io::ErrorKind::Interrupted,
             ErrorKind::Unsupported => std::io::ErrorKind::Unsupported,
             ErrorKind::Io | ErrorKind::Limit | ErrorKind::DeviceFailed => error
                 .0

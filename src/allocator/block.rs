@@ -46,25 +46,34 @@ impl Seal {
     pub(crate) fn is_intact(self) -> bool {
         self.stored == self.computed
     }
+
+    /// That the block is not the one that was asked for. The caller adds where it lies.
+    #[cold]
+    pub(crate) fn refused(self, what: &'static str, number: u64, generation: u32) -> Error {
+        let error = Error::new(ErrorKind::Corrupt, what)
+            .with("block", number)
+            .with("checksum stored", format_args!("{:#010x}", self.stored))
+            .with("checksum computed", format_args!("{:#010x}", self.computed))
+            .with("generation stored", format_args!("{:#010x}", self.generation))
+            .with("generation expected", format_args!("{generation:#010x}"));
+        if self.is_intact() {
+            return error.help(
+                "the block is whole, but another history of the log wrote it: after a recovery to an older checkpoint \
+                 the younger ones cannot be recovered any more",
+            );
+        }
+        error.help("other bytes came back than were written: check the device, and restore from a good copy")
+    }
 }
 
 /// Checks a block that was read.
 ///
 /// # Errors
-/// [`ErrorKind::Corrupt`] with the block's place, what was expected and what was found.
-pub(super) fn verify(block: &[u8], number: u64, generation: u32) -> Result<()> {
+/// [`ErrorKind::Corrupt`] with the block's number, what was expected and what was found.
+#[inline]
+pub(crate) fn verify(block: &[u8], number: u64, generation: u32, what: &'static str) -> Result<()> {
     let seal = Seal::of(block, number);
-    if seal.is_intact() && seal.generation == generation {
-        return Ok(());
-    }
-    Err(Error::new(ErrorKind::Corrupt, "a block of the log does not verify")
-        .with("block", number)
-        .with("device offset", number * BLOCK_SIZE as u64)
-        .with("checksum stored", format_args!("{:#010x}", seal.stored))
-        .with("checksum computed", format_args!("{:#010x}", seal.computed))
-        .with("generation stored", format_args!("{:#010x}", seal.generation))
-        .with("generation expected", format_args!("{generation:#010x}"))
-        .help("the device returned other bytes than were written: check the device, and restore from a good copy"))
+    if seal.is_intact() && seal.generation == generation { Ok(()) } else { Err(seal.refused(what, number, generation)) }
 }
 
 #[cfg(test)]
@@ -75,13 +84,16 @@ mod tests {
     fn a_flipped_bit_a_wrong_place_and_an_old_generation_are_all_found() {
         let mut block: Vec<u8> = (0..BLOCK_SIZE).map(|at| (at % 251) as u8).collect();
         seal(&mut block, 7, 3);
+        let verify = |block: &[u8], number, generation| verify(block, number, generation, "a test");
         verify(&block, 7, 3).unwrap();
         assert!(verify(&block, 8, 3).is_err(), "misdirected");
-        assert!(verify(&block, 7, 4).is_err(), "stale");
+        let stale = verify(&block, 7, 4).unwrap_err();
+        assert!(stale.to_string().contains("another history"), "{stale}");
         for byte in 0..BLOCK_SIZE {
             block[byte] ^= 1 << (byte % 8);
             let error = verify(&block, 7, 3).unwrap_err();
-            assert_eq!((error.kind(), error.field("device offset")), (ErrorKind::Corrupt, Some("28672")));
+            assert_eq!((error.kind(), error.field("block")), (ErrorKind::Corrupt, Some("7")));
+            assert!(error.to_string().contains("good copy"), "{error}");
             block[byte] ^= 1 << (byte % 8);
         }
         assert!(verify(&[0; BLOCK_SIZE], 0, 1).is_err(), "never written");

@@ -1,10 +1,11 @@
-//! Reading records back from the device. Invariant L8 of [`crate::allocator`].
+//! Reading records back from the device. Invariants L8 and L9 of [`crate::allocator`].
 
 use super::block::{BLOCK_PAYLOAD, BLOCK_SIZE, verify};
 use super::hybrid_log::HybridLog;
 use crate::address::Address;
 use crate::device::{IoDone, IoRequest};
 use crate::error::{Error, ErrorKind, Result};
+use crate::record::RecordInfo;
 
 /// The blocks that the bytes of one record lie in.
 struct Span {
@@ -31,7 +32,7 @@ impl HybridLog {
     }
 
     /// Hands the bytes that [`fetch_request`](Self::fetch_request) asked for to `parse`, if they are the ones that were
-    /// written.
+    /// written. They begin with the header of a record, which is invalid if a cut left the record out.
     ///
     /// # Errors
     /// The device's error, or [`ErrorKind::Corrupt`] with the address and the block that does not verify.
@@ -43,8 +44,20 @@ impl HybridLog {
         parse: impl FnOnce(&[u8]) -> Result<T>,
     ) -> Result<T> {
         self.checked(address, len, &mut done)
-            .and_then(|start| parse(&done.buf[start..start + len]))
+            .and_then(|start| {
+                let record = &mut done.buf[start..start + len];
+                self.judge(address, record);
+                parse(record)
+            })
             .map_err(|error| error.with("log address", address))
+    }
+
+    /// L9, for the record in `bytes`.
+    fn judge(&self, address: Address, bytes: &mut [u8]) {
+        if let Some(header) = bytes.first_chunk_mut() {
+            let info = RecordInfo::from_word(u64::from_le_bytes(*header));
+            *header = self.history().judged(address, info).word().to_le_bytes();
+        }
     }
 
     /// Verifies the blocks and closes the gaps between their payloads, in place. Returns where the bytes begin.
@@ -58,9 +71,12 @@ impl HybridLog {
                 .with("bytes wanted", wanted)
                 .with("bytes there", got));
         }
+        // A record lies in blocks of one generation: a generation begins where the tail was closed.
+        let generation = self.history().generation_at(address);
         for index in 0..span.blocks {
-            let at = index * BLOCK_SIZE;
-            verify(&done.buf[at..at + BLOCK_SIZE], span.first + index as u64, self.generation())?;
+            let (at, number) = (index * BLOCK_SIZE, span.first + index as u64);
+            verify(&done.buf[at..at + BLOCK_SIZE], number, generation, "a block of the log does not verify")
+                .map_err(|error| error.with("device offset", self.geometry().device_offset(number)))?;
             done.buf.copy_within(at..at + BLOCK_PAYLOAD, index * BLOCK_PAYLOAD);
         }
         Ok(span.skip)

@@ -5,13 +5,12 @@
 //! write next and how far the device holds everything. The log around it does: copies blocks out of the frames, submits
 //! them, and passes completions on.
 
-use super::block::{BLOCK_PAYLOAD, BLOCK_SIZE, seal};
+use super::block::{BLOCK_PAYLOAD, BLOCK_SIZE};
 use super::geometry::LogGeometry;
 use super::hybrid_log::LogCore;
 use crate::address::Address;
 use crate::device::{CompletionSink, IoDone, IoRequest, Token};
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::load_bytes;
 use crate::sync::Arc;
 use std::collections::VecDeque;
 
@@ -66,11 +65,12 @@ pub(super) struct FlushQueue {
 }
 
 impl FlushQueue {
-    pub(super) fn new(geometry: LogGeometry) -> Self {
+    /// A queue for a log of which everything below `written`, a block boundary, is on the device.
+    pub(super) fn new(geometry: LogGeometry, written: Address) -> Self {
         Self {
             geometry,
-            prefix: Address::INVALID,
-            issued: Address::INVALID,
+            prefix: written,
+            issued: written,
             writes: VecDeque::new(),
             unfinished: 0,
             next_token: 0,
@@ -165,16 +165,12 @@ impl LogCore {
         let len = (chunk.end.get() - chunk.start.get()) as usize;
         let blocks = chunk.blocks();
         let mut buf = self.write_pool.take(blocks * BLOCK_SIZE);
-        // L4: not flushed, hence not below head; L2: immutable. The words are those of `chunk` and stay so.
-        let words = self.frames.words(chunk.start, len);
-        for index in 0..blocks {
-            let block = &mut buf[index * BLOCK_SIZE..(index + 1) * BLOCK_SIZE];
-            let from = index * BLOCK_PAYLOAD;
-            let held = BLOCK_PAYLOAD.min(len - from);
-            load_bytes(&words[from / 8..(from + held) / 8], &mut block[..held]);
-            block[held..BLOCK_PAYLOAD].fill(0);
-            seal(block, first + index as u64, self.generation);
+        if buf.is_empty() {
+            // No memory: the device refuses what has no buffer, and that is a write that failed.
+            return IoRequest::write(self.geometry.device_offset(first), blocks * BLOCK_SIZE, buf);
         }
+        // L4: not flushed, hence not below head; L2: immutable. The words are those of `chunk` and stay so.
+        self.seal_blocks(chunk.start, len, &mut buf[..blocks * BLOCK_SIZE]);
         IoRequest::write(self.geometry.device_offset(first), blocks * BLOCK_SIZE, buf)
     }
 
@@ -212,7 +208,7 @@ mod tests {
     use super::*;
 
     fn queue() -> FlushQueue {
-        FlushQueue::new(LogGeometry::new(20, 4, 0.5).unwrap())
+        FlushQueue::new(LogGeometry::new(20, 4, 0.5).unwrap(), Address::INVALID)
     }
 
     fn take_all(queue: &mut FlushQueue, immutable: u64) -> Vec<Chunk> {

@@ -91,6 +91,23 @@ impl LogGeometry {
         block * BLOCK_SIZE as u64
     }
 
+    /// The first address of a block.
+    pub(crate) const fn start_of_block(self, block: u64) -> Address {
+        let (page, index) = (block / self.blocks_per_page, block % self.blocks_per_page);
+        Address::new((page << self.page.page_bits()) + index * BLOCK_PAYLOAD as u64)
+    }
+
+    /// Bytes of the log in a block: fewer than others in the last one of a page.
+    pub(crate) const fn payload_of_block(self, block: u64) -> usize {
+        let rest = self.page.page_size() - block % self.blocks_per_page * BLOCK_PAYLOAD as u64;
+        if rest < BLOCK_PAYLOAD as u64 { rest as usize } else { BLOCK_PAYLOAD }
+    }
+
+    /// Blocks of a page.
+    pub(crate) const fn blocks_per_page(self) -> u64 {
+        self.blocks_per_page
+    }
+
     /// The next address at or after `offset` of `page` where a block of the device begins; the page's end if none does.
     pub(super) const fn block_boundary(self, offset: u64) -> u64 {
         let boundary = offset.next_multiple_of(BLOCK_PAYLOAD as u64);
@@ -128,6 +145,9 @@ mod tests {
         assert_eq!(geometry.block_of(Address::new(4088)), 1);
         assert_eq!(geometry.block_of(Address::new(4096)), 2);
         assert_eq!(geometry.device_offset(2), 8192);
+        for (block, start, payload) in [(0, 0, 4088), (1, 4088, 8), (2, 4096, 4088), (3, 8184, 8)] {
+            assert_eq!((geometry.start_of_block(block).get(), geometry.payload_of_block(block)), (start, payload));
+        }
         assert_eq!(
             (geometry.block_boundary(1), geometry.block_boundary(4088), geometry.block_boundary(4089)),
             (4088, 4088, 4096)

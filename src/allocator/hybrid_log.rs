@@ -4,7 +4,9 @@ use super::block::{BLOCK_PAYLOAD, BLOCK_SIZE};
 use super::flush::{CHUNK_BYTES, FlushQueue, WRITES_MAX};
 use super::frames::FrameRing;
 use super::geometry::LogGeometry;
+use super::history::History;
 use super::pointers::{FIRST, LogAddresses, LogPointers};
+use super::state::LogState;
 use super::tail::{Reserved, Tail};
 use crate::address::Address;
 use crate::device::StorageDevice;
@@ -33,7 +35,7 @@ pub(crate) struct LogConfig {
 pub(super) struct LogCore {
     pub(super) this: Weak<LogCore>,
     pub(super) geometry: LogGeometry,
-    pub(super) generation: u32,
+    pub(super) history: History,
     pub(super) pointers: LogPointers,
     pub(super) tail: Tail,
     pub(super) frames: FrameRing,
@@ -70,18 +72,29 @@ impl HybridLog {
     /// # Errors
     /// [`ErrorKind::Limit`] if the system does not give the memory.
     pub(crate) fn new(config: LogConfig, epoch: Arc<LightEpoch>, device: Arc<dyn StorageDevice>) -> Result<Self> {
+        let state = LogState::empty(config.generation);
+        Self::at(config, state, epoch, device)
+    }
+
+    /// A log in `state`, with nothing in its frames yet.
+    pub(super) fn at(
+        config: LogConfig,
+        state: LogState,
+        epoch: Arc<LightEpoch>,
+        device: Arc<dyn StorageDevice>,
+    ) -> Result<Self> {
         let geometry = config.geometry;
         let read_len = config.record_size.div_ceil(BLOCK_PAYLOAD) * BLOCK_SIZE + BLOCK_SIZE;
         let frames = FrameRing::new(geometry)?;
         let core = Arc::new_cyclic(|this| LogCore {
             this: this.clone(),
             geometry,
-            generation: config.generation,
-            pointers: LogPointers::new(),
-            tail: Tail::new(geometry.page(), Address::new(FIRST)),
+            pointers: LogPointers::at(&state),
+            tail: Tail::new(geometry.page(), state.end),
             frames,
-            flush: Mutex::new(FlushQueue::new(geometry)),
-            head_wanted: MonotonicU64::new(FIRST),
+            flush: Mutex::new(FlushQueue::new(geometry, state.written())),
+            head_wanted: MonotonicU64::new(state.head.get()),
+            history: state.history,
             waiting: Mutex::new(Vec::new()),
             epoch,
             readable: device.info().readable,
@@ -117,8 +130,9 @@ impl HybridLog {
         self.core.frames.memory()
     }
 
-    pub(super) fn generation(&self) -> u32 {
-        self.core.generation
+    /// Which generations its blocks carry, and which records were left out by a cut.
+    pub(crate) fn history(&self) -> &History {
+        &self.core.history
     }
 
     pub(crate) fn read_pool(&self) -> &Arc<BufferPool> {
@@ -260,9 +274,20 @@ impl HybridLog {
     /// Makes everything that is in the log at this moment immutable, and has it written. Returns the address up to which,
     /// or `None` if the tail is just moving and the call is to be repeated.
     pub(crate) fn close_tail(&self) -> Option<Address> {
-        let closed = self.core.tail.close_block(|offset| self.core.geometry.block_boundary(offset))?;
-        self.core.shift_read_only(closed);
+        let closed = self.close_block()?;
+        self.close_below(closed);
         Some(closed)
+    }
+
+    /// Moves the tail to a block boundary, and returns it: what comes later shares no block with what is there. `None` if the
+    /// tail is just moving and the call is to be repeated.
+    pub(crate) fn close_block(&self) -> Option<Address> {
+        self.core.tail.close_block(|offset| self.core.geometry.block_boundary(offset))
+    }
+
+    /// Makes everything below `address` immutable, and has it written, if the device keeps anything.
+    pub(crate) fn close_below(&self, address: Address) {
+        self.core.shift_read_only(address);
     }
 
     /// Has everything below `address` served from the device, as soon as it is there.

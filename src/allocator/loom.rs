@@ -4,6 +4,7 @@
 use super::geometry::LogGeometry;
 use super::hybrid_log::{Allocation, HybridLog, LogConfig};
 use super::pointers::LogPointers;
+use super::state::LogState;
 use super::tail::{Reserved, Tail};
 use crate::address::{Address, PageGeometry};
 use crate::device::{CompletionSink, DeviceInfo, IoOp, IoRequest, MemoryDisk, StorageDevice, Token};
@@ -98,7 +99,7 @@ fn a_closed_block_cuts_through_no_reservation() {
 #[test]
 fn boundaries_are_seen_in_order_while_they_move() {
     loom::model(|| {
-        let pointers = Arc::new(LogPointers::new());
+        let pointers = Arc::new(LogPointers::at(&LogState::empty(1)));
         let moving = {
             let pointers = Arc::clone(&pointers);
             thread::spawn(move || {

@@ -22,29 +22,44 @@
 //! * **L6** Of those who add to the tail, exactly one crosses the end of a page. It alone turns the page, or gives the
 //!   turn back by restoring the tail; the others try again.
 //! * **L7** Whoever was given space at the tail fills it, or marks it invalid, before it unpins.
-//! * **L8** On the device a page is a run of 4,096-byte blocks; each carries 4,088 bytes of the page, the log's
-//!   generation, and a checksum over both and the block's number. A block that does not verify is never served.
+//! * **L8** On the device a page is a run of 4,096-byte blocks; each carries 4,088 bytes of the page, the generation that
+//!   the log has at this address, and a checksum over both and the block's number. A block that does not verify is never
+//!   served.
+//! * **L9** A record that a cut left out counts as invalid wherever it is met: in memory its header says so, and whatever
+//!   reads the device sees it so.
 
 mod block;
+mod copy;
 mod evict;
 mod fetch;
 mod flush;
 mod frames;
 mod geometry;
+mod history;
 mod hybrid_log;
 #[cfg(all(test, oxifaster_loom))]
 mod loom;
+mod pieces;
 mod pointers;
+mod reader;
+mod recovered;
+mod scan;
+mod state;
 mod tail;
 #[cfg(test)]
 #[cfg(not(oxifaster_loom))]
 mod tests;
+mod walk;
 
-pub(crate) use block::Seal;
-#[cfg(test)]
-pub(crate) use block::seal;
 pub use block::{BLOCK_PAYLOAD, BLOCK_SIZE};
+pub(crate) use block::{Seal, seal, verify};
 pub use geometry::LogGeometry;
+pub(crate) use history::History;
+pub use history::{Aborted, Generation};
 pub(crate) use hybrid_log::{Allocation, HybridLog, LogConfig, LogView};
+pub(crate) use pieces::{Piece, PieceFile, Pieces};
 pub(crate) use pointers::FIRST;
 pub use pointers::LogAddresses;
+pub(crate) use reader::{BlockReader, ReadLimits, Verified};
+pub(crate) use scan::{Scan, Visitor};
+pub(crate) use state::LogState;

@@ -1,5 +1,6 @@
 //! The region boundaries of a log. Invariant L1 of [`crate::allocator`].
 
+use super::state::LogState;
 use crate::address::Address;
 use crate::sync::MonotonicU64;
 
@@ -38,15 +39,16 @@ pub struct LogAddresses {
 }
 
 impl LogPointers {
-    pub(super) fn new() -> Self {
-        let at_first = || MonotonicU64::new(FIRST);
+    /// The boundaries of a log that begins its life in `state`: whatever is there is immutable.
+    pub(super) fn at(state: &LogState) -> Self {
+        let at = |address: Address| MonotonicU64::new(address.get());
         Self {
-            begin: at_first(),
-            safe_head: at_first(),
-            head: at_first(),
-            flushed: at_first(),
-            safe_read_only: at_first(),
-            read_only: at_first(),
+            begin: at(state.begin),
+            safe_head: at(state.head),
+            head: at(state.head),
+            flushed: at(state.flushed),
+            safe_read_only: at(state.end),
+            read_only: at(state.end),
         }
     }
 
@@ -132,7 +134,7 @@ mod tests {
 
     #[test]
     fn only_the_call_that_moves_a_pointer_owns_the_step() {
-        let pointers = LogPointers::new();
+        let pointers = LogPointers::at(&LogState::empty(1));
         let to = Address::new(4096);
         assert!(pointers.advance_read_only(to));
         assert!(!pointers.advance_read_only(to));
@@ -144,6 +146,6 @@ mod tests {
     #[should_panic(expected = "L1")]
     #[cfg(debug_assertions)]
     fn a_head_beyond_what_is_flushed_is_caught() {
-        LogPointers::new().advance_head(Address::new(4096));
+        LogPointers::at(&LogState::empty(1)).advance_head(Address::new(4096));
     }
 }

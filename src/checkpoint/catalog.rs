@@ -51,17 +51,16 @@ pub struct Listing {
 }
 
 impl Listing {
+    /// The highest version of all. A store that was recovered to an older state goes on above it, so that every version
+    /// is given once and a younger checkpoint has a higher one.
+    pub fn highest_version(&self) -> Option<u64> {
+        self.checkpoints.last().map(|manifest| manifest.version)
+    }
+
     /// The files that the intact manifests name, their own included, each once.
     fn claimed(&self) -> std::collections::HashSet<String> {
-        self.checkpoints.iter().flat_map(files_of).collect()
+        self.checkpoints.iter().flat_map(Manifest::files).collect()
     }
-}
-
-/// All files that a checkpoint consists of.
-pub(super) fn files_of(manifest: &Manifest) -> Vec<String> {
-    let pieces = manifest.log.iter().flat_map(|log| &log.pieces).filter_map(|piece| piece.file.clone());
-    let image = manifest.index.iter().map(|index| index.file.clone());
-    std::iter::once(manifest.token.manifest_file()).chain(pieces).chain(image).collect()
 }
 
 impl<'a> Catalog<'a> {

@@ -172,6 +172,7 @@ impl Reader<'_> {
 }
 
 #[cfg(test)]
+#[cfg(not(oxifaster_loom))]
 mod tests {
     use super::super::tests::sample;
     use super::*;

@@ -2,6 +2,10 @@
 
 use super::CheckpointToken;
 use crate::address::Address;
+use crate::record::{Key, Value};
+use crate::utility::KeyHash;
+
+pub use crate::allocator::{Aborted, Generation};
 
 /// How the log's young part was kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -52,6 +56,22 @@ pub struct Manifest {
     pub sessions: Vec<SessionCut>,
 }
 
+impl Schema {
+    /// What records of these types look like, on pages of `1 << page_bits` bytes.
+    pub fn of<K: Key, V: Value>(page_bits: u32) -> Self {
+        Self { key_size: K::SIZE as u32, value_size: V::SIZE as u32, page_bits, key_hash: KeyHash::ID }
+    }
+}
+
+impl Manifest {
+    /// All files that the checkpoint consists of, its own manifest first. Other checkpoints may need some of them too.
+    pub fn files(&self) -> Vec<String> {
+        let pieces = self.log.iter().flat_map(|log| &log.pieces).filter_map(|piece| piece.file.clone());
+        let image = self.index.iter().map(|index| index.file.clone());
+        std::iter::once(self.token.manifest_file()).chain(pieces).chain(image).collect()
+    }
+}
+
 /// Sizes that a store must agree on with the log it opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Schema {
@@ -74,6 +94,9 @@ pub struct LogPart {
     pub start: Address,
     /// The cut: a block boundary, above every record of the checkpoint.
     pub end: Address,
+    /// Buckets of the index when the log was cut. Records of a chain agree in that many low bits of their hash: an index
+    /// with fewer buckets would need one entry for several chains.
+    pub buckets: u64,
     /// Where the bytes are, from `begin` to `end` without a gap.
     pub pieces: Vec<Piece>,
     /// Which generation the blocks carry, by ascending address; the first entry covers the first piece.
@@ -91,26 +114,6 @@ pub struct Piece {
     pub to: Address,
     /// The file beside the manifest, as a row of the blocks from the one of `from` on; `None` for the log's device.
     pub file: Option<String>,
-}
-
-/// From an address on, blocks carry this generation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Generation {
-    /// A block boundary.
-    pub from: Address,
-    /// What blocks carry.
-    pub generation: u32,
-}
-
-/// Records of one version within a range, which a cut left out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Aborted {
-    /// The first address.
-    pub from: Address,
-    /// The address behind the range.
-    pub to: Address,
-    /// What the records carry in [`RecordInfo::version`](crate::record::RecordInfo::version).
-    pub stamp: u16,
 }
 
 /// An image of the index.

@@ -22,7 +22,12 @@ mod check;
 mod choice;
 mod codec;
 mod file_name;
+#[cfg(not(oxifaster_loom))]
+mod log_copy;
 mod manifest;
+#[cfg(not(oxifaster_loom))]
+mod recovery;
+mod report;
 mod retention;
 pub(crate) mod state;
 #[cfg(test)]
@@ -35,6 +40,9 @@ mod wire;
 pub use catalog::{Broken, Catalog, Listing};
 pub use choice::{IndexChoice, IndexImage, Selection};
 pub use manifest::{Aborted, CheckpointKind, Generation, IndexPart, LogPart, Manifest, Piece, Schema, SessionCut};
+#[cfg(not(oxifaster_loom))]
+pub(crate) use recovery::{Recovery, RecoveryLimits, log_of};
+pub use report::{ImageUse, RecoveryPhase, RecoveryProgress, RecoveryReport, RecoveryTimes};
 pub use retention::Removed;
 pub use token::CheckpointToken;
 pub use verify::{Defect, RecordCounts, VerifyProgress, VerifyReport, verify};

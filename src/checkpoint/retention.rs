@@ -1,6 +1,6 @@
 //! Removing checkpoints, so that a crash at any point leaves the others whole. Invariant P1 of [`crate::checkpoint`].
 
-use super::catalog::{Catalog, Listing, files_of};
+use super::catalog::{Catalog, Listing};
 use super::file_name::FileName;
 use super::manifest::Manifest;
 use super::{CheckpointToken, verify};
@@ -127,10 +127,10 @@ impl Catalog<'_> {
         }
         // From here on no crash brings a manifest back whose files are gone.
         self.directory.sync()?;
-        let needed: HashSet<String> = kept.iter().copied().flat_map(files_of).collect();
+        let needed: HashSet<String> = kept.iter().copied().flat_map(Manifest::files).collect();
         let own = |token: CheckpointToken| [token.log_file(), token.index_file()];
         let mut files: Vec<String> =
-            doomed.iter().flat_map(|manifest| files_of(manifest).into_iter().chain(own(manifest.token))).collect();
+            doomed.iter().flat_map(|manifest| manifest.files().into_iter().chain(own(manifest.token))).collect();
         files.sort();
         files.dedup();
         let present: HashSet<String> = self.directory.names()?.into_iter().collect();

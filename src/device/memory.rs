@@ -22,7 +22,7 @@ pub struct MemoryDisk {
     store: Arc<Mutex<Store>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Store {
     /// By number; what is absent was never written, or was truncated.
     chunks: BTreeMap<u64, Box<[u8]>>,
@@ -35,6 +35,12 @@ impl MemoryDisk {
     /// An empty device.
     pub fn new() -> Self {
         Self { store: Arc::new(Mutex::new(Store::default())) }
+    }
+
+    /// A device of its own with the bytes that this one holds now.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        Self { store: Arc::new(Mutex::new(self.store.lock().clone())) }
     }
 
     /// How many bytes of memory the contents take.

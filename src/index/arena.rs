@@ -34,6 +34,25 @@ impl Arena {
         &self.words
     }
 
+    /// Buckets that were handed out, those that came back included.
+    pub(super) fn used(&self) -> u64 {
+        self.next.load(Ordering::Relaxed)
+    }
+
+    /// The same buckets in an arena for `len`, or for as many as are used already.
+    pub(super) fn resized(self, len: u64) -> Result<Self> {
+        let (used, returned) = (self.used(), self.returned);
+        if self.len == len.max(used) {
+            return Ok(Self { words: self.words, len: self.len, next: self.next, returned });
+        }
+        let resized = Self { returned, ..Self::new(len.max(used))? };
+        resized.next.store(used, Ordering::Relaxed);
+        for (to, from) in resized.words.iter().zip(&self.words[..used as usize * WORDS]) {
+            to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        Ok(resized)
+    }
+
     #[inline]
     pub(super) fn bucket(&self, number: u64) -> Option<Bucket<'_>> {
         self.words.as_chunks().0.get(usize::try_from(number).ok()?).map(Bucket)

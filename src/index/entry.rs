@@ -46,6 +46,16 @@ impl Entry {
         self.0 >> TAG_SHIFT == Self::upper(tag)
     }
 
+    /// True for the word of some entry in force.
+    pub(super) const fn is_plain(self) -> bool {
+        self.0 & (HIGHEST | SECOND_HIGHEST) == SECOND_HIGHEST && Address::from_word(self.0).is_valid()
+    }
+
+    /// The tag of an entry.
+    pub(super) const fn tag(self) -> u64 {
+        (self.0 & !(HIGHEST | SECOND_HIGHEST)) >> TAG_SHIFT
+    }
+
     /// True for an entry with this tag, in force or tentative.
     #[inline]
     pub(super) const fn has_tag(self, tag: u16) -> bool {

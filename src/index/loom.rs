@@ -3,6 +3,7 @@
 //! are Relaxed, so that what makes them visible is the index. Each header says which changes were seen to break it.
 
 use super::entry::{Entry, Overflow};
+use super::image::Chain;
 use super::{IndexConfig, MemIndex};
 use crate::address::Address;
 use crate::epoch::LightEpoch;
@@ -162,5 +163,42 @@ fn a_freed_tag_of_a_saturated_chain_moves_to_the_catch_all() {
         let freed = freer.join().unwrap();
         // One for the tag's own entry and one for the tag that saturated the chain.
         assert_eq!(world.homes().iter().sum::<u64>() + freed, 2 + updates);
+    });
+}
+
+/// G2 of images: while an image is taken, one thread claims the slot that it freed, and another one saturates the chain. If
+/// the image says saturated, it has an entry for every tag that has one of its own.
+///
+/// Broken by: looking at the entries before the end of the chain; not waiting for what becomes of a tentative entry.
+#[test]
+fn an_image_of_a_saturated_chain_has_every_tag_with_an_entry() {
+    loom::model(|| {
+        let world = World::new(0, &[1, 2]);
+        let claimer = {
+            let world = Arc::clone(&world);
+            thread::spawn(move || {
+                world.free(1);
+                world.add_one(TAG)
+            })
+        };
+        let capturer = {
+            let world = Arc::clone(&world);
+            thread::spawn(move || {
+                let mut chain = Chain::new();
+                chain.capture(world.index.table(), 0);
+                chain
+            })
+        };
+        world.add_one(3);
+        claimer.join().unwrap();
+        let chain = capturer.join().unwrap();
+        if chain.end != Overflow::END {
+            for (bucket, _) in world.index.table().chain(0) {
+                let entries = bucket.slots().map(|slot| slot.load(Relaxed)).filter(|word| *word != 0);
+                for entry in entries {
+                    assert!(chain.entries.contains(&entry), "{entry:#x} is not in the image: {:#x?}", chain.entries);
+                }
+            }
+        }
     });
 }

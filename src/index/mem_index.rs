@@ -54,6 +54,12 @@ impl Slot<'_> {
         self.hash
     }
 
+    /// True if there is an entry, or a catch-all that stands for one.
+    #[inline]
+    pub(super) fn is_there(&self) -> bool {
+        self.word.is_some()
+    }
+
     /// The whole word, 0 if there is no entry.
     #[cfg(test)]
     pub(crate) fn seen(&self) -> u64 {
@@ -142,6 +148,24 @@ impl MemIndex {
         }
     }
 
+    /// Starts loading the bucket of a hash, for callers without a pin.
+    pub(super) fn prefetch(&self, hash: KeyHash) {
+        prefetch(self.table.first(hash).overflow(), Purpose::Read);
+    }
+
+    /// Buckets of the table and of the arena.
+    pub(crate) fn config(&self) -> IndexConfig {
+        IndexConfig { buckets: self.table.len(), overflow_buckets: self.table.arena.len() }
+    }
+
+    /// The same index with `overflow_buckets` overflow buckets, or with as many as are used already.
+    ///
+    /// # Errors
+    /// `Limit` if the system does not give the memory.
+    pub(crate) fn with_overflow_buckets(self, overflow_buckets: u64) -> Result<Self> {
+        Ok(Self { table: self.table.with_arena_of(overflow_buckets)? })
+    }
+
     /// Counts what is in the index by walking all of it.
     pub(crate) fn stats(&self) -> IndexStats {
         let mut stats =
@@ -160,14 +184,21 @@ impl MemIndex {
         stats
     }
 
-    #[cfg(test)]
     pub(super) fn table(&self) -> &Table {
         &self.table
     }
 
-    /// The first entry of a tag in a chain: a two-phase insert, which leaves at most one entry of the tag (I1).
+    /// The first entry of a tag in a chain, or the first record of a catch-all if there is no bucket left for the entry.
     #[cold]
     fn insert(&self, hash: KeyHash, new: Address) -> Result<(), Conflict> {
+        let Some(last) = self.insert_own(hash, new)? else { return Ok(()) };
+        saturate(last)?;
+        self.add_to_catch_all(hash, last, Overflow::catch_all(Address::INVALID), new)
+    }
+
+    /// The first entry of a tag in a chain: a two-phase insert, which leaves at most one entry of the tag (I1). If there is
+    /// no bucket left for it nothing happens, and the chain's last overflow word is returned.
+    pub(super) fn insert_own(&self, hash: KeyHash, new: Address) -> Result<Option<&AtomicU64>, Conflict> {
         // Every round either returns or makes the chain longer by a bucket, so the arena bounds the rounds.
         loop {
             let survey = self.table.survey(hash, None);
@@ -177,7 +208,7 @@ impl MemIndex {
                 Overflow::End | Overflow::Link(_) => {}
             }
             if let Some(free) = survey.free {
-                return self.claim(hash, free, new);
+                return self.claim(hash, free, new).map(|()| None);
             }
             match self.table.arena.allocate() {
                 Some(number) => {
@@ -186,11 +217,7 @@ impl MemIndex {
                         return Err(Conflict);
                     }
                 }
-                None => {
-                    saturate(survey.last)?;
-                    let empty = Overflow::catch_all(Address::INVALID);
-                    return self.add_to_catch_all(hash, survey.last, empty, new);
-                }
+                None => return Ok(Some(survey.last)),
             }
         }
     }

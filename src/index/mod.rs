@@ -29,10 +29,13 @@
 mod arena;
 mod bucket;
 mod entry;
+mod image;
 #[cfg(test)]
 #[cfg(oxifaster_loom)]
 mod loom;
 mod mem_index;
+#[cfg(not(oxifaster_loom))]
+mod replay;
 mod stats;
 mod table;
 mod tag_match;
@@ -40,8 +43,13 @@ mod tag_match;
 #[cfg(not(oxifaster_loom))]
 mod tests;
 
+#[cfg(not(oxifaster_loom))]
+pub(crate) use image::ImageSource;
 #[cfg(test)]
 #[cfg(not(oxifaster_loom))]
 use mem_index::Conflict;
 pub(crate) use mem_index::{IndexConfig, IndexView, MemIndex, Slot};
+#[cfg(not(oxifaster_loom))]
+pub(crate) use replay::Replay;
 pub use stats::IndexStats;
+pub(crate) use tag_match::tag_match_name;

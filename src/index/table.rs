@@ -47,6 +47,16 @@ impl Table {
         [self.buckets.words(), self.arena.memory()]
     }
 
+    /// Bucket `number` of the table.
+    pub(super) fn bucket(&self, number: usize) -> Option<Bucket<'_>> {
+        (number < self.buckets.len()).then(|| Bucket(self.buckets.at(number as u64)))
+    }
+
+    /// The same table, with an arena for `overflow_buckets`, or for as many as are used already.
+    pub(super) fn with_arena_of(self, overflow_buckets: u64) -> Result<Self> {
+        Ok(Self { arena: self.arena.resized(overflow_buckets)?, ..self })
+    }
+
     /// The bucket where the chain of this hash begins.
     #[inline(always)]
     pub(super) fn first(&self, hash: KeyHash) -> Bucket<'_> {
@@ -87,9 +97,9 @@ impl Table {
     /// Every bucket of the chain that begins at bucket `number`, with its overflow word.
     pub(super) fn chain(&self, number: usize) -> impl Iterator<Item = (Bucket<'_>, Overflow)> {
         let with_overflow = |bucket: Bucket<'_>| Overflow::of_word(bucket.overflow().load(Ordering::Acquire));
-        let first = Some(Bucket(self.buckets.at(number as u64)));
-        std::iter::successors(first.map(|bucket| (bucket, with_overflow(bucket))), move |(_, overflow)| {
-            self.next(*overflow).map(|bucket| (bucket, with_overflow(bucket)))
-        })
+        std::iter::successors(
+            self.bucket(number).map(|bucket| (bucket, with_overflow(bucket))),
+            move |(_, overflow)| self.next(*overflow).map(|bucket| (bucket, with_overflow(bucket))),
+        )
     }
 }

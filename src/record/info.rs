@@ -52,6 +52,13 @@ impl RecordInfo {
         Self(self.0 | TOMBSTONE)
     }
 
+    /// The same header as that of a record that is no part of the store.
+    #[inline]
+    #[must_use]
+    pub(crate) const fn invalidated(self) -> Self {
+        Self(self.0 | INVALID)
+    }
+
     /// The next older record of the chain, or [`Address::INVALID`].
     #[inline]
     pub const fn previous(self) -> Address {

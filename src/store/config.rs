@@ -146,6 +146,27 @@ impl FasterKvConfig {
     /// # Errors
     /// [`ErrorKind::Config`] names the field, its value and what would be accepted.
     pub(crate) fn resolve(&self, record_size: usize) -> Result<StoreSizes> {
+        self.check()?;
+        self.resolve_around(record_size, self.index(record_size))
+    }
+
+    /// The index that a new store gets.
+    pub(super) fn index(&self, record_size: usize) -> IndexConfig {
+        index_of(match self.table_size {
+            Some(size) => size.next_power_of_two(),
+            None => buckets_for(self.memory_budget.unwrap_or(DEFAULT_BUDGET), record_size as u64),
+        })
+    }
+
+    /// The same wishes for a store that has an index of `buckets` buckets already. The budget is raised if it was not set.
+    pub(super) fn with_index_of(&self, buckets: u64) -> Self {
+        let index = index_bytes(index_of(buckets)) as u64;
+        let needed = (index > DEFAULT_BUDGET / 10 * 6).then_some((index / 6).saturating_mul(10));
+        Self { table_size: Some(buckets), memory_budget: self.memory_budget.or(needed), ..self.clone() }
+    }
+
+    /// Whether each value makes sense by itself.
+    pub(super) fn check(&self) -> Result<()> {
         if self.max_pending == 0 || self.max_pending > 1 << 16 {
             return Err(out_of_range("max_pending", self.max_pending as u64, 1, 1 << 16));
         }
@@ -161,10 +182,12 @@ impl FasterKvConfig {
         if !(MIN_BUDGET..=1 << 46).contains(&budget) {
             return Err(out_of_range("memory_budget", budget, MIN_BUDGET, 1 << 46));
         }
-        let index = index_of(match self.table_size {
-            Some(size) => size.next_power_of_two(),
-            None => buckets_for(budget, record_size as u64),
-        });
+        Ok(())
+    }
+
+    /// The sizes of the other parts, around an index of this size.
+    pub(super) fn resolve_around(&self, record_size: usize, index: IndexConfig) -> Result<StoreSizes> {
+        let budget = self.memory_budget.unwrap_or(DEFAULT_BUDGET);
         let read_buffer = record_size.div_ceil(BLOCK_PAYLOAD) * BLOCK_SIZE + BLOCK_SIZE;
         let read_buffers = (budget as usize / 32 / read_buffer).clamp(4, 4096);
         let other = index_bytes(index) + read_buffers * read_buffer;
@@ -229,6 +252,18 @@ fn out_of_range(field: &'static str, value: u64, smallest: u64, largest: u64) ->
         .with("value", value)
         .with("smallest", smallest)
         .with("largest", largest)
+}
+
+impl StoreSizes {
+    /// How many overflow buckets the index can have if nothing but the smallest log is to be in memory with it.
+    pub(super) fn overflow_buckets_max(&self) -> u64 {
+        let table = MemIndex::bytes(self.index.buckets, 0);
+        let page_bits = self.geometry.page().page_bits();
+        let log = ((LogGeometry::MIN_FRAMES as usize) << page_bits) + HybridLog::write_buffer_bytes(page_bits);
+        let other = table + log + self.read_buffers * self.read_buffer;
+        let left = self.budget.saturating_sub(other) / MemIndex::bytes(1, 0);
+        self.index.overflow_buckets.max(left as u64)
+    }
 }
 
 /// An index of `buckets` buckets, and an eighth of that for the chains of those that are full.

@@ -1,12 +1,13 @@
 //! What a store's sessions share.
 
-use super::config::{FasterKvConfig, index_bytes};
+use super::config::{FasterKvConfig, StoreSizes, index_bytes};
+use crate::address::Address;
 use crate::allocator::{HybridLog, LogConfig};
-use crate::checkpoint::SessionCut;
+use crate::checkpoint::{CheckpointToken, Piece, SessionCut};
 use crate::device::StorageDevice;
 use crate::epoch::LightEpoch;
 use crate::error::{Error, ErrorKind, Result};
-use crate::index::MemIndex;
+use crate::index::{MemIndex, tag_match_name};
 use crate::kernel::Kernel;
 use crate::memory::{MemoryBudget, Reservation, pretouch};
 use crate::operation::Account;
@@ -26,9 +27,72 @@ pub(crate) struct Database<K, V> {
     pub(crate) kernel: Kernel<K, V>,
     pub(crate) epoch: Arc<LightEpoch>,
     pub(crate) max_pending: usize,
+    /// What the next increment is to be based on; held by who takes a checkpoint.
+    pub(crate) chain: Mutex<Option<Chain>>,
+    memory: Memory,
+    sessions: Mutex<Sessions>,
+}
+
+/// The budget, and what the parts of the store have drawn from it.
+pub(super) struct Memory {
     budget: MemoryBudget,
     _held: [Reservation; 3],
-    sessions: Mutex<Sessions>,
+}
+
+impl Memory {
+    /// Draws what parts of these sizes take.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`] if that is more than the budget.
+    pub(super) fn reserve(sizes: &StoreSizes) -> Result<Self> {
+        let budget = MemoryBudget::new(sizes.budget);
+        let held = [
+            budget.reserve("index", index_bytes(sizes.index))?,
+            budget.reserve("log", HybridLog::memory_bytes(sizes.geometry))?,
+            budget.reserve("read buffers", sizes.read_buffers * sizes.read_buffer)?,
+        ];
+        Ok(Self { budget, _held: held })
+    }
+}
+
+/// A log of these sizes, whose new blocks carry `generation`.
+pub(super) fn log_config(sizes: &StoreSizes, layout: RecordLayout, generation: u32) -> LogConfig {
+    LogConfig {
+        geometry: sizes.geometry,
+        generation,
+        record_size: layout.record_size(),
+        read_buffers: sizes.read_buffers,
+    }
+}
+
+/// A number that no earlier log on the device has had, most likely.
+pub(super) fn random_generation() -> u32 {
+    RandomState::new().hash_one("generation") as u32
+}
+
+/// What a store begins with.
+pub(super) struct Origin {
+    /// The version of its first operations.
+    pub(super) version: u64,
+    /// Sessions that can be gone on with.
+    pub(super) sessions: Vec<SessionCut>,
+}
+
+impl Origin {
+    const fn new() -> Self {
+        Self { version: FIRST_VERSION, sessions: Vec::new() }
+    }
+}
+
+/// The newest of a row of a snapshot and increments to it.
+#[derive(Debug, Clone)]
+pub(crate) struct Chain {
+    pub(crate) token: CheckpointToken,
+    /// The directory it is in.
+    pub(crate) place: String,
+    /// The cut: records below are not changed in place any more.
+    pub(crate) end: Address,
+    pub(crate) pieces: Vec<Piece>,
 }
 
 /// The books of the sessions there are, and what remains of those that ended.
@@ -44,31 +108,39 @@ struct Sessions {
 }
 
 impl<K: Key, V: Value> Database<K, V> {
+    /// An empty store.
+    ///
+    /// # Errors
+    /// As for [`FasterKv::open`](super::FasterKv::open).
     pub(crate) fn open(config: &FasterKvConfig, device: Arc<dyn StorageDevice>) -> Result<Self> {
         let layout = RecordLayout::of::<K, V>();
         let sizes = config.resolve(layout.record_size())?;
-        check_device(config, &*device)?;
-        let budget = MemoryBudget::new(sizes.budget);
-        let held = [
-            budget.reserve("index", index_bytes(sizes.index))?,
-            budget.reserve("log", HybridLog::memory_bytes(sizes.geometry))?,
-            budget.reserve("read buffers", sizes.read_buffers * sizes.read_buffer)?,
-        ];
+        check_device(&*device)?;
+        check_is_empty(config, &*device)?;
+        let memory = Memory::reserve(&sizes)?;
         let epoch = LightEpoch::new();
-        let log = LogConfig {
-            geometry: sizes.geometry,
-            generation: RandomState::new().hash_one("generation") as u32,
-            record_size: layout.record_size(),
-            read_buffers: sizes.read_buffers,
-        };
-        let log = HybridLog::new(log, Arc::clone(&epoch), device)?;
-        let kernel = Kernel::new(MemIndex::new(sizes.index)?, log, FIRST_VERSION, config.wait_limit);
+        let index = MemIndex::new(sizes.index)?;
+        let log = HybridLog::new(log_config(&sizes, layout, random_generation()), Arc::clone(&epoch), device)?;
+        Self::of_parts(config, epoch, index, log, memory, Origin::new())
+    }
+
+    /// A store of parts that were made for it.
+    pub(super) fn of_parts(
+        config: &FasterKvConfig,
+        epoch: Arc<LightEpoch>,
+        index: MemIndex,
+        log: HybridLog,
+        memory: Memory,
+        origin: Origin,
+    ) -> Result<Self> {
+        let kernel = Kernel::new(index, log, origin.version, config.wait_limit);
         if config.pretouch {
             let [table, overflow] = kernel.index.memory();
             pretouch(&[table, overflow, kernel.log.memory()])?;
         }
-        let sessions = Mutex::new(Sessions::default());
-        Ok(Self { kernel, epoch, max_pending: config.max_pending, budget, _held: held, sessions })
+        let sessions = Mutex::new(Sessions { recovered: origin.sessions, ..Sessions::default() });
+        let (max_pending, chain) = (config.max_pending, Mutex::new(None));
+        Ok(Self { kernel, epoch, max_pending, chain, memory, sessions })
     }
 
     /// Enters the book of a session that begins.
@@ -91,6 +163,63 @@ impl<K: Key, V: Value> Database<K, V> {
         }
     }
 
+    /// Sessions of the recovered checkpoint that nobody has gone on with.
+    pub(crate) fn recovered_sessions(&self) -> Vec<SessionCut> {
+        self.sessions.lock().recovered.clone()
+    }
+
+    /// Hands a recovered session over; returns how far it had come.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is none of this name.
+    pub(crate) fn take_recovered(&self, guid: u128) -> Result<u64> {
+        let mut sessions = self.sessions.lock();
+        let Some(at) = sessions.recovered.iter().position(|session| session.guid == guid) else {
+            return Err(Error::new(ErrorKind::NotFound, "there is no recovered session of this name to go on with")
+                .with("guid", format_args!("{guid:032x}"))
+                .help("take one from get_recovered_sessions; each can be gone on with once"));
+        };
+        Ok(sessions.recovered.swap_remove(at).serial)
+    }
+
+    pub(crate) fn for_each_account(&self, mut visit: impl FnMut(&Account)) {
+        let sessions = self.sessions.lock();
+        sessions.live.iter().for_each(|account| visit(account));
+    }
+
+    /// True while a batched call of any session is under way.
+    pub(crate) fn is_any_in_batch(&self) -> bool {
+        self.sessions.lock().live.iter().any(|account| account.is_in_batch())
+    }
+
+    /// How far every session had come before `version`, of which nobody of an earlier one is pinned any more.
+    pub(crate) fn cut_sessions_before(&self, version: u64) -> Vec<SessionCut> {
+        let sessions = self.sessions.lock();
+        let cut = |account: &Arc<Account>| SessionCut { guid: account.guid, serial: account.cut_before(version) };
+        let known = sessions.live.iter().chain(&sessions.ended).map(cut);
+        let mut newest = std::collections::HashMap::new();
+        for session in sessions.recovered.iter().copied().chain(known) {
+            // A session that was ended and gone on with has two books; the later one counts further.
+            let serial = newest.entry(session.guid).or_insert(session.serial);
+            *serial = session.serial.max(*serial);
+        }
+        newest.into_iter().map(|(guid, serial)| SessionCut { guid, serial }).collect()
+    }
+
+    /// Forgets the sessions that ended, now that a checkpoint says all that can be said of them.
+    pub(crate) fn forget_ended_before(&self, saved: &[SessionCut]) {
+        let saved: std::collections::HashMap<u128, u64> = saved.iter().map(|cut| (cut.guid, cut.serial)).collect();
+        let mut sessions = self.sessions.lock();
+        let ended = std::mem::take(&mut sessions.ended);
+        for account in ended {
+            if saved.get(&account.guid).is_some_and(|serial| *serial >= account.serial()) {
+                sessions.tally.add(&account.counters);
+            } else {
+                sessions.ended.push(account);
+            }
+        }
+    }
+
     pub(crate) fn session_count(&self) -> usize {
         self.sessions.lock().live.len()
     }
@@ -107,20 +236,27 @@ impl<K: Key, V: Value> Database<K, V> {
             read_hits: tally.read_hits,
             read_misses: tally.read_misses,
             device: self.kernel.log.counters().snapshot(),
-            memory: self.budget.holders(),
-            memory_budget: self.budget.total(),
+            memory: self.memory.budget.holders(),
+            memory_budget: self.memory.budget.total(),
+            tag_match: tag_match_name(),
         }
     }
 }
 
-/// Refuses a device that a new log would damage or cannot use.
-fn check_device(config: &FasterKvConfig, device: &dyn StorageDevice) -> Result<()> {
+/// Refuses a device that a log cannot use.
+pub(super) fn check_device(device: &dyn StorageDevice) -> Result<()> {
     let info = device.info();
     if !info.sector_size.is_power_of_two() || info.sector_size > crate::allocator::BLOCK_SIZE {
         return Err(Error::new(ErrorKind::Config, "the device's sectors are larger than the log's blocks")
             .with("sector size", info.sector_size)
             .with("block size", crate::allocator::BLOCK_SIZE));
     }
+    Ok(())
+}
+
+/// Refuses a device that a new log would damage.
+fn check_is_empty(config: &FasterKvConfig, device: &dyn StorageDevice) -> Result<()> {
+    let info = device.info();
     if info.extent > 0 && !config.overwrite {
         return Err(Error::new(ErrorKind::Config, "the device already holds data, which a new store would overwrite")
             .with("bytes there", info.extent)

@@ -4,7 +4,7 @@ use super::async_session::AsyncSession;
 use super::config::FasterKvConfig;
 use super::database::Database;
 use super::session::Session;
-use crate::checkpoint::CheckpointToken;
+use crate::checkpoint::{CheckpointToken, SessionCut};
 use crate::device::StorageDevice;
 use crate::error::Result;
 use crate::operation::Account;
@@ -34,7 +34,7 @@ use crate::sync::Arc;
 /// ```
 pub struct FasterKv<K: Key, V: Value, D: StorageDevice = Arc<dyn StorageDevice>> {
     pub(super) database: Arc<Database<K, V>>,
-    device: Arc<D>,
+    pub(super) device: Arc<D>,
 }
 
 impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
@@ -69,6 +69,35 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     /// A session whose operations are futures. Starting one always succeeds.
     pub fn start_async_session(&self) -> AsyncSession<K, V> {
         AsyncSession::new(Arc::clone(&self.database), Account::shared(new_guid(), 0))
+    }
+
+    /// The sessions of the checkpoint that this store was recovered from, with which nobody has gone on yet: who they are,
+    /// and the serial number up to which all their operations are there, and none after it.
+    pub fn get_recovered_sessions(&self) -> Vec<SessionCut> {
+        self.database.recovered_sessions()
+    }
+
+    /// Goes on with a session of the recovered checkpoint: the next operation has the serial number after the cut's.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if there is no such session, or somebody has gone on with it.
+    pub fn continue_session(&self, session: SessionCut) -> Result<Session<K, V>> {
+        let serial = self.database.take_recovered(session.guid)?;
+        Ok(Session::new(Arc::clone(&self.database), Account::new(session.guid, serial)))
+    }
+
+    /// Goes on with a session as one whose operations are futures. See [`continue_session`](Self::continue_session).
+    ///
+    /// # Errors
+    /// As for `continue_session`.
+    pub fn continue_async_session(&self, session: SessionCut) -> Result<AsyncSession<K, V>> {
+        let serial = self.database.take_recovered(session.guid)?;
+        Ok(AsyncSession::new(Arc::clone(&self.database), Account::shared(session.guid, serial)))
+    }
+
+    /// The version of operations that begin now. Each checkpoint of the log moves it on by one.
+    pub fn version(&self) -> u64 {
+        self.database.kernel.versions.current()
     }
 
     /// Sessions there are at this moment.

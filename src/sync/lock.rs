@@ -8,7 +8,7 @@ use loom::sync as imp;
 #[cfg(not(oxifaster_loom))]
 use std::sync as imp;
 
-use imp::MutexGuard;
+pub(crate) use imp::MutexGuard;
 
 #[derive(Debug)]
 pub(crate) struct Mutex<T>(imp::Mutex<T>);
@@ -16,6 +16,16 @@ pub(crate) struct Mutex<T>(imp::Mutex<T>);
 impl<T> Mutex<T> {
     pub(crate) fn new(value: T) -> Self {
         Self(imp::Mutex::new(value))
+    }
+
+    /// `None` if somebody holds it.
+    #[cfg(not(oxifaster_loom))]
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        match self.0.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(std::sync::TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(std::sync::TryLockError::WouldBlock) => None,
+        }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {

@@ -10,7 +10,7 @@ mod publish;
 pub(crate) use backoff::Backoff;
 pub(crate) use barrier::{barriers_are_free, compiler_barrier, heavy_barrier, light_barrier};
 pub(crate) use crossbeam_utils::CachePadded;
-pub(crate) use lock::{Condvar, Mutex};
+pub(crate) use lock::{Condvar, Mutex, MutexGuard};
 pub(crate) use monotonic::MonotonicU64;
 pub(crate) use publish::{Visible, after_exchange, publish, publish_all};
 

@@ -5,11 +5,14 @@
 mod alone;
 mod async_session;
 mod backends;
+mod checkpoint;
 mod concurrency;
 mod config;
 mod crud;
+mod executor;
 mod faults;
 mod larger_than_memory;
 mod memory;
 mod model;
+mod paths;
 mod pretouch;

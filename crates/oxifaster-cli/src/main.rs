@@ -2,7 +2,9 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod checkpoint;
 mod failure;
+mod output;
 mod units;
 
 use clap::error::ErrorKind;
@@ -28,6 +30,9 @@ enum Command {
     /// core, checks every value that is read, and reports throughput, latency, memory and disk.
     #[command(after_help = bench::AFTER_HELP, after_long_help = bench::AFTER_LONG_HELP)]
     Bench(bench::Options),
+    /// Look at checkpoints: which there are, and whether they are whole
+    #[command(subcommand, after_help = checkpoint::AFTER_HELP)]
+    Checkpoint(checkpoint::Command),
 }
 
 fn main() -> ExitCode {
@@ -35,8 +40,11 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),
     };
-    let Command::Bench(options) = cli.command;
-    match bench::execute(options) {
+    let outcome = match cli.command {
+        Command::Bench(options) => bench::execute(options),
+        Command::Checkpoint(command) => checkpoint::execute(command),
+    };
+    match outcome {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
             eprintln!("error: {failure}");
@@ -60,6 +68,32 @@ fn refuse(error: &clap::Error) -> ExitCode {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let said: Vec<&str> =
         lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more")).collect();
-    eprintln!("{}; see `oxifaster bench --help`", said.join(" "));
+    eprintln!("{}; see `{} --help`", said.join(" "), command_line(std::env::args().skip(1)));
     ExitCode::from(2)
+}
+
+/// The command that the user meant, as far as its words go.
+fn command_line(arguments: impl Iterator<Item = String>) -> String {
+    let mut command = <Cli as clap::CommandFactory>::command();
+    let mut line = "oxifaster".to_owned();
+    for word in arguments {
+        let Some(next) = command.find_subcommand(&word).cloned() else { break };
+        line = format!("{line} {word}");
+        command = next;
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_help_that_is_named_is_that_of_the_command() {
+        let line = |words: &str| command_line(words.split_whitespace().map(str::to_owned));
+        assert_eq!(line(""), "oxifaster");
+        assert_eq!(line("bench --depth 0"), "oxifaster bench");
+        assert_eq!(line("checkpoint verify dir bench"), "oxifaster checkpoint verify");
+        assert_eq!(line("chekpoint verify"), "oxifaster");
+    }
 }

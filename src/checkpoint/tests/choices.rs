@@ -35,6 +35,7 @@ fn checkpoints_are_listed_from_the_oldest_to_the_newest() {
     let listing = Catalog::new(&directory).list().unwrap();
     assert_eq!(listing.checkpoints.iter().map(|manifest| manifest.token.get()).collect::<Vec<_>>(), [1, 2, 3, 4]);
     assert!(listing.broken.is_empty() && listing.unclaimed.is_empty());
+    assert_eq!(listing.highest_version(), Some(40), "that of the index counts too");
 }
 
 #[test]
@@ -108,10 +109,10 @@ fn a_manifest_of_a_later_version_is_no_reason_to_go_back() {
 fn a_manifest_under_a_wrong_name_is_broken() {
     let directory = three();
     directory.rename(&token(3).manifest_file(), &token(5).manifest_file()).unwrap();
-    sample::replace(&directory, "copy of 3.manifest", b"");
+    sample::replace(&directory, "copy-of-3.manifest", b"");
     let listing = Catalog::new(&directory).list().unwrap();
     let broken: Vec<_> = listing.broken.iter().map(|broken| (broken.file.as_str(), broken.token)).collect();
-    assert_eq!(broken, [(token(5).manifest_file().as_str(), Some(token(5))), ("copy of 3.manifest", None)]);
+    assert_eq!(broken, [(token(5).manifest_file().as_str(), Some(token(5))), ("copy-of-3.manifest", None)]);
 }
 
 #[test]

@@ -224,3 +224,24 @@ fn headers_that_no_record_can_have_are_found() {
     let report = check(&directory, Some(&device), 1);
     assert_eq!(places(&report), [("log device", 4096 + 8, 1)], "the page has only 8 bytes in this block");
 }
+
+/// More blocks than are read at once, with faults on both sides of the seams, and a read that fails as a whole.
+#[test]
+fn a_log_of_many_reads_is_verified_to_the_block() {
+    let pages = 1500;
+    let manifest = sample::fold_over(1, 10, pages * 4096);
+    let (directory, device) = stored(&[&manifest]);
+    let report = check(&directory, Some(&device), 1);
+    assert!(report.is_sound(), "{:?}", report.defects);
+    assert_eq!((report.blocks, report.records.values), (2 * pages, 168 - 2 + 170 * (pages - 1)));
+    let faulty = FaultyDisk::new(device);
+    let mib = 1 << 20;
+    for offset in [mib - 4096, mib, 3 * mib, 9 * mib + 8192] {
+        faulty.plan().corrupt_reads_at(offset + 5, 1);
+    }
+    faulty.plan().fail_nth(crate::device::IoOp::Read, 4, std::io::ErrorKind::Other);
+    let report = check(&directory, Some(&faulty), 1);
+    let expected = [(mib - 4096, 8192), (3 * mib, 4096), (9 * mib + 8192, 4096)];
+    assert_eq!(places(&report), expected.map(|(offset, bytes)| ("log device", offset, bytes)));
+    assert_eq!(report.blocks, 2 * pages);
+}

@@ -65,6 +65,7 @@ pub(in crate::checkpoint) fn snapshot(number: u128) -> Manifest {
             begin: at(64),
             start: at(8192),
             end: at(12_280),
+            buckets: 64,
             pieces: vec![piece(0, 8192, None), piece(8192, 12_280, Some(token(number).log_file()))],
             generations: vec![generation(0, 7), generation(4096, 8)],
             aborted: vec![Aborted { from: at(8192), to: at(12_280), stamp: ABORTED_STAMP }],
@@ -254,6 +255,7 @@ prop_compose! {
             begin,
             start: begin,
             end: last,
+            buckets: 1 << 7,
             pieces: pieces.collect(),
             generations: table.clone(),
             aborted: stamps.iter().enumerate().map(|(index, stamp)| Aborted {

@@ -64,11 +64,11 @@ impl VerifyReport {
     }
 
     pub(super) fn add(&mut self, defect: Defect) {
-        if let Some(last) = self.defects.last_mut() {
-            if last.goes_on_with(&defect) {
-                last.bytes += defect.bytes;
-                return;
-            }
+        if let Some(last) = self.defects.last_mut()
+            && last.goes_on_with(&defect)
+        {
+            last.bytes += defect.bytes;
+            return;
         }
         if self.defects.len() < Self::DEFECTS_MAX {
             self.defects.push(defect);

@@ -8,8 +8,8 @@ use crate::sync::Arc;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Bytes of a read: large enough that a disk is busy with reading and nothing else.
-pub(super) const CHUNK: u64 = 1 << 20;
+/// Most bytes of a read: large enough that a disk is busy with reading and nothing else.
+const CHUNK: u64 = 1 << 20;
 /// Reads of the device that are under way at once.
 const AHEAD: usize = 4;
 /// How long a device may take for one read.
@@ -40,6 +40,8 @@ pub(super) struct Chunks<'s> {
     source: &'s Source<'s>,
     next: u64,
     end: u64,
+    /// Bytes of a read and of a buffer.
+    chunk: u64,
     queue: Arc<CompletionQueue>,
     /// In the order in which they will be taken.
     under_way: VecDeque<UnderWay>,
@@ -60,6 +62,7 @@ impl<'s> Chunks<'s> {
             source,
             next: offset,
             end,
+            chunk: CHUNK.min(end - offset),
             queue: CompletionQueue::new(),
             under_way: VecDeque::new(),
             token: 0,
@@ -74,7 +77,7 @@ impl<'s> Chunks<'s> {
     pub(super) fn next(&mut self) -> Result<Option<Chunk>> {
         let ahead = if matches!(self.source, Source::File(_)) { 1 } else { AHEAD };
         while self.next < self.end && self.under_way.len() < ahead {
-            let len = CHUNK.min(self.end - self.next);
+            let len = self.chunk.min(self.end - self.next);
             let read = self.begin(self.next, len);
             self.under_way.push_back(read);
             self.next += len;
@@ -96,13 +99,14 @@ impl<'s> Chunks<'s> {
 
     /// Takes back a buffer.
     pub(super) fn recycle(&mut self, chunk: Chunk) {
-        if chunk.buf.len() as u64 == CHUNK {
+        // A device that breaks its promise to bring the buffer back does not get it again.
+        if chunk.buf.len() as u64 == self.chunk {
             self.spare.push(chunk.buf);
         }
     }
 
     fn begin(&mut self, offset: u64, len: u64) -> UnderWay {
-        let fresh = || AlignedBuf::zeroed(CHUNK as usize).into();
+        let fresh = || AlignedBuf::zeroed(self.chunk as usize).into();
         let mut buf = self.spare.pop().unwrap_or_else(fresh);
         self.token += 1;
         let done = match self.source {

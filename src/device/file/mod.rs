@@ -15,8 +15,8 @@ mod reading;
 mod segment_file;
 mod segment_name;
 
-use super::io_uring::{IoBackend, PoolReason, Rings};
-use super::{CompletionSink, DeviceInfo, IoChannel, IoRequest, StorageDevice, ThreadPoolDevice, Token};
+use super::io_uring::{IoBackend, PoolReason, Reactor, Rings};
+use super::{CompletionSink, DeviceInfo, IoChannel, IoOp, IoRequest, StorageDevice, ThreadPoolDevice, Token};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::AlignedBuf;
 use files::Files;
@@ -44,6 +44,8 @@ const SWITCH: &str = "OXIFASTER_IO_URING";
 /// elsewhere, is done by threads.
 #[derive(Debug)]
 pub struct FileSystemDisk {
+    /// Before the pool: at its end it leaves to it what it could not do, and keeps it until then.
+    reactor: Option<Reactor>,
     pool: Arc<FilePool>,
     rings: Option<Arc<Rings>>,
     backend: IoBackend,
@@ -95,7 +97,14 @@ impl StorageDevice for FileSystemDisk {
     }
 
     fn submit(&self, request: IoRequest, sink: Arc<dyn CompletionSink>, token: Token) {
-        self.pool.submit(request, sink, token);
+        match &self.reactor {
+            Some(reactor) if request.op == IoOp::Read => reactor.submit(request, sink, token),
+            _ => self.pool.submit(request, sink, token),
+        }
+    }
+
+    fn poll(&self) -> usize {
+        self.reactor.as_ref().map_or(0, Reactor::poll)
     }
 
     fn channel(&self) -> Option<Box<dyn IoChannel>> {
@@ -197,7 +206,9 @@ impl FileSystemDiskOptions {
             Ok(rings) => (Some(Arc::new(rings)), IoBackend::IoUring),
             Err(reason) => (None, IoBackend::ThreadPool(reason)),
         };
-        FileSystemDisk { pool: Arc::new(pool), rings, backend }
+        let pool = Arc::new(pool);
+        let reactor = rings.as_ref().map(|rings| rings.reactor(&pool));
+        FileSystemDisk { reactor, pool, rings, backend }
     }
 
     fn open_rings(&self) -> std::result::Result<Rings, PoolReason> {

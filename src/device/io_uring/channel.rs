@@ -179,7 +179,7 @@ impl Drop for RingChannel {
 
 /// A read that the kernel dropped, because it is short of something or because the thread that started it is gone, is to
 /// be made again.
-fn to_repeat(error: io::Error) -> io::Error {
+pub(super) fn to_repeat(error: io::Error) -> io::Error {
     match error.raw_os_error() {
         Some(libc::EAGAIN | libc::ECANCELED) => io::ErrorKind::Interrupted.into(),
         _ => error,

@@ -70,6 +70,10 @@ impl StorageDevice for IoUringDevice {
         self.disk.submit(request, sink, token);
     }
 
+    fn poll(&self) -> usize {
+        self.disk.poll()
+    }
+
     fn channel(&self) -> Option<Box<dyn IoChannel>> {
         self.disk.channel()
     }

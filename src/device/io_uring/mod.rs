@@ -24,13 +24,17 @@ mod backend;
 mod channel;
 mod device;
 #[cfg(all(target_os = "linux", feature = "io_uring"))]
+mod reactor;
+#[cfg(all(target_os = "linux", feature = "io_uring"))]
 mod ring;
 #[cfg(all(target_os = "linux", feature = "io_uring"))]
 mod rings;
 
 #[cfg(not(all(target_os = "linux", feature = "io_uring")))]
-pub(super) use absent::Rings;
+pub(super) use absent::{Reactor, Rings};
 pub use backend::{IoBackend, PoolReason};
 pub use device::IoUringDevice;
+#[cfg(all(target_os = "linux", feature = "io_uring"))]
+pub(super) use reactor::Reactor;
 #[cfg(all(target_os = "linux", feature = "io_uring"))]
 pub(super) use rings::Rings;

@@ -16,10 +16,9 @@ use io_uring::{IoUring, Probe, opcode, squeue};
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Accesses that a ring has under way at most: the depth at which a disk of this size of machine gives all it has.
+/// Accesses that the ring of a session has under way at most: the depth at which a disk of this size of machine gives all it has.
 pub(super) const DEPTH: usize = 64;
 /// How long a ring that goes away waits for the kernel.
 pub(super) const FAREWELL: Duration = Duration::from_secs(2);
@@ -28,7 +27,7 @@ const NOBODY: u64 = u64::MAX;
 
 /// A read of a part of a file into a part of a buffer, and what its owner wants to have back with it.
 pub(super) struct Access<F, T> {
-    pub(super) file: Arc<F>,
+    pub(super) file: F,
     pub(super) offset: u64,
     pub(super) buf: IoBuf,
     pub(super) bytes: Range<usize>,
@@ -43,23 +42,48 @@ pub(super) struct Ring<F, T> {
 }
 
 impl<F, T> Ring<F, T> {
-    /// A ring that the kernel has agreed to serve.
+    /// A ring of `depth` accesses that the kernel has agreed to serve, for whichever thread.
     ///
     /// # Errors
     /// Why it does not: it is too old, forbids rings to this process, or has no file descriptor or memory left.
-    pub(super) fn new() -> io::Result<Self> {
-        let queues = match IoUring::builder().dontfork().setup_coop_taskrun().setup_taskrun_flag().build(DEPTH as u32) {
+    pub(super) fn new(depth: usize) -> io::Result<Self> {
+        match IoUring::builder().dontfork().setup_coop_taskrun().setup_taskrun_flag().build(depth as u32) {
             // A kernel before 5.19 interrupts the thread for every completion, and works all the same.
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                IoUring::builder().dontfork().build(DEPTH as u32)?
+                Self::around(IoUring::builder().dontfork().build(depth as u32)?, depth)
             }
-            built => built?,
-        };
+            built => Self::around(built?, depth),
+        }
+    }
+
+    /// A ring for one thread: the one that calls [`bind`](Self::bind). The kernel then works for it only when it asks.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    pub(super) fn for_one_thread(depth: usize) -> io::Result<Self> {
+        let mut builder = IoUring::builder();
+        match builder.dontfork().setup_r_disabled().setup_single_issuer().setup_defer_taskrun().build(depth as u32) {
+            // A kernel before 6.1 does not know the difference.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Self::new(depth),
+            built => Self::around(built?, depth),
+        }
+    }
+
+    /// Makes this thread the one that uses a ring [`for_one_thread`](Self::for_one_thread).
+    pub(super) fn bind(&self) -> io::Result<()> {
+        match self.queues.submitter().register_enable_rings() {
+            // It was made without that difference, and serves already.
+            Err(error) if error.raw_os_error() == Some(libc::EBADFD) => Ok(()),
+            bound => bound,
+        }
+    }
+
+    fn around(queues: IoUring, depth: usize) -> io::Result<Self> {
         // Timeouts of waits, and completions that wait in the kernel while the queue is full.
         if !(queues.params().is_feature_ext_arg() && queues.params().is_feature_nodrop()) {
             return Err(io::ErrorKind::Unsupported.into());
         }
-        Ok(Self { queues, slots: (0..DEPTH).map(|_| None).collect(), free: (0..DEPTH).rev().collect() })
+        Ok(Self { queues, slots: (0..depth).map(|_| None).collect(), free: (0..depth).rev().collect() })
     }
 
     /// Sees whether reads work, by asking, and whether waiting does, by doing so: a filter may let some calls through only.
@@ -201,16 +225,17 @@ mod tests {
     use super::*;
     use crate::memory::AlignedBuf;
     use std::io::Write;
+    use std::sync::Arc;
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
     /// A ring, unless this kernel has none to give.
-    fn ring<F: AsFd>() -> Option<Ring<F, usize>> {
-        let made = Ring::new().and_then(|mut ring| ring.prove().map(|()| ring));
+    fn ring<F: AsFd>() -> Option<Ring<Arc<F>, usize>> {
+        let made = Ring::new(DEPTH).and_then(|mut ring| ring.prove().map(|()| ring));
         made.ok()
     }
 
-    fn access<F>(file: &Arc<F>, bytes: Range<usize>, with: usize) -> Access<F, usize> {
+    fn access<F>(file: &Arc<F>, bytes: Range<usize>, with: usize) -> Access<Arc<F>, usize> {
         Access { file: Arc::clone(file), offset: 0, buf: AlignedBuf::zeroed(64).into(), bytes, with }
     }
 

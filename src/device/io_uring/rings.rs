@@ -2,7 +2,8 @@
 
 use super::PoolReason;
 use super::channel::RingChannel;
-use super::ring::{FAREWELL, Ring};
+use super::reactor::Reactor;
+use super::ring::{DEPTH, FAREWELL, Ring};
 use crate::device::IoChannel;
 use crate::device::file::{FilePool, Reading, SegmentFile};
 use crate::error::{Error, ErrorKind};
@@ -12,7 +13,7 @@ use std::io;
 use std::sync::Arc;
 
 /// The ring of a session that reads files of a device.
-pub(super) type ReadRing = Ring<SegmentFile, Reading>;
+pub(super) type ReadRing = Ring<Arc<SegmentFile>, Reading>;
 
 /// Each ring is an open file, of which a process has a limited number: a device takes this share of them.
 const FILES_SHARE: u64 = 8;
@@ -32,13 +33,18 @@ impl Rings {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         let limit = (files / FILES_SHARE).clamp(1, RINGS_PER_CORE * cores as u64) as usize;
-        let first = Ring::new().and_then(|mut ring| ring.prove().map(|()| ring)).map_err(refused)?;
+        let first = Ring::new(DEPTH).and_then(|mut ring| ring.prove().map(|()| ring)).map_err(refused)?;
         Ok(Self { idle: Mutex::new(vec![first]), made: AtomicUsize::new(1), limit: AtomicUsize::new(limit) })
     }
 
     /// A channel whose reads go through a ring, whenever it can have one.
     pub(in crate::device) fn channel(self: &Arc<Self>, pool: &Arc<FilePool>) -> Box<dyn IoChannel> {
         Box::new(RingChannel::new(Arc::clone(self), Arc::clone(pool)))
+    }
+
+    /// A reactor for those who have no channel.
+    pub(in crate::device) fn reactor(&self, pool: &Arc<FilePool>) -> Reactor {
+        Reactor::new(pool)
     }
 
     /// A ring with nothing in it, if one is to be had.
@@ -49,7 +55,7 @@ impl Rings {
         let limit = self.limit.load(Ordering::Relaxed);
         let count = |made| if made < limit { Some(made + 1) } else { None };
         let before = self.made.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count).ok()?;
-        match Ring::new() {
+        match Ring::new(DEPTH) {
             Ok(ring) => Some(ring),
             Err(_) => {
                 // Descriptors or memory are short: what there is has to do.

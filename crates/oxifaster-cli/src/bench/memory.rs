@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_budget_for_a_store_leaves_it_that_much_and_little_more() {
-        let division = Division::new(64 << 20, 2, 64, 100).unwrap();
+        let division = Division { budget: 64 << 20, reserve: 7 << 20 };
         for wanted in [1, 100 << 20, 10 << 30] {
             let budget = division.budget_for(wanted);
             let store = Division { budget, reserve: division.reserve - division.budget / 64 + budget / 64 }.store();

@@ -91,3 +91,55 @@ impl Api {
 fn nothing_completes(in_flight: usize) -> Error {
     Error::new(ErrorKind::Busy, "waiting for operations in flight: none completes").with("in flight", in_flight)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::audit::Check;
+    use crate::bench::faults::Faults;
+    use crate::bench::growth::Growth;
+    use crate::bench::oracle::Oracle;
+    use oxifaster::device::{FileSystemDisk, StorageDevice};
+    use oxifaster::store::FasterKvConfig;
+    use std::sync::Arc;
+
+    const RECORDS: u64 = 1_000;
+
+    /// A store whose records are all on its disk.
+    fn evicted(directory: &std::path::Path) -> Store<32> {
+        let device: Arc<dyn StorageDevice> = Arc::new(FileSystemDisk::open(directory).unwrap());
+        let store = Store::open(FasterKvConfig::default().with_memory_budget(1 << 20), device).unwrap();
+        let mut session = store.start_session();
+        for key in 0..RECORDS {
+            session.upsert(key, crate::bench::value::encode(key, 0)).unwrap();
+        }
+        store.evict().unwrap();
+        store
+    }
+
+    #[test]
+    fn every_order_is_answered_once_the_issuer_is_drained() {
+        for api in Api::value_variants() {
+            let directory = tempfile::tempdir().unwrap();
+            let store = evicted(directory.path());
+            let (oracle, growth, faults) = (Oracle::new(RECORDS, true), Growth::new(RECORDS, 1), Faults::default());
+            let check = Check { oracle: &oracle, growth: &growth, faults: &faults, during: "test" };
+            let (mut audit, mut issuer) = (Audit::new(check, 0), api.issuer(&store, 16, 16));
+            for key in 0..5 {
+                issuer.issue(Order::Read(key), &mut audit).unwrap();
+                issuer.issue(Order::Change(100 + key), &mut audit).unwrap();
+                let write = audit.insert();
+                issuer.issue(Order::Write(write), &mut audit).unwrap();
+            }
+            let write = audit.update(200).unwrap();
+            issuer.issue(Order::Write(write), &mut audit).unwrap();
+            issuer.drain(&mut audit).unwrap();
+            assert_eq!(issuer.issued(), 0, "{api:?}");
+            let tally = audit.into_tally();
+            assert_eq!((tally.operations(), tally.checked), (16, 10), "{api:?}");
+            assert_eq!((faults.first(), growth.inserted_by(0)), (Vec::new(), 5), "{api:?}");
+            let acknowledged: Vec<u64> = [0, 100, 104, 200].map(|key| oracle.floor(key)).to_vec();
+            assert_eq!(acknowledged, [0, 1, 1, 1], "{api:?}");
+        }
+    }
+}

@@ -106,6 +106,7 @@ impl<F: Future + Unpin> Tasks<F> {
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Instant;
 
     const LONG: Option<Duration> = Some(Duration::from_secs(60));
 
@@ -178,12 +179,20 @@ mod tests {
     #[test]
     fn a_wake_from_another_thread_ends_the_sleep() {
         let (polls, mut tasks) = (Arc::default(), Tasks::new());
-        let (future, state) = task(5, &polls);
-        assert_eq!(tasks.start(future), None);
-        let other = std::thread::spawn(move || release(&state));
-        let mut answers = Vec::new();
-        assert!(tasks.poll_woken(LONG, |number| answers.push(number)));
-        assert_eq!(answers, [5]);
+        let (sender, receiver) = std::sync::mpsc::channel::<State>();
+        let other = std::thread::spawn(move || receiver.iter().for_each(|state| release(&state)));
+        // The other thread has to be woken first, so in most rounds this one sleeps by then.
+        let (limit, mut longest) = (Duration::from_secs(20), Duration::ZERO);
+        for round in 0..100 {
+            let (future, state) = task(round, &polls);
+            assert_eq!(tasks.start(future), None);
+            sender.send(state).unwrap();
+            let (mut answers, began) = (Vec::new(), Instant::now());
+            assert!(tasks.poll_woken(Some(limit), |number| answers.push(number)));
+            longest = longest.max(began.elapsed());
+            assert!(answers == [round] && longest < limit, "round {round}: {answers:?} after {longest:?}");
+        }
+        drop(sender);
         other.join().unwrap();
     }
 

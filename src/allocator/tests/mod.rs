@@ -1,10 +1,12 @@
 //! The log on a device in memory, with pages of 4 KiB and more.
 
-use super::block::{BLOCK_PAYLOAD, BLOCK_SIZE};
-use super::geometry::LogGeometry;
-use super::hybrid_log::{Allocation, HybridLog, LogConfig};
-use super::pointers::{FIRST, LogAddresses};
+mod recovered;
+
 use crate::address::Address;
+use crate::allocator::block::{BLOCK_PAYLOAD, BLOCK_SIZE};
+use crate::allocator::geometry::LogGeometry;
+use crate::allocator::hybrid_log::{Allocation, HybridLog, LogConfig};
+use crate::allocator::pointers::{FIRST, LogAddresses};
 use crate::device::{CompletionQueue, CompletionSink, IoDone, IoRequest, MemoryDisk, StorageDevice};
 use crate::epoch::{LightEpoch, Participant};
 use crate::error::{Error, ErrorKind, Result};
@@ -16,6 +18,11 @@ use std::time::{Duration, Instant};
 const GENERATION: u32 = 0x0403_0201;
 const LIMIT: Duration = Duration::from_secs(60);
 
+fn config(page_bits: u32, frames: u64) -> LogConfig {
+    let geometry = LogGeometry::new(page_bits, frames, 0.5).unwrap();
+    LogConfig { geometry, generation: GENERATION, record_size: 128, read_buffers: 2 }
+}
+
 /// A log with frames for four pages, and the disk under it.
 struct World {
     epoch: Arc<LightEpoch>,
@@ -26,8 +33,7 @@ struct World {
 impl World {
     fn new(page_bits: u32) -> Self {
         let (epoch, disk) = (LightEpoch::new(), MemoryDisk::new());
-        let geometry = LogGeometry::new(page_bits, 4, 0.5).unwrap();
-        let config = LogConfig { geometry, generation: GENERATION, record_size: 128, read_buffers: 2 };
+        let config = config(page_bits, 4);
         let log = HybridLog::new(config, Arc::clone(&epoch), Arc::new(disk.clone()));
         Self { epoch, log: log.unwrap(), disk }
     }
@@ -46,13 +52,17 @@ impl World {
     }
 
     fn append<V: Value>(&self, participant: &mut Participant, key: u64, value: &V) -> Address {
+        self.append_stamped(participant, key, value, 0)
+    }
+
+    fn append_stamped<V: Value>(&self, participant: &mut Participant, key: u64, value: &V, stamp: u16) -> Address {
         let size = RecordLayout::of::<u64, V>().record_size();
         self.until(|| {
             let guard = participant.pin();
             let Allocation::At(address) = self.log.allocate(size, &guard).unwrap() else { return None };
             let record = self.log.record(address, size, &guard);
             assert!(!record.info().is_present(), "a page opens empty");
-            record.write(RecordInfo::new(Address::INVALID, 0), &key, Some(value));
+            record.write(RecordInfo::new(Address::INVALID, stamp), &key, Some(value));
             Some(address)
         })
     }

@@ -1,0 +1,111 @@
+//! A part of the log as the blocks that its device has or would get: what a checkpoint keeps in a file.
+
+use super::block::{BLOCK_PAYLOAD, BLOCK_SIZE, seal, verify};
+use super::flush::CHUNK_BYTES;
+use super::hybrid_log::{HybridLog, LogCore};
+use super::pointers::FIRST;
+use crate::address::Address;
+use crate::device::{CompletionQueue, CompletionSink, IoRequest};
+use crate::epoch::{Guard, Participant};
+use crate::error::{Error, ErrorKind, Result};
+use crate::memory::{AlignedBuf, load_bytes};
+use crate::sync::Arc;
+use std::time::Duration;
+
+impl LogCore {
+    /// Copies `len` bytes from the block boundary `start` on, all on one page in memory, into sealed blocks.
+    pub(super) fn seal_blocks(&self, start: Address, len: usize, blocks: &mut [u8]) {
+        let first = self.geometry.block_of(start);
+        let words = self.frames.words(start, len);
+        for (index, block) in blocks.chunks_exact_mut(BLOCK_SIZE).enumerate() {
+            let from = index * BLOCK_PAYLOAD;
+            let held = BLOCK_PAYLOAD.min(len - from);
+            load_bytes(&words[from / 8..(from + held) / 8], &mut block[..held]);
+            block[held..BLOCK_PAYLOAD].fill(0);
+            let generation = self.history.generation_at(Address::new(start.get() + from as u64));
+            seal(block, first + index as u64, generation);
+        }
+    }
+}
+
+impl HybridLog {
+    /// Hands the blocks from `from` to `to`, both block boundaries, to `sink`, in order and some at a time: from memory or, as
+    /// far as they have left it, from the device. What is in memory must not matter or not change any more.
+    ///
+    /// # Errors
+    /// The sink's, the device's, or [`ErrorKind::Corrupt`] for a block that the device returned.
+    pub(crate) fn copy_blocks(
+        &self,
+        participant: &mut Participant,
+        (from, to): (Address, Address),
+        limit: Duration,
+        mut sink: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let geometry = self.geometry();
+        let chunk = (CHUNK_BYTES / BLOCK_SIZE * BLOCK_PAYLOAD) as u64;
+        let mut buf = AlignedBuf::zeroed(CHUNK_BYTES);
+        let mut start = from;
+        while start < to {
+            let page_end = geometry.page().start_of(geometry.page().page(start)).get() + geometry.page().page_size();
+            let end = to.get().min(page_end).min(start.get() + chunk);
+            let len = (end - start.get()) as usize;
+            let bytes = len.div_ceil(BLOCK_PAYLOAD) * BLOCK_SIZE;
+            if !self.copy_from_memory(start, len, &mut buf[..bytes], &participant.pin()) {
+                buf = self.read_blocks(start, bytes, buf, limit)?;
+            }
+            sink(&buf[..bytes])?;
+            start = Address::new(end);
+        }
+        Ok(())
+    }
+
+    /// False if it is no longer all in memory.
+    fn copy_from_memory(&self, start: Address, len: usize, blocks: &mut [u8], guard: &Guard<'_>) -> bool {
+        // The first block begins before the first record.
+        let is_there = start.max(Address::new(FIRST)) >= self.view(guard).head();
+        if is_there {
+            self.core.seal_blocks(start, len, blocks);
+        }
+        is_there
+    }
+
+    fn read_blocks(&self, start: Address, bytes: usize, buf: AlignedBuf, limit: Duration) -> Result<AlignedBuf> {
+        let first = self.geometry().block_of(start);
+        let (queue, offset) = (CompletionQueue::new(), self.geometry().device_offset(first));
+        let request = IoRequest::read(offset, bytes, buf);
+        self.count_read(bytes);
+        self.device().submit(request, Arc::clone(&queue) as Arc<dyn CompletionSink>, 0);
+        let done = queue.take_within(limit).map(|(_, done)| done).ok_or_else(|| too_late(limit))?;
+        let read = done.result?;
+        for (index, block) in done.buf[..read.min(bytes)].chunks_exact(BLOCK_SIZE).enumerate() {
+            let generation = self.history().generation_at(Address::new(start.get() + (index * BLOCK_PAYLOAD) as u64));
+            verify(block, first + index as u64, generation, "a block of the log does not verify")
+                .map_err(|error| error.with("device offset", offset + (index * BLOCK_SIZE) as u64))?;
+        }
+        if read < bytes {
+            return Err(Error::new(ErrorKind::Corrupt, "the device ends before the log does")
+                .with("device offset", offset)
+                .with("bytes wanted", bytes)
+                .with("bytes there", read));
+        }
+        let mut copy = AlignedBuf::zeroed(CHUNK_BYTES);
+        copy[..bytes].copy_from_slice(&done.buf[..bytes]);
+        Ok(copy)
+    }
+
+    /// Makes durable what the device has written.
+    ///
+    /// # Errors
+    /// The device's, or [`ErrorKind::DeviceFailed`] if it does not answer in time.
+    pub(crate) fn sync_device(&self, limit: Duration) -> Result<()> {
+        let queue = CompletionQueue::new();
+        self.device().submit(IoRequest::sync(), Arc::clone(&queue) as Arc<dyn CompletionSink>, 0);
+        queue.take_within(limit).ok_or_else(|| too_late(limit))?.1.result.map(drop)
+    }
+}
+
+fn too_late(limit: Duration) -> Error {
+    Error::new(ErrorKind::DeviceFailed, "the device did not answer in time")
+        .with("milliseconds waited", limit.as_millis())
+        .help("check the device; a longer limit is set by FasterKvConfig::with_wait_limit")
+}

@@ -1,0 +1,58 @@
+//! A log that goes on where a cut ended. Invariants L1, L5 and L9 of [`crate::allocator`] hold from its first moment.
+
+use super::hybrid_log::{HybridLog, LogConfig};
+use super::scan::{Scan, Visitor};
+use super::state::LogState;
+use crate::address::Address;
+use crate::epoch::LightEpoch;
+use crate::error::Result;
+use crate::memory::store_bytes;
+use crate::record::{RecordInfo, RecordRef};
+use crate::sync::Arc;
+
+impl HybridLog {
+    /// The log in `state`, with the pages in memory that the range of `scan` covers: from the block of `state.head` to
+    /// `state.end`. As many threads as `threads` says.
+    ///
+    /// # Errors
+    /// As for [`HybridLog::new`] and [`Scan::run`].
+    pub(crate) fn recovered(
+        config: LogConfig,
+        state: LogState,
+        epoch: Arc<LightEpoch>,
+        scan: &Scan<'_>,
+        threads: usize,
+    ) -> Result<Self> {
+        let record_size = scan.layout.record_size();
+        let has_aborted = scan.pieces.history.may_be_aborted(scan.range.start, scan.range.end);
+        let log = Self::at(config, state, epoch, Arc::clone(&scan.pieces.device))?;
+        scan.run((0..threads).map(|_| Loader { log: &log, record_size, has_aborted }).collect())?;
+        Ok(log)
+    }
+}
+
+/// Fills frames.
+struct Loader<'l> {
+    log: &'l HybridLog,
+    record_size: usize,
+    has_aborted: bool,
+}
+
+impl Visitor for Loader<'_> {
+    fn wants_records(&self) -> bool {
+        self.has_aborted
+    }
+
+    /// Nobody else knows of the log yet, and every page is filled by one thread.
+    fn block(&mut self, at: Address, payload: &[u8]) -> Result<()> {
+        store_bytes(self.log.core.frames.words(at, payload.len()), payload);
+        Ok(())
+    }
+
+    fn record(&mut self, at: Address, info: RecordInfo, _: &[u8]) -> Result<()> {
+        if info.is_invalid() {
+            RecordRef::new(self.log.core.frames.words(at, self.record_size)).invalidate();
+        }
+        Ok(())
+    }
+}

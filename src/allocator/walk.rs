@@ -1,0 +1,184 @@
+//! Finds the records in the bytes of a log, block by block. Invariant R1 of [`crate::record`] says where they are.
+
+use super::history::History;
+use super::pieces::Pieces;
+use crate::address::{Address, PageGeometry};
+use crate::error::{Error, ErrorKind, Result};
+use crate::record::{RecordInfo, RecordLayout};
+
+/// Takes the blocks of a page in order, and hands on the records in them.
+pub(super) struct RecordWalker<'h> {
+    layout: RecordLayout,
+    page: PageGeometry,
+    history: &'h History,
+    /// Where the next record begins, or the one that has begun.
+    at: Address,
+    /// The first bytes of a record whose rest is in the blocks to come.
+    begun: Vec<u8>,
+}
+
+impl<'h> RecordWalker<'h> {
+    pub(super) fn new(pieces: &'h Pieces, layout: RecordLayout) -> Self {
+        let page = pieces.geometry.page();
+        Self { layout, page, history: &pieces.history, at: Address::INVALID, begun: Vec::new() }
+    }
+
+    /// Goes on at `at`, where a record begins if there is any.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`] if a record has begun and its end never came.
+    pub(super) fn go_to(&mut self, at: Address) -> Result<()> {
+        let cut_off = !self.begun.is_empty();
+        self.begun.clear();
+        let begun_at = std::mem::replace(&mut self.at, at);
+        if cut_off { Err(self.nonsense("a record of the log is cut off", begun_at)) } else { Ok(()) }
+    }
+
+    /// Hands the records that end in the block at `start`, whose bytes are `payload`, to `visit`: each with its address, its
+    /// header as invariant L9 wants it, and its bytes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`] if there is something that is no record, and what `visit` returns.
+    pub(super) fn feed(
+        &mut self,
+        start: Address,
+        payload: &[u8],
+        mut visit: impl FnMut(Address, RecordInfo, &[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let size = self.layout.record_size();
+        let mut rest = payload;
+        if self.begun.is_empty() {
+            let skipped = self.at.get().saturating_sub(start.get());
+            rest = rest.get(skipped as usize..).unwrap_or_default();
+        } else {
+            let (end, behind) = rest.split_at(rest.len().min(size - self.begun.len()));
+            self.begun.extend_from_slice(end);
+            if self.begun.len() < size {
+                return Ok(());
+            }
+            let info = self.check(&self.begun)?;
+            visit(self.at, info, &self.begun)?;
+            self.begun.clear();
+            self.step(size as u64);
+            rest = behind;
+        }
+        while let Some(header) = rest.first_chunk() {
+            if u64::from_le_bytes(*header) == 0 {
+                // R1: nothing follows before the next block boundary.
+                self.step(rest.len() as u64);
+                return Ok(());
+            }
+            let Some((record, behind)) = rest.split_at_checked(size) else {
+                self.begun.extend_from_slice(rest);
+                return Ok(());
+            };
+            let info = self.check(record)?;
+            visit(self.at, info, record)?;
+            self.step(size as u64);
+            rest = behind;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, len: u64) {
+        self.at = Address::from_word(self.at.get() + len);
+    }
+
+    /// The header of the record at `at`, if it is one.
+    #[inline]
+    fn check(&self, record: &[u8]) -> Result<RecordInfo> {
+        let word = |at: usize| record[at * 8..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        let info = RecordInfo::from_word(word(0));
+        let has_length = !self.layout.is_latched()
+            || word(self.layout.latch_word()) as u32 as usize == self.layout.value_size()
+            || info.is_invalid();
+        if !info.is_present() || !has_length {
+            return Err(self.nonsense("there is something in the log that is no record of this store", self.at));
+        }
+        Ok(self.history.judged(self.at, info))
+    }
+
+    #[cold]
+    fn nonsense(&self, what: &'static str, at: Address) -> Error {
+        Error::new(ErrorKind::Corrupt, what)
+            .with("log address", at)
+            .with("offset in page", self.page.offset(at))
+            .with("record size", self.layout.record_size())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::allocator::{Aborted, Generation, LogGeometry};
+    use crate::device::MemoryDisk;
+    use crate::sync::Arc;
+
+    const LAYOUT: RecordLayout = RecordLayout::new(8, 8);
+
+    fn pieces() -> Pieces {
+        let generations = vec![Generation { from: Address::INVALID, generation: 1 }];
+        let aborted = vec![Aborted { from: Address::new(64), to: Address::new(4096), stamp: 3 }];
+        let geometry = LogGeometry::new(14, 4, 0.5).unwrap();
+        Pieces::new(geometry, History::new(generations, aborted), Vec::new(), Arc::new(MemoryDisk::new())).unwrap()
+    }
+
+    fn record(key: u64, stamp: u16) -> [u8; 24] {
+        let mut bytes = [0; 24];
+        bytes[..8].copy_from_slice(&RecordInfo::new(Address::new(64), stamp).word().to_le_bytes());
+        bytes[8..16].copy_from_slice(&key.to_le_bytes());
+        bytes
+    }
+
+    /// Address, key and validity of all records in `bytes`, which begin at `start` and come in blocks of `block` bytes.
+    fn walk(start: u64, bytes: &[u8], block: usize) -> Result<Vec<(u64, u64, bool)>> {
+        let pieces = pieces();
+        let mut walker = RecordWalker::new(&pieces, LAYOUT);
+        let mut found = Vec::new();
+        walker.go_to(Address::new(start))?;
+        for (index, payload) in bytes.chunks(block).enumerate() {
+            walker.feed(Address::new(start + (index * block) as u64), payload, |at, info, record| {
+                let key = u64::from_le_bytes(*record[8..].first_chunk().unwrap());
+                found.push((at.get(), key, !info.is_invalid()));
+                Ok(())
+            })?;
+        }
+        walker.go_to(Address::new(start))?;
+        Ok(found)
+    }
+
+    #[test]
+    fn records_are_found_however_the_bytes_are_cut_into_blocks() {
+        let bytes: Vec<u8> = (0..9).flat_map(|key| record(key, 0)).collect();
+        let expected: Vec<_> = (0..9).map(|key| (64 + key * 24, key, true)).collect();
+        for block in [8, 16, 24, 32, 40, 200, 216, 400] {
+            assert_eq!(walk(64, &bytes, block).unwrap(), expected, "in blocks of {block}");
+        }
+    }
+
+    #[test]
+    fn zeros_lead_to_the_next_block() {
+        let mut bytes = record(7, 0).to_vec();
+        bytes.resize(80, 0);
+        bytes.extend(record(8, 0));
+        assert_eq!(walk(160, &bytes, 80).unwrap(), [(160, 7, true), (240, 8, true)]);
+        assert_eq!(walk(160, &[0; 800], 80).unwrap(), []);
+    }
+
+    #[test]
+    fn a_record_that_a_cut_left_out_is_handed_on_as_invalid() {
+        let bytes: Vec<u8> = [record(1, 2), record(2, 3), record(3, 4)].concat();
+        assert_eq!(walk(64, &bytes, 72).unwrap(), [(64, 1, true), (88, 2, false), (112, 3, true)]);
+        assert_eq!(walk(4096, &bytes, 72).unwrap()[1], (4120, 2, true), "outside of the range");
+    }
+
+    #[test]
+    fn what_is_no_record_is_named_with_its_address() {
+        let mut bytes = [record(1, 0), record(2, 0)].concat();
+        bytes[31] = 0; // the second one is no longer present, but not zero
+        let error = walk(64, &bytes, 48).unwrap_err();
+        assert_eq!((error.kind(), error.field("log address")), (ErrorKind::Corrupt, Some("0x58")), "{error}");
+        let error = walk(64, &record(1, 0)[..16], 48).unwrap_err();
+        assert_eq!((error.kind(), error.field("log address")), (ErrorKind::Corrupt, Some("0x40")), "{error}");
+    }
+}

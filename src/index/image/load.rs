@@ -1,0 +1,235 @@
+//! Reading an image into a new index. Whatever the bytes are, they give an index or an error that names the place.
+
+use super::{GOES_ON, ImageSize, Tags};
+use crate::address::Address;
+use crate::allocator::{BLOCK_PAYLOAD, BLOCK_SIZE, verify};
+use crate::directory::DirectoryFile;
+use crate::error::{Error, ErrorKind, Result};
+use crate::index::bucket::{Bucket, ENTRIES, WORDS};
+use crate::index::entry::{Entry, Overflow};
+use crate::index::{IndexConfig, MemIndex};
+use crate::sync::Ordering;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+/// Bytes that are read at a time, at most.
+const ACCESS_MAX: usize = 1 << 20;
+/// Buffers: one being read into, one being taken apart, and one in between.
+const BUFFERS: usize = 3;
+
+/// An image, and what its maker said of it.
+#[derive(Clone, Copy)]
+pub(crate) struct ImageSource<'f> {
+    pub(crate) name: &'f str,
+    pub(crate) file: &'f dyn DirectoryFile,
+    pub(crate) generation: u32,
+    pub(crate) buckets: u64,
+    pub(crate) overflow_buckets: u64,
+    pub(crate) bytes: u64,
+    /// No entry leads to this address or beyond.
+    pub(crate) complete_at: Address,
+}
+
+impl ImageSource<'_> {
+    fn corrupt(&self, what: &'static str, offset: u64) -> Error {
+        Error::new(ErrorKind::Corrupt, what).with("file", self.name).with("offset", offset)
+    }
+
+    /// Checks all that can be checked before memory is taken: the file is as long as an image of this size, so that the
+    /// memory is in proportion to what is there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`] names the file and what does not agree.
+    fn check(&self) -> Result<()> {
+        let size = ImageSize::of(self.buckets, self.overflow_buckets);
+        let there = self.file.len()?;
+        if size.is_none_or(|size| size.bytes != self.bytes) || there != self.bytes || !self.buckets.is_power_of_two() {
+            return Err(Error::new(ErrorKind::Corrupt, "an image of the index has the wrong size")
+                .with("file", self.name)
+                .with("bytes there", there)
+                .with("bytes recorded", self.bytes)
+                .with("buckets", self.buckets)
+                .with("overflow buckets", self.overflow_buckets));
+        }
+        Ok(())
+    }
+}
+
+impl MemIndex {
+    /// A new index of `config.buckets` buckets, which are those of the image, filled from the image. `config` has at least as many
+    /// overflow buckets as the image. Buffers take about `buffer_bytes`, at least three blocks.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`] names the file and the offset of what is wrong; the errors of the file and of
+    /// [`MemIndex::new`].
+    pub(crate) fn load_image(config: IndexConfig, image: &ImageSource<'_>, buffer_bytes: usize) -> Result<Self> {
+        image.check()?;
+        let index = Self::new(config)?;
+        if config.buckets != image.buckets || config.overflow_buckets < image.overflow_buckets {
+            return Err(Error::new(ErrorKind::Config, "an index of another size than its image")
+                .with("buckets", config.buckets)
+                .with("buckets of the image", image.buckets)
+                .with("overflow buckets of the image", image.overflow_buckets));
+        }
+        let buffer_len = ((buffer_bytes / BUFFERS).min(ACCESS_MAX) / BLOCK_SIZE).max(1) * BLOCK_SIZE;
+        let mut builder = Builder::new(&index, *image);
+        std::thread::scope(|scope| {
+            let (full, arriving) = sync_channel(BUFFERS);
+            let (empty, returning) = sync_channel(BUFFERS);
+            for _ in 0..BUFFERS {
+                let _ = empty.send(vec![0; buffer_len]); // the receiver is in this scope
+            }
+            let reader = scope.spawn(move || read_all(image, &full, &returning));
+            let built = builder.take_all(&arriving, &empty);
+            // The reader ends when it can neither get an empty buffer nor hand on a full one.
+            drop((arriving, empty));
+            let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            read.and(built)
+        })?;
+        builder.finish()?;
+        Ok(index)
+    }
+}
+
+/// Some blocks of the image, from `offset` on.
+struct Part {
+    offset: u64,
+    len: usize,
+    buffer: Vec<u8>,
+}
+
+/// Reads and verifies the whole file, in order.
+fn read_all(image: &ImageSource<'_>, full: &SyncSender<Part>, empty: &Receiver<Vec<u8>>) -> Result<()> {
+    let mut offset = 0;
+    while offset < image.bytes {
+        let Ok(mut buffer) = empty.recv() else { return Ok(()) };
+        let len = (image.bytes - offset).min(buffer.len() as u64) as usize;
+        let got = image.file.read_at(offset, &mut buffer[..len])?;
+        if got < len {
+            return Err(image.corrupt("an image of the index is cut off", offset + got as u64));
+        }
+        for (number, block) in (offset / BLOCK_SIZE as u64..).zip(buffer[..len].chunks_exact(BLOCK_SIZE)) {
+            verify(block, number, image.generation, "a block of an image of the index does not verify")
+                .map_err(|error| error.with("file", image.name).with("offset", number * BLOCK_SIZE as u64))?;
+        }
+        if full.send(Part { offset, len, buffer }).is_err() {
+            return Ok(()); // what came before was refused
+        }
+        offset += len as u64;
+    }
+    Ok(())
+}
+
+/// Puts buckets in place, one after the other as they come.
+struct Builder<'i> {
+    index: &'i MemIndex,
+    image: ImageSource<'i>,
+    /// The bucket that is coming in, and how many of its words are there.
+    words: [u64; WORDS],
+    filled: usize,
+    /// The bucket before, if the chain goes on in this one.
+    previous: Option<Bucket<'i>>,
+    /// Chains that have begun.
+    chains: u64,
+    tags: Tags,
+    /// The entries of the chain so far.
+    entries: Vec<u64>,
+}
+
+impl<'i> Builder<'i> {
+    fn new(index: &'i MemIndex, image: ImageSource<'i>) -> Self {
+        let (words, tags, entries) = ([0; WORDS], Tags::new(), Vec::new());
+        Self { index, image, words, filled: 0, previous: None, chains: 0, tags, entries }
+    }
+
+    fn take_all(&mut self, arriving: &Receiver<Part>, empty: &SyncSender<Vec<u8>>) -> Result<()> {
+        while let Ok(Part { offset, len, buffer }) = arriving.recv() {
+            for (index, block) in buffer[..len].chunks_exact(BLOCK_SIZE).enumerate() {
+                self.take_block(offset + (index * BLOCK_SIZE) as u64, &block[..BLOCK_PAYLOAD])?;
+            }
+            let _ = empty.send(buffer); // a reader that is done needs it no more
+        }
+        Ok(())
+    }
+
+    fn take_block(&mut self, offset: u64, payload: &[u8]) -> Result<()> {
+        for (at, word) in payload.as_chunks::<8>().0.iter().enumerate() {
+            self.words[self.filled] = u64::from_le_bytes(*word);
+            self.filled += 1;
+            if self.filled == WORDS {
+                self.filled = 0;
+                if self.previous.is_none() && self.chains == self.image.buckets {
+                    return Ok(()); // the rest of the last block
+                }
+                self.take_bucket().map_err(|what| self.image.corrupt(what, offset + at as u64 * 8))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The offset in an error is that of the bucket's last word.
+    fn take_bucket(&mut self) -> Result<(), &'static str> {
+        let bucket = self.place()?;
+        for (slot, word) in bucket.slots().zip(self.words) {
+            let entry = Entry(word);
+            if entry == Entry::FREE {
+                continue;
+            }
+            if !entry.is_plain() || !self.is_below_cut(Address::from_word(word)) {
+                return Err("an image of the index holds something that is no entry");
+            }
+            if !self.tags.add(entry) {
+                return Err("an image of the index holds two entries of one tag");
+            }
+            self.entries.push(word);
+            slot.store(word, Ordering::Relaxed);
+        }
+        let last = self.words[ENTRIES];
+        self.previous = (last == GOES_ON).then_some(bucket);
+        if last == GOES_ON {
+            return Ok(());
+        }
+        self.tags.forget(&self.entries);
+        self.entries.clear();
+        let head = Address::from_word(last);
+        let is_end =
+            last == Overflow::END || last == Overflow::catch_all(head) && (!head.is_valid() || self.is_below_cut(head));
+        if !is_end {
+            return Err("an image of the index holds a chain that does not end");
+        }
+        bucket.overflow().store(last, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn is_below_cut(&self, address: Address) -> bool {
+        address.is_valid() && address < self.image.complete_at
+    }
+
+    /// Where the next bucket goes: the next one of the table, or a new one behind the one before.
+    fn place(&mut self) -> Result<Bucket<'i>, &'static str> {
+        let table = self.index.table();
+        let Some(previous) = self.previous else {
+            let number = self.chains as usize;
+            self.chains += 1;
+            return table.bucket(number).ok_or("an image of the index holds more chains than it should");
+        };
+        let more = "an image of the index holds more overflow buckets than it should";
+        let number = table.arena.allocate().filter(|number| *number < self.image.overflow_buckets).ok_or(more)?;
+        previous.overflow().store(Overflow::link_to(number), Ordering::Relaxed);
+        table.arena.bucket(number).ok_or(more)
+    }
+
+    /// Whether everything came.
+    fn finish(self) -> Result<()> {
+        let used = self.index.table().arena.used();
+        if self.previous.is_some() || self.chains != self.image.buckets || used != self.image.overflow_buckets {
+            return Err(self
+                .image
+                .corrupt("an image of the index holds fewer buckets than it should", self.image.bytes)
+                .with("chains", self.chains)
+                .with("chains recorded", self.image.buckets)
+                .with("overflow buckets", used)
+                .with("overflow buckets recorded", self.image.overflow_buckets));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,135 @@
+//! A store that goes on where a checkpoint was made.
+
+use super::config::{FasterKvConfig, StoreSizes};
+use super::database::{Database, Memory, Origin, check_device, log_config, random_generation};
+use super::faster_kv::FasterKv;
+use crate::allocator::HybridLog;
+use crate::checkpoint::{IndexPart, Manifest, Recovery, RecoveryLimits, RecoveryProgress, RecoveryReport, log_of};
+use crate::device::StorageDevice;
+use crate::directory::Directory;
+use crate::error::{Error, ErrorKind, Result};
+use crate::index::IndexConfig;
+use crate::record::{Key, RecordLayout, Value};
+use crate::sync::Arc;
+
+/// With less, a thread's accesses to the device would be too small to be worth it.
+const BUFFER_BYTES_PER_THREAD: usize = 1 << 16;
+
+impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
+    /// The store in the state that `manifest` describes. The index comes from the first of `images` that is of use and the log
+    /// behind it, or from all of the log: an image that cannot be used costs time, no key. `tell` is called now and then, from
+    /// several threads.
+    ///
+    /// The configuration may be another one than that with which the checkpoint was made: more memory or less, another
+    /// number of threads. The page size is that of the checkpoint if it is left open. The table of the index is that of the
+    /// image, or at least as large as it was.
+    ///
+    /// Nothing is written to the directory. To the device, nothing is written that a whole checkpoint on it needs, unless
+    /// this one is not the newest: then the blocks behind it belong to the store again, and the newer checkpoints are lost as
+    /// soon as they are written. If parts of the log are in files and do not fit into memory, this is so from the beginning.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] if the checkpoint is of other keys or values or of another page size, or the memory budget is
+    /// too small for its index; [`ErrorKind::Limit`] if the index has to be made from the log and does not fit;
+    /// [`ErrorKind::NotFound`] or [`ErrorKind::Corrupt`] names the file or the part of the device that is missing or
+    /// damaged; the errors of the directory and the device.
+    pub fn recover_manifest(
+        directory: &dyn Directory,
+        manifest: &Manifest,
+        images: &[IndexPart],
+        config: FasterKvConfig,
+        device: D,
+        tell: &(dyn Fn(RecoveryProgress) + Sync),
+    ) -> Result<(Self, RecoveryReport)> {
+        let device = Arc::new(device);
+        let erased = Arc::clone(&device) as Arc<dyn StorageDevice>;
+        let (database, report) = recover(directory, manifest, images, &config, erased, tell)?;
+        Ok((Self { database: Arc::new(database), device }, report))
+    }
+}
+
+fn recover<K: Key, V: Value>(
+    directory: &dyn Directory,
+    manifest: &Manifest,
+    images: &[IndexPart],
+    config: &FasterKvConfig,
+    device: Arc<dyn StorageDevice>,
+    tell: &(dyn Fn(RecoveryProgress) + Sync),
+) -> Result<(Database<K, V>, RecoveryReport)> {
+    let layout = RecordLayout::of::<K, V>();
+    let plan = Plan::new(config, manifest, images, layout)?;
+    check_device(&*device)?;
+    if !device.info().readable {
+        return Err(Error::new(ErrorKind::Config, "the device keeps nothing, so there is nothing to recover")
+            .help("give the device that the store was written to"));
+    }
+    let mut recovery = Recovery::begin(directory, manifest, layout, device, plan.limits(config), tell)?;
+    let index =
+        recovery.index(images, plan.buckets, plan.sizes.index.overflow_buckets, plan.sizes.overflow_buckets_max())?;
+    let sizes = plan.resolve_log(layout, index.config())?;
+    let memory = Memory::reserve(&sizes)?;
+    let epoch = Arc::clone(recovery.epoch());
+    let (log, report) = recovery.log(log_config(&sizes, layout, plan.generation))?;
+    // What the version of the cut's own future left behind is known by its stamp, so that version is used again.
+    let origin = Origin { version: manifest.version + 1, sessions: manifest.sessions.clone() };
+    Ok((Database::of_parts(config, epoch, index, log, memory, origin)?, report))
+}
+
+/// What follows from the configuration and the manifest.
+struct Plan {
+    /// The configuration, with what the manifest decides in place of what it leaves open.
+    config: FasterKvConfig,
+    /// The sizes with the first image, or with an index that is made from the log.
+    sizes: StoreSizes,
+    /// Buckets of an index that is made from the log.
+    buckets: u64,
+    generation: u32,
+}
+
+impl Plan {
+    fn new(config: &FasterKvConfig, manifest: &Manifest, images: &[IndexPart], layout: RecordLayout) -> Result<Self> {
+        let log = log_of(manifest, layout)?;
+        config.check()?;
+        let page_bits = manifest.schema.page_bits;
+        if let Some(other) = config.page_size_bits.filter(|wanted| *wanted != page_bits) {
+            return Err(Error::new(ErrorKind::Config, "the checkpoint has pages of another size")
+                .with("token", manifest.token)
+                .with("its page_size_bits", page_bits)
+                .with("page_size_bits", other)
+                .help("leave page_size_bits open, or set it to that of the checkpoint"));
+        }
+        let config = config.clone().with_page_size_bits(page_bits);
+        let buckets = config.index(layout.record_size()).buckets.max(log.buckets);
+        let of_image = images.iter().map(|image| image.buckets).find(|buckets| buckets.is_power_of_two());
+        let config = config.with_index_of(of_image.unwrap_or(buckets));
+        config.check()?;
+        let sizes = config.resolve_around(layout.record_size(), config.index(layout.record_size()))?;
+        let generation = std::iter::repeat_with(random_generation)
+            .find(|new| log.generations.iter().all(|known| known.generation != *new))
+            .unwrap_or_default();
+        Ok(Self { config, sizes, buckets, generation })
+    }
+
+    /// Recovery takes the memory that reads and writes of the store will take: there are none yet.
+    fn limits(&self, config: &FasterKvConfig) -> RecoveryLimits {
+        let page_bits = self.sizes.geometry.page().page_bits();
+        let buffer_bytes = self.sizes.read_buffers * self.sizes.read_buffer + HybridLog::write_buffer_bytes(page_bits);
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+        let threads = cores.min(buffer_bytes / BUFFER_BYTES_PER_THREAD).max(1);
+        RecoveryLimits { threads, buffer_bytes, wait: config.wait_limit }
+    }
+
+    /// The sizes around the index that there is now. If it took more overflow buckets than planned, they are taken from the
+    /// log's memory.
+    fn resolve_log(&self, layout: RecordLayout, index: IndexConfig) -> Result<StoreSizes> {
+        let config = self.config.with_index_of(index.buckets);
+        let resolved = config.resolve_around(layout.record_size(), index);
+        if resolved.is_ok() || index.overflow_buckets <= self.sizes.index.overflow_buckets {
+            return resolved;
+        }
+        FasterKvConfig { log_memory_size: None, ..config }.resolve_around(layout.record_size(), index)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,327 @@
+//! Golden files: bytes that a released format has, and will have. The writer below is written from `docs/format.md` and
+//! shares nothing with the library but the checksum, so the document, the files and the library check one another.
+//!
+//! A file of a released format is never changed. For a new format, `OXIFASTER_WRITE_FIXTURES=1` writes the files.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where its expectation does")]
+
+use oxifaster::address::Address;
+use oxifaster::checkpoint::{
+    Aborted, Catalog, CheckpointKind, CheckpointToken, Generation, IndexPart, LogPart, Manifest, Piece, Schema,
+    SessionCut, verify,
+};
+use oxifaster::device::FileSystemDisk;
+use oxifaster::directory::{Directory, FileDirectory};
+use oxifaster::utility::crc32c;
+use std::path::{Path, PathBuf};
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v1").join(name)
+}
+
+/// The file is there and has these bytes.
+fn assert_golden(name: &str, bytes: &[u8]) {
+    let path = fixture(name);
+    if std::env::var_os("OXIFASTER_WRITE_FIXTURES").is_some() && !path.exists() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+    }
+    let golden = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    assert!(golden == bytes, "{name} has other bytes than the format says");
+}
+
+const SNAPSHOT: u128 = 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef;
+const INCREMENT: u128 = 0xfedc_ba98_7654_3210_fedc_ba98_7654_3210;
+const GENERATION: u32 = 0x5eed_0001;
+const LATER_GENERATION: u32 = 0x5eed_0002;
+/// The cut of the snapshot left one record out, which has this stamp.
+const STAMP: u64 = 2;
+
+/// A manifest as `docs/format.md` has it, around a body.
+fn framed(body: &str) -> Vec<u8> {
+    let covered = format!("oxifaster manifest 1\nlength {}\n{body}\n", body.len());
+    let sum = crc32c(covered.as_bytes());
+    format!("{covered}crc32c {sum:08x}\n").into_bytes()
+}
+
+const SNAPSHOT_BODY: &str = r#"{
+  "token": "0123456789abcdef0123456789abcdef",
+  "kind": "snapshot",
+  "version": 1,
+  "created": 1767225600000,
+  "base": null,
+  "schema": {
+    "key_size": 8,
+    "value_size": 8,
+    "page_bits": 12,
+    "key_hash": 1
+  },
+  "log": {
+    "begin": 64,
+    "start": 8192,
+    "end": 12280,
+    "buckets": 64,
+    "pieces": [
+      {
+        "from": 0,
+        "to": 8192,
+        "file": null
+      },
+      {
+        "from": 8192,
+        "to": 12280,
+        "file": "0123456789abcdef0123456789abcdef.log"
+      }
+    ],
+    "generations": [
+      {
+        "from": 0,
+        "generation": 1592590337
+      },
+      {
+        "from": 4096,
+        "generation": 1592590338
+      }
+    ],
+    "aborted": [
+      {
+        "from": 8192,
+        "to": 12280,
+        "stamp": 2
+      }
+    ]
+  },
+  "index": null,
+  "sessions": [
+    {
+      "guid": "000000000000000000000000000000aa",
+      "serial": 338
+    },
+    {
+      "guid": "ffffffffffffffffffffffffffffffff",
+      "serial": 18446744073709551615
+    }
+  ]
+}"#;
+
+const INDEX_BODY: &str = r#"{
+  "token": "00000000000000000000000000000001",
+  "kind": "index",
+  "version": 0,
+  "created": 0,
+  "base": null,
+  "schema": {
+    "key_size": 16,
+    "value_size": 100,
+    "page_bits": 25,
+    "key_hash": 1
+  },
+  "log": null,
+  "index": {
+    "file": "00000000000000000000000000000001.index",
+    "bytes": 8192,
+    "generation": 4294967295,
+    "buckets": 64,
+    "overflow_buckets": 3,
+    "replay_from": 64,
+    "complete_at": 281474976710655,
+    "generations": [
+      {
+        "from": 0,
+        "generation": 7
+      }
+    ]
+  },
+  "sessions": []
+}"#;
+
+fn snapshot() -> Manifest {
+    let file = || CheckpointToken::new(SNAPSHOT).log_file();
+    let (page_2, cut) = (Address::new(8192), Address::new(12_280));
+    Manifest {
+        token: CheckpointToken::new(SNAPSHOT),
+        kind: CheckpointKind::Snapshot,
+        version: 1,
+        created: 1_767_225_600_000,
+        base: None,
+        schema: Schema { key_size: 8, value_size: 8, page_bits: 12, key_hash: 1 },
+        log: Some(LogPart {
+            begin: Address::new(64),
+            start: page_2,
+            end: cut,
+            buckets: 64,
+            pieces: vec![
+                Piece { from: Address::new(0), to: page_2, file: None },
+                Piece { from: page_2, to: cut, file: Some(file()) },
+            ],
+            generations: vec![
+                Generation { from: Address::new(0), generation: GENERATION },
+                Generation { from: Address::new(4096), generation: LATER_GENERATION },
+            ],
+            aborted: vec![Aborted { from: page_2, to: cut, stamp: STAMP as u16 }],
+        }),
+        index: None,
+        sessions: vec![SessionCut { guid: 0xaa, serial: 338 }, SessionCut { guid: u128::MAX, serial: u64::MAX }],
+    }
+}
+
+fn increment() -> Manifest {
+    let mut manifest = snapshot();
+    manifest.token = CheckpointToken::new(INCREMENT);
+    manifest.kind = CheckpointKind::Incremental;
+    manifest.base = Some(CheckpointToken::new(SNAPSHOT));
+    manifest.version = 2;
+    manifest.created += 1000;
+    let log = manifest.log.as_mut().unwrap();
+    let (from, to) = (log.end, Address::new(16_384));
+    log.pieces.push(Piece { from, to, file: Some(manifest.token.log_file()) });
+    log.aborted.clear();
+    (log.start, log.end) = (to, to);
+    manifest
+}
+
+fn index() -> Manifest {
+    let token = CheckpointToken::new(1);
+    Manifest {
+        token,
+        kind: CheckpointKind::Index,
+        version: 0,
+        created: 0,
+        base: None,
+        schema: Schema { key_size: 16, value_size: 100, page_bits: 25, key_hash: 1 },
+        log: None,
+        index: Some(IndexPart {
+            file: token.index_file(),
+            bytes: 8192,
+            generation: u32::MAX,
+            buckets: 64,
+            overflow_buckets: 3,
+            replay_from: Address::new(64),
+            complete_at: Address::MAX,
+            generations: vec![Generation { from: Address::new(0), generation: 7 }],
+        }),
+        sessions: Vec::new(),
+    }
+}
+
+fn fold_over() -> Manifest {
+    let mut manifest = index();
+    let other = CheckpointToken::new(2);
+    manifest.kind = CheckpointKind::FoldOver;
+    manifest.base = Some(other);
+    manifest.log = Some(LogPart {
+        begin: Address::new(1 << 25),
+        start: Address::new((1 << 25) + 4088),
+        end: Address::new((1 << 26) + 4088),
+        buckets: 64,
+        pieces: vec![
+            Piece { from: Address::new(4088), to: Address::new(1 << 26), file: Some(other.log_file()) },
+            Piece { from: Address::new(1 << 26), to: Address::new((1 << 26) + 4088), file: None },
+        ],
+        generations: vec![Generation { from: Address::new(0), generation: 7 }],
+        aborted: vec![
+            Aborted { from: Address::new(1 << 25), to: Address::new((1 << 25) + 8), stamp: 0 },
+            Aborted { from: Address::new(1 << 26), to: Address::new((1 << 26) + 8), stamp: 1023 },
+        ],
+    });
+    manifest.index = None;
+    manifest
+}
+
+#[test]
+fn manifests_have_the_bytes_that_the_document_says() {
+    for (name, body, manifest) in [("snapshot", SNAPSHOT_BODY, snapshot()), ("index", INDEX_BODY, index())] {
+        let bytes = framed(body);
+        assert_golden(&format!("manifests/{name}.manifest"), &bytes);
+        assert_eq!(Manifest::from_bytes(&bytes).unwrap(), manifest, "{name}");
+        assert_eq!(manifest.to_bytes().unwrap(), bytes, "{name}");
+    }
+}
+
+#[test]
+fn manifests_of_format_1_are_read() {
+    for (name, manifest) in [("incremental", increment()), ("fold-over", fold_over())] {
+        let bytes = manifest.to_bytes().unwrap();
+        assert_golden(&format!("manifests/{name}.manifest"), &bytes);
+        assert_eq!(Manifest::from_bytes(&bytes).unwrap(), manifest, "{name}");
+    }
+}
+
+/// The log of the checkpoints, in pages of 4 KiB: keys that count up with values that count down.
+struct Log {
+    /// Without the seals of blocks.
+    bytes: Vec<u8>,
+}
+
+impl Log {
+    const PAGE: usize = 4096;
+    const BLOCK_PAYLOAD: usize = 4088;
+
+    fn new() -> Self {
+        let mut log = Self { bytes: vec![0; 4 * Self::PAGE] };
+        let mut address = 64;
+        for key in 0u64.. {
+            if address % Self::PAGE + 24 > Self::PAGE {
+                address = address.next_multiple_of(Self::PAGE);
+            }
+            if address + 24 > log.bytes.len() {
+                break;
+            }
+            let version = if address == 8192 { STAMP } else { 1 };
+            let header = 1 << 63 | version << 48;
+            for (word, place) in [header, key, u64::MAX - key].into_iter().zip((address..).step_by(8)) {
+                log.bytes[place..place + 8].copy_from_slice(&word.to_le_bytes());
+            }
+            address += 24;
+        }
+        log
+    }
+
+    /// Block `number`: the last one of a page has 8 bytes of the log here, and zeros.
+    fn block(&self, number: u64) -> Vec<u8> {
+        let (page, last) = (number as usize / 2, number % 2 == 1);
+        let start = page * Self::PAGE + if last { Self::BLOCK_PAYLOAD } else { 0 };
+        let end = if last { (page + 1) * Self::PAGE } else { start + Self::BLOCK_PAYLOAD };
+        let mut block = self.bytes[start..end].to_vec();
+        block.resize(Self::BLOCK_PAYLOAD, 0);
+        let generation = if page == 0 { GENERATION } else { LATER_GENERATION };
+        block.extend(generation.to_le_bytes());
+        let sum = crc32c(&[block.as_slice(), &number.to_le_bytes()].concat());
+        block.extend(sum.to_le_bytes());
+        block
+    }
+
+    fn blocks(&self, numbers: std::ops::Range<u64>) -> Vec<u8> {
+        numbers.flat_map(|number| self.block(number)).collect()
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+#[test]
+fn checkpoints_of_format_1_verify() {
+    let log = Log::new();
+    assert_golden("log/LOCK", b"segment_size 1073741824\n");
+    assert_golden("log/log.000000", &log.blocks(0..4));
+    for (manifest, blocks) in [(snapshot(), 4..5), (increment(), 5..8)] {
+        let name = |file: String| format!("checkpoints/{file}");
+        assert_golden(&name(manifest.token.log_file()), &log.blocks(blocks));
+        assert_golden(&name(manifest.token.manifest_file()), &manifest.to_bytes().unwrap());
+    }
+    let temporary = tempfile::tempdir().unwrap();
+    copy(&fixture("log"), temporary.path());
+    let device = FileSystemDisk::open(temporary.path()).unwrap();
+    let directory = FileDirectory::open(fixture("checkpoints")).unwrap();
+    let newest = Catalog::new(&directory).latest().unwrap().exactly().unwrap();
+    assert_eq!(newest, increment());
+    assert_eq!(directory.names().unwrap().len(), 4);
+    for (number, values, aborted) in [(SNAPSHOT, 168 + 170 + 169, 1), (INCREMENT, 168 + 170 + 170 + 170, 0)] {
+        let report = verify(&directory, Some(&device), CheckpointToken::new(number), &mut |_| {}).unwrap();
+        assert!(report.is_sound() && report.is_complete(), "{:?}", report.defects);
+        assert_eq!((report.records.values, report.records.aborted), (values, aborted));
+    }
+}

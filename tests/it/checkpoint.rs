@@ -1,0 +1,282 @@
+//! Checkpoints while sessions go on, and what is there after a recovery.
+
+use oxifaster::checkpoint::{CheckpointKind, SessionCut};
+use oxifaster::device::{MemoryDisk, NullDisk};
+use oxifaster::directory::MemoryDirectory;
+use oxifaster::store::{CheckpointOptions, FasterKv, FasterKvConfig, RecoveryTarget, Session};
+use oxifaster::{ErrorKind, Result};
+use std::collections::HashMap;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+type Store = FasterKv<u64, u64, MemoryDisk>;
+
+const KINDS: [CheckpointKind; 3] = [CheckpointKind::FoldOver, CheckpointKind::Snapshot, CheckpointKind::Incremental];
+const KEYS: u64 = 3000;
+const WRITERS: u64 = 4;
+/// Operations of a writer at most, so that what they come to can be worked out in time.
+const MOST: u64 = 100_000;
+
+fn config() -> FasterKvConfig {
+    FasterKvConfig::default().with_memory_budget(512 << 10).with_page_size_bits(13).with_table_size(512)
+}
+
+fn options(kind: CheckpointKind) -> CheckpointOptions {
+    CheckpointOptions::default().with_kind(kind)
+}
+
+fn recover(directory: &MemoryDirectory, target: RecoveryTarget, disk: &MemoryDisk) -> Result<Store> {
+    FasterKv::recover_from(directory, target, config(), disk.clone(), &|_| ()).map(|(store, _)| store)
+}
+
+/// The operation of a writer that has this serial number. Writers have keys of their own, so that the state at any serial
+/// number is known; each operation says by its value which one it was.
+fn apply(session: &mut Session<u64, u64>, writer: u64, serial: u64) -> Result<()> {
+    let key = writer * KEYS + serial * 7919 % KEYS;
+    match serial % 5 {
+        0 => session.delete(&key),
+        1 => session
+            .rmw(key, |value| {
+                *value = value.wrapping_mul(31).wrapping_add(serial);
+                true
+            })
+            .map(drop),
+        2 => session.read(&key).map(drop),
+        _ => session.upsert(key, serial),
+    }
+}
+
+/// What [`apply`] leaves of a writer's keys after the operation `serial`.
+fn state_at(writer: u64, serial: u64) -> HashMap<u64, u64> {
+    let mut state = HashMap::new();
+    for serial in 1..=serial {
+        let key = writer * KEYS + serial * 7919 % KEYS;
+        match serial % 5 {
+            0 => {
+                state.remove(&key);
+            }
+            1 => {
+                let value = state.entry(key).or_insert(0u64);
+                *value = value.wrapping_mul(31).wrapping_add(serial);
+            }
+            2 => {}
+            _ => {
+                state.insert(key, serial);
+            }
+        }
+    }
+    state
+}
+
+/// Every key of every writer is as it was after its session's last operation of the checkpoint.
+fn assert_prefix(store: &Store, guids: &[u128], at_least: &[u64]) {
+    let cuts: HashMap<u128, u64> = store.get_recovered_sessions().iter().map(|cut| (cut.guid, cut.serial)).collect();
+    let mut session = store.start_session();
+    for (writer, guid) in guids.iter().enumerate() {
+        let serial = cuts[guid];
+        assert!(serial >= at_least[writer], "writer {writer}: {serial} of at least {}", at_least[writer]);
+        let state = state_at(writer as u64, serial);
+        for key in writer as u64 * KEYS..(writer as u64 + 1) * KEYS {
+            let found = session.read(&key).unwrap();
+            assert_eq!(found, state.get(&key).copied(), "key {key} of writer {writer} at {serial}");
+        }
+    }
+}
+
+#[test]
+fn a_checkpoint_of_any_kind_holds_every_session_at_one_serial_number() {
+    for kind in KINDS {
+        let (disk, directory) = (MemoryDisk::new(), MemoryDirectory::new());
+        let store: Store = FasterKv::open(config(), disk.clone()).unwrap();
+        let (stop, begun) = (AtomicBool::new(false), Barrier::new(WRITERS as usize + 1));
+        let done = AtomicU64::new(0);
+        let mut guids = vec![0; WRITERS as usize];
+        let mut tokens = Vec::new();
+        std::thread::scope(|scope| {
+            for (writer, guid) in guids.iter_mut().enumerate() {
+                let (store, stop, begun, done) = (&store, &stop, &begun, &done);
+                let mut session = store.start_session();
+                *guid = session.guid();
+                scope.spawn(move || {
+                    begun.wait();
+                    while !stop.load(Ordering::Relaxed) {
+                        if session.serial() == MOST {
+                            std::thread::yield_now();
+                            continue;
+                        }
+                        let serial = session.serial() + 1;
+                        apply(&mut session, writer as u64, serial).unwrap();
+                        assert_eq!(session.serial(), serial);
+                        done.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+            }
+            begun.wait();
+            for round in 1..=6 {
+                while done.load(Ordering::Relaxed) < round * 2000 {
+                    std::thread::yield_now();
+                }
+                tokens.push(store.checkpoint_to(&directory, &options(kind)).unwrap());
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
+        drop(store);
+        let mut least = vec![0; WRITERS as usize];
+        for report in &tokens {
+            let (copy, target) = (disk.duplicate(), RecoveryTarget::Token(report.token));
+            assert_prefix(&recover(&directory, target, &copy).unwrap(), &guids, &least);
+            let cuts: HashMap<u128, u64> = report.sessions.iter().map(|cut| (cut.guid, cut.serial)).collect();
+            for (least, guid) in least.iter_mut().zip(&guids) {
+                *least = cuts[guid];
+            }
+        }
+        assert!(least.iter().sum::<u64>() > 0, "something was written while checkpoints were taken");
+    }
+}
+
+#[test]
+fn batches_fall_on_one_side_of_the_cut() {
+    for kind in KINDS {
+        let (disk, directory) = (MemoryDisk::new(), MemoryDirectory::new());
+        let store: Store = FasterKv::open(config(), disk.clone()).unwrap();
+        let (stop, begun) = (AtomicBool::new(false), Barrier::new(3));
+        let mut last = None;
+        std::thread::scope(|scope| {
+            for writer in 0..2 {
+                let (store, stop, begun) = (&store, &stop, &begun);
+                scope.spawn(move || {
+                    let mut session = store.start_session();
+                    begun.wait();
+                    let keys: Vec<u64> = (0..500).map(|key| writer * KEYS + key * 5).collect();
+                    while !stop.load(Ordering::Relaxed) {
+                        assert_eq!(
+                            session
+                                .rmw_batch(&keys, |_, value| {
+                                    *value += 1;
+                                    true
+                                })
+                                .unwrap(),
+                            keys.len()
+                        );
+                        assert_eq!(session.serial() % keys.len() as u64, 0);
+                    }
+                });
+            }
+            begun.wait();
+            for _ in 0..5 {
+                last = Some(store.checkpoint_to(&directory, &options(kind)).unwrap());
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
+        drop(store);
+        let report = last.unwrap();
+        let store = recover(&directory, RecoveryTarget::Latest, &disk).unwrap();
+        let mut session = store.start_session();
+        let mut sums = Vec::new();
+        for writer in 0..2 {
+            let values: Vec<Option<u64>> =
+                (0..500).map(|key| session.read(&(writer * KEYS + key * 5)).unwrap()).collect();
+            assert!(values.iter().all(|value| *value == values[0]), "{kind:?}: a batch was cut through");
+            sums.push(values[0].unwrap_or(0) * 500);
+        }
+        let mut cuts: Vec<u64> = report.sessions.iter().map(|cut| cut.serial).collect();
+        cuts.sort_unstable();
+        sums.sort_unstable();
+        assert_eq!(cuts, sums, "{kind:?}");
+    }
+}
+
+#[test]
+fn a_recovered_session_goes_on_where_it_was_cut_and_can_be_cut_again() {
+    let (disk, directory) = (MemoryDisk::new(), MemoryDirectory::new());
+    let store: Store = FasterKv::open(config(), disk.clone()).unwrap();
+    let mut session = store.start_session();
+    let guid = session.guid();
+    (1..=100).for_each(|serial| apply(&mut session, 0, serial).unwrap());
+    store.checkpoint_to(&directory, &options(CheckpointKind::FoldOver)).unwrap();
+    (101..=200).for_each(|serial| apply(&mut session, 0, serial).unwrap());
+    drop((session, store));
+
+    let mut store = recover(&directory, RecoveryTarget::Latest, &disk).unwrap();
+    for (round, kind) in KINDS.into_iter().enumerate() {
+        let begin = 100 + 150 * round as u64;
+        let recovered: Vec<SessionCut> =
+            store.get_recovered_sessions().into_iter().filter(|session| session.guid == guid).collect();
+        assert_eq!(recovered, [SessionCut { guid, serial: begin }]);
+        assert_prefix(&store, &[guid], &[begin]);
+        let mut session = store.continue_session(SessionCut { guid, serial: 0 }).unwrap();
+        assert_eq!((session.guid(), session.serial()), (guid, begin));
+        let again = store.continue_session(SessionCut { guid, serial: begin }).err().unwrap();
+        assert_eq!(again.kind(), ErrorKind::NotFound);
+        (begin + 1..=begin + 150).for_each(|serial| apply(&mut session, 0, serial).unwrap());
+        // It ends before the checkpoint, which is to know of it all the same.
+        drop(session);
+        store.checkpoint_to(&directory, &options(kind)).unwrap();
+        let mut later = store.start_session();
+        (1..100).for_each(|key| later.upsert(key, 9).unwrap());
+        drop((later, store));
+        store = recover(&directory, RecoveryTarget::Latest, &disk).unwrap();
+    }
+}
+
+#[test]
+fn a_store_without_a_disk_comes_back_from_a_snapshot() {
+    let directory = MemoryDirectory::new();
+    let store: FasterKv<u64, u64, NullDisk> = FasterKv::open(config(), NullDisk::new()).unwrap();
+    let mut session = store.start_session();
+    (1..=500).for_each(|key| session.upsert(key, key * 3).unwrap());
+    let refused = store.checkpoint_to(&directory, &options(CheckpointKind::FoldOver)).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Limit);
+    let report = store.checkpoint_to(&directory, &options(CheckpointKind::Snapshot)).unwrap();
+    (1..=500).for_each(|key| session.upsert(key, 0).unwrap());
+    drop((session, store));
+    let store = recover(&directory, RecoveryTarget::Token(report.token), &MemoryDisk::new()).unwrap();
+    let mut session = store.start_session();
+    (1..=500).for_each(|key| assert_eq!(session.read(&key).unwrap(), Some(key * 3)));
+}
+
+#[test]
+fn an_increment_holds_what_was_touched_and_needs_its_base() {
+    let (disk, directory) = (MemoryDisk::new(), MemoryDirectory::new());
+    let config = FasterKvConfig::default().with_memory_budget(8 << 20);
+    let store: Store = FasterKv::open(config.clone(), disk.clone()).unwrap();
+    let mut session = store.start_session();
+    (0..100_000).for_each(|key| session.upsert(key, key).unwrap());
+    let base = store.checkpoint_to(&directory, &options(CheckpointKind::Incremental)).unwrap();
+    assert_eq!(base.kind, CheckpointKind::Snapshot, "the first increment is a snapshot");
+    (0..1000).for_each(|key| session.upsert(key * 100, 7).unwrap());
+    let increment = store.checkpoint_to(&directory, &options(CheckpointKind::Incremental)).unwrap();
+    assert_eq!(increment.kind, CheckpointKind::Incremental);
+    assert!(increment.file_bytes * 100 <= base.file_bytes * 3, "{} of {}", increment.file_bytes, base.file_bytes);
+    drop((session, store));
+    let (store, report) =
+        FasterKv::<u64, u64, _>::recover_from(&directory, RecoveryTarget::Latest, config, disk, &|_| ()).unwrap();
+    assert_eq!(report.token, increment.token);
+    let mut session = store.start_session();
+    for key in 0..100_000 {
+        assert_eq!(session.read(&key).unwrap(), Some(if key % 100 == 0 { 7 } else { key }));
+    }
+}
+
+#[test]
+fn a_cancelled_checkpoint_leaves_nothing_and_the_next_one_succeeds() {
+    let (disk, directory) = (MemoryDisk::new(), std::sync::Arc::new(MemoryDirectory::new()));
+    let store: Store = FasterKv::open(config(), disk).unwrap();
+    let mut session = store.start_session();
+    (0..1000).for_each(|key| session.upsert(key, key).unwrap());
+    let late = store
+        .checkpoint_to(&*directory, &options(CheckpointKind::Snapshot).with_deadline(std::time::Duration::ZERO))
+        .unwrap_err();
+    assert_eq!(late.kind(), ErrorKind::Busy);
+    let handle = store.begin_checkpoint(directory.clone(), options(CheckpointKind::Snapshot)).unwrap();
+    handle.cancel();
+    let outcome = handle.wait();
+    let names = oxifaster::directory::Directory::names(&*directory).unwrap();
+    match outcome {
+        Ok(_) => assert!(!names.is_empty(), "it was durable before it noticed"),
+        Err(error) => assert!(error.kind() == ErrorKind::Cancelled && names.is_empty(), "{error}: {names:?}"),
+    }
+    let version = store.version();
+    let report = store.begin_checkpoint(directory, options(CheckpointKind::FoldOver)).unwrap().wait().unwrap();
+    assert_eq!((report.version, store.version()), (version, version + 1));
+}
