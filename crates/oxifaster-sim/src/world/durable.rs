@@ -3,7 +3,8 @@
 //! * **S1** A write is one unit per sector of 512 bytes, and one for the length that it gives its file. A unit that no sync
 //!   covers may survive a crash or not, each by itself.
 //! * **S2** A sync that holds covers the writes that had completed before it was asked for, and no others.
-//! * **S3** A sync that failed covers nothing, ever: what it was to cover stays uncertain.
+//! * **S3** A sync that failed covers nothing, and no later one covers what it was to cover: that stays uncertain. For
+//!   changes of names this ends with the process: the next one, which knows of no failure, syncs the names that it finds.
 //! * **S4** Changes of names are durable by a sync of their directory only, independently of the files' contents, and in
 //!   any order as far as they concern different names and files.
 
@@ -166,6 +167,8 @@ impl Durable {
 impl Durable {
     /// Decides what became of the writes that were under way when the process died at event `number`.
     pub(super) fn outlive_process(&mut self, number: usize, rng: &mut SimRng) {
+        let changes = self.names.values_mut().flat_map(|names| &mut names.unsynced);
+        changes.for_each(|change| change.is_doubtful = false);
         let unsynced = self.files.values_mut().flat_map(|body| &mut body.unsynced);
         for Unsynced { change, completed, .. } in unsynced.filter(|unsynced| unsynced.completed.is_none()) {
             *completed = Some(number);
