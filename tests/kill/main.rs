@@ -26,7 +26,8 @@ fn main() {
 }
 
 fn parent() {
-    let rounds = std::env::var("OXIFASTER_KILL_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(DEFAULT_ROUNDS);
+    let rounds =
+        std::env::var("OXIFASTER_KILL_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(DEFAULT_ROUNDS);
     let seed = std::env::var("OXIFASTER_KILL_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(0x5eed);
     println!("\nrunning 1 test: {rounds} kills, seed {seed}");
     let directory = std::env::temp_dir().join(format!("oxifaster-kill-{}", std::process::id()));
@@ -45,11 +46,16 @@ fn parent() {
         }
         operations += models.iter().map(|model| model.serial).sum::<u64>() - before;
     }
-    assert!(void * 2 <= rounds, "{void} of {rounds} processes died before their first checkpoint: the rounds prove little");
+    assert!(
+        void * 2 <= rounds,
+        "{void} of {rounds} processes died before their first checkpoint: the rounds prove little"
+    );
     std::fs::remove_dir_all(&directory).unwrap();
     let seconds = begun.elapsed().as_secs_f64();
     println!("test kill ... ok ({operations} operations kept over {} recoveries)", rounds - void);
-    println!("\ntest result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in {seconds:.2}s\n");
+    println!(
+        "\ntest result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in {seconds:.2}s\n"
+    );
 }
 
 fn next(random: u64) -> u64 {
