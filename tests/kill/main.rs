@@ -4,6 +4,12 @@
 //! A program of its own, because it starts itself: `cargo test --test kill`, or with more rounds
 //! `OXIFASTER_KILL_ROUNDS=200 cargo test --release --test kill`.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test, though without the harness that clippy would know it by"
+)]
+
 mod child;
 mod life;
 
