@@ -2,10 +2,12 @@
 //!
 //! Run with `cargo run --example checkpoint_recovery`.
 
+use oxifaster::Result;
 use oxifaster::device::FileSystemDisk;
-use oxifaster::store::{FasterKv, FasterKvConfig, Session};
-use oxifaster::{Error, Result};
+use oxifaster::directory::FileDirectory;
+use oxifaster::store::{CheckpointOptions, FasterKv, FasterKvConfig, Session};
 use std::path::Path;
+use std::sync::Arc;
 
 /// The input: event number `serial` counts one more for its key. It can be read again from any place.
 fn key_of_event(serial: u64) -> u64 {
@@ -28,14 +30,11 @@ fn first_life(log: &Path, checkpoints: &Path) -> Result<()> {
     let store = FasterKv::open(FasterKvConfig::default().with_memory_budget(4 << 20), FileSystemDisk::open(log)?)?;
     let mut session = store.start_session();
     process(&mut session, 1..=50_000)?;
-    std::thread::scope(|scope| {
-        // The checkpoint is taken while the session goes on: where it is cut is known afterwards only.
-        let checkpoint = scope.spawn(|| store.checkpoint(checkpoints));
-        process(&mut session, 50_001..=100_000)?;
-        let token = checkpoint.join().map_err(|_| "the thread of the checkpoint panicked").unwrap()?;
-        println!("checkpoint {token} taken while events were counted");
-        Ok::<(), Error>(())
-    })?;
+    // The checkpoint is taken on a thread of its own while the session goes on: where it is cut is known afterwards only.
+    let directory = Arc::new(FileDirectory::open(checkpoints)?);
+    let checkpoint = store.begin_checkpoint(directory, CheckpointOptions::default())?;
+    process(&mut session, 50_001..=100_000)?;
+    println!("checkpoint {} taken while events were counted", checkpoint.wait()?.token);
     process(&mut session, 100_001..=120_000)
     // Here the process dies. What came after the checkpoint is lost, as in a crash.
 }
