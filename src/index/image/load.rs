@@ -92,7 +92,7 @@ impl MemIndex {
             drop(lines);
             let join =
                 |reader: ScopedJoinHandle<'_, Result<()>>| reader.join().unwrap_or_else(|panic| resume_unwind(panic));
-            readers.into_iter().map(join).collect::<Result<()>>().and(built)
+            readers.into_iter().try_for_each(join).and(built)
         })?;
         builder.finish()?;
         Ok(index)
