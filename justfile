@@ -27,6 +27,10 @@ examples:
 loom preemptions="3":
     cargo x loom {{preemptions}}
 
+# tests of operations on the paths that this processor and kernel would not take
+paths:
+    cargo x paths
+
 # repairs what can be repaired by a program
 fix:
     cargo x fix

@@ -3,6 +3,7 @@
 use super::block::{BLOCK_PAYLOAD, BLOCK_SIZE, seal, verify};
 use super::flush::CHUNK_BYTES;
 use super::hybrid_log::{HybridLog, LogCore};
+use super::pointers::FIRST;
 use crate::address::Address;
 use crate::device::{CompletionQueue, CompletionSink, IoRequest};
 use crate::epoch::{Guard, Participant};
@@ -60,7 +61,8 @@ impl HybridLog {
 
     /// False if it is no longer all in memory.
     fn copy_from_memory(&self, start: Address, len: usize, blocks: &mut [u8], guard: &Guard<'_>) -> bool {
-        let is_there = start >= self.view(guard).head();
+        // The first block begins before the first record.
+        let is_there = start.max(Address::new(FIRST)) >= self.view(guard).head();
         if is_there {
             self.core.seal_blocks(start, len, blocks);
         }

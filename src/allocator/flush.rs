@@ -165,6 +165,10 @@ impl LogCore {
         let len = (chunk.end.get() - chunk.start.get()) as usize;
         let blocks = chunk.blocks();
         let mut buf = self.write_pool.take(blocks * BLOCK_SIZE);
+        if buf.is_empty() {
+            // No memory: the device refuses what has no buffer, and that is a write that failed.
+            return IoRequest::write(self.geometry.device_offset(first), blocks * BLOCK_SIZE, buf);
+        }
         // L4: not flushed, hence not below head; L2: immutable. The words are those of `chunk` and stay so.
         self.seal_blocks(chunk.start, len, &mut buf[..blocks * BLOCK_SIZE]);
         IoRequest::write(self.geometry.device_offset(first), blocks * BLOCK_SIZE, buf)

@@ -14,7 +14,7 @@ mod channel;
 
 use super::{CompletionQueue, CompletionSink, DeviceInfo, IoDone, IoOp, IoRequest, StorageDevice, Token};
 use crate::error::ErrorKind;
-use crate::memory::AlignedBuf;
+use crate::memory::{AlignedBuf, IoBuf};
 use crate::sync::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread::{self, ThreadId};
@@ -34,7 +34,8 @@ const THREADS: u64 = 4;
 pub fn check_device<D: StorageDevice>(make: impl Fn() -> D) {
     c1_every_request_completes_once(&make());
     c1_requests_in_flight_complete_when_the_device_is_dropped(make());
-    c1_the_last_owner_may_be_dropped_by_a_completion(make());
+    c1_the_last_owner_may_be_dropped_by_a_completion(make(), IoOp::Write);
+    c1_the_last_owner_may_be_dropped_by_a_completion(make(), IoOp::Read);
     c2_the_buffer_comes_back(&make());
     c3_a_completion_may_submit(make());
     c3_threads_do_not_disturb_each_other(make());
@@ -190,8 +191,13 @@ fn c1_every_request_completes_once<D: StorageDevice>(device: &D) {
 fn c1_requests_in_flight_complete_when_the_device_is_dropped<D: StorageDevice>(device: D) {
     let queue = {
         let bench = Bench::new(&device);
+        bench.write("C1", 0, DEPTH * 5);
         for token in 0..DEPTH as u64 {
-            let request = if token % 16 == 9 { IoRequest::sync() } else { bench.write_request(token * 5, 5) };
+            let request = match token % 16 {
+                9 => IoRequest::sync(),
+                10.. => bench.read_request(token * 5, 5),
+                _ => bench.write_request(token * 5, 5),
+            };
             bench.submit(request, token);
         }
         bench.queue
@@ -222,7 +228,8 @@ impl<D: StorageDevice> CompletionSink for Owner<D> {
     }
 }
 
-fn c1_the_last_owner_may_be_dropped_by_a_completion<D: StorageDevice>(device: D) {
+fn c1_the_last_owner_may_be_dropped_by_a_completion<D: StorageDevice>(device: D, op: IoOp) {
+    Bench::new(&device).write("C1", 0, 8);
     let device = Arc::new(device);
     let queue = CompletionQueue::new();
     let owner = Arc::new(Owner {
@@ -233,9 +240,14 @@ fn c1_the_last_owner_may_be_dropped_by_a_completion<D: StorageDevice>(device: D)
         queue: Arc::clone(&queue),
     });
     let bench = Bench::new(&*device);
-    device.submit(bench.write_request(0, 1), Arc::clone(&owner) as Arc<dyn CompletionSink>, 0);
+    let request = |sector, op| match op {
+        IoOp::Read => bench.read_request(sector, 1),
+        _ => bench.write_request(sector, 1),
+    };
+    device.submit(request(0, op), Arc::clone(&owner) as Arc<dyn CompletionSink>, 0);
     for token in 1..8 {
-        device.submit(bench.write_request(token, 1), Arc::clone(&queue) as Arc<dyn CompletionSink>, token);
+        let op = if token % 2 == 0 { IoOp::Read } else { IoOp::Write };
+        device.submit(request(token, op), Arc::clone(&queue) as Arc<dyn CompletionSink>, token);
     }
     drop(device);
     *owner.others_gone.lock().unwrap_or_else(PoisonError::into_inner) = true;
@@ -404,6 +416,11 @@ fn c10_wrong_requests_are_refused<D: StorageDevice>(device: &D) {
         let result = bench.run("C10", request).result;
         let refused = matches!(&result, Err(error) if error.kind() == ErrorKind::Config);
         demand(refused, "C10", "a request that cannot be carried out is refused with Config");
+    }
+    for request in [IoRequest::write(0, size, IoBuf::empty()), IoRequest::read(0, size, IoBuf::empty())] {
+        let result = bench.run("C10", request).result;
+        let refused = matches!(&result, Err(error) if error.kind() == ErrorKind::Limit);
+        demand(refused, "C10", "a request for whose buffer there was no memory is refused with Limit");
     }
     bench.write("C10", 0, 2);
 }

@@ -1,7 +1,7 @@
 //! One access to a device: the request that owns its buffer, and what comes back.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::IoBuf;
+use crate::memory::{IoBuf, no_memory};
 
 /// Names a request among those of its sink. The sink's owner chooses it.
 pub type Token = u64;
@@ -62,7 +62,8 @@ impl IoRequest {
     /// A truncation may name any offset, since it may be lazy.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] names what is wrong with the request.
+    /// [`ErrorKind::Config`] names what is wrong with the request. [`ErrorKind::Limit`] if it has no buffer at all, since
+    /// the system had no memory for one.
     pub fn check(&self, sector_size: usize) -> Result<()> {
         if matches!(self.op, IoOp::Sync | IoOp::TruncateBefore) {
             return Ok(());
@@ -73,6 +74,9 @@ impl IoRequest {
         }
         if !self.buf.is_empty() && self.buf.as_ptr().addr() as u64 & sector_mask != 0 {
             return Err(self.wrong("an access with a buffer that does not start at a sector boundary", sector_size));
+        }
+        if self.len > 0 && self.buf.is_empty() {
+            return Err(no_memory(self.len));
         }
         if self.len > self.buf.len() {
             return Err(self.wrong("an access that is longer than its buffer", sector_size));

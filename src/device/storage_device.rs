@@ -53,7 +53,8 @@ impl DeviceInfo {
 /// * **C8** Truncation is idempotent and may be lazy; reads below the truncation point may fail or still succeed.
 /// * **C9** No call allocates per access on the steady path beyond what its completion needs.
 /// * **C10** Wrong requests (unaligned, a buffer shorter than the length) complete with an error of kind
-///   [`Config`](crate::ErrorKind::Config); they never panic. [`IoRequest::check`] finds them.
+///   [`Config`](crate::ErrorKind::Config), those that came without a buffer, because the system had no memory for it, with
+///   [`Limit`](crate::ErrorKind::Limit); they never panic. [`IoRequest::check`] finds them.
 pub trait StorageDevice: Send + Sync + 'static {
     /// What the engine may know of this device.
     fn info(&self) -> DeviceInfo;

@@ -16,7 +16,8 @@
 //!   that is open stays the file it is, whatever happens to its name.
 //! * **D4** After a failed sync nothing may be concluded about that file any more, so it refuses further writes and syncs
 //!   with [`DeviceFailed`](crate::ErrorKind::DeviceFailed): it is removed and written anew. After a failed sync of the
-//!   directory nobody knows which of the changes before it are durable.
+//!   directory nobody knows which of the changes before it are durable, and a later sync by the same owner does not tell.
+//!   Who opens the directory anew may rely on a sync of its own for all names that it finds.
 //! * **D5** What is no name ([`check_name`]) is refused by every call, with [`Config`](crate::ErrorKind::Config): nothing
 //!   leads out of the directory.
 //! * **D6** A read is short only where the file ends. Below the end, what was never written reads as zeros.

@@ -52,3 +52,4 @@ pub(crate) use mem_index::{IndexConfig, IndexView, MemIndex, Slot};
 #[cfg(not(oxifaster_loom))]
 pub(crate) use replay::Replay;
 pub use stats::IndexStats;
+pub(crate) use tag_match::tag_match_name;

@@ -69,6 +69,17 @@ impl Level {
     }
 }
 
+/// The name of the way in which this process looks.
+pub(crate) fn tag_match_name() -> &'static str {
+    #[cfg(all(target_arch = "x86_64", not(oxifaster_loom)))]
+    match Level::of_this_processor().0 {
+        vector::AVX512 => return "avx512",
+        vector::SSE41 => return "sse4.1",
+        _ => {}
+    }
+    "portable"
+}
+
 fn matching_portable(bucket: &[AtomicU64; WORDS], tag: u16) -> u32 {
     let hit = |word: &AtomicU64| u32::from(Entry(word.load(Ordering::Acquire)).is_in_force(tag));
     bucket[..ENTRIES].iter().enumerate().fold(0, |bits, (at, word)| bits | hit(word) << at)
@@ -88,7 +99,7 @@ mod vector {
 
     static LEVEL: AtomicU8 = AtomicU8::new(UNKNOWN);
 
-    /// The best this processor has.
+    /// The best that this processor has and the environment allows.
     #[inline]
     pub(super) fn level() -> u8 {
         match LEVEL.load(Ordering::Relaxed) {
@@ -97,15 +108,24 @@ mod vector {
         }
     }
 
+    /// `portable`, `sse4.1` or `avx512` allow no more than that; whatever else it says is ignored.
+    const SWITCH: &str = "OXIFASTER_TAG_MATCH";
+
     #[cold]
     fn ask() -> u8 {
-        let level = if is_x86_feature_detected!("avx512f") {
+        let best = if is_x86_feature_detected!("avx512f") {
             AVX512
         } else if is_x86_feature_detected!("sse4.1") {
             SSE41
         } else {
             NONE
         };
+        let allowed = match std::env::var(SWITCH).as_deref() {
+            Ok("portable") => NONE,
+            Ok("sse4.1") => SSE41,
+            _ => AVX512,
+        };
+        let level = best.min(allowed);
         LEVEL.store(level, Ordering::Relaxed);
         level
     }

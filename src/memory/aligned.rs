@@ -1,6 +1,7 @@
 //! Sector-aligned buffers. Invariants M1 and M2 of [`crate::memory`].
 #![allow(unsafe_code)]
 
+use crate::error::{Error, ErrorKind, Result};
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
@@ -28,32 +29,49 @@ impl AlignedBuf {
     /// A zeroed buffer of `len` bytes.
     ///
     /// # Panics
-    /// Aborts like any allocation when the system has no memory left; panics if `len` is near `isize::MAX`.
+    /// Aborts like any allocation when the system has no memory left. [`try_zeroed`](Self::try_zeroed) does not.
     pub fn zeroed(len: usize) -> Self {
-        if len == 0 {
-            return Self::empty();
-        }
-        let layout = Self::layout(len);
-        // SAFETY: M1; the layout has a non-zero size.
-        let start = unsafe { alloc_zeroed(layout) };
-        let Some(start) = NonNull::new(start) else { handle_alloc_error(layout) };
-        Self { start, len }
+        let refused = || handle_alloc_error(Self::layout(len).unwrap_or(Layout::new::<Self>()));
+        Self::try_zeroed(len).unwrap_or_else(|_| refused())
     }
 
-    #[expect(clippy::panic, reason = "documented at `zeroed`: no caller asks for half of the address space")]
-    fn layout(len: usize) -> Layout {
-        match Layout::from_size_align(len, Self::ALIGN) {
-            Ok(layout) => layout,
-            Err(_) => panic!("a buffer of {len} bytes is not possible"),
+    /// A zeroed buffer of `len` bytes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`] if the system has no memory for it.
+    pub fn try_zeroed(len: usize) -> Result<Self> {
+        if len == 0 {
+            return Ok(Self::empty());
+        }
+        let start = Self::layout(len).and_then(|layout| {
+            // SAFETY: M1; the layout has a non-zero size.
+            NonNull::new(unsafe { alloc_zeroed(layout) })
+        });
+        match start {
+            Some(start) => Ok(Self { start, len }),
+            None => Err(no_memory(len)),
         }
     }
+
+    fn layout(len: usize) -> Option<Layout> {
+        Layout::from_size_align(len, Self::ALIGN).ok()
+    }
+}
+
+/// The error of an access whose buffer of `len` bytes the system has no memory for.
+#[cold]
+pub(crate) fn no_memory(len: usize) -> Error {
+    Error::new(ErrorKind::Limit, "the system has no memory for a buffer")
+        .with("bytes", len)
+        .help("free some memory, or lower the memory budget")
 }
 
 impl Drop for AlignedBuf {
     fn drop(&mut self) {
         if self.len > 0 {
-            // SAFETY: M1; allocated in `zeroed` with this very layout, and dropped once.
-            unsafe { dealloc(self.start.as_ptr(), Self::layout(self.len)) }
+            let Some(layout) = Self::layout(self.len) else { return };
+            // SAFETY: M1; allocated in `try_zeroed` with this very layout, and dropped once.
+            unsafe { dealloc(self.start.as_ptr(), layout) }
         }
     }
 }
@@ -92,5 +110,12 @@ mod tests {
         buf[9_999] = 7;
         assert_eq!(buf[9_999], 7);
         assert_eq!(AlignedBuf::empty().len(), 0);
+    }
+
+    #[test]
+    fn a_buffer_for_which_there_is_no_memory_is_an_error() {
+        for len in [usize::MAX, isize::MAX as usize - AlignedBuf::ALIGN] {
+            assert_eq!(AlignedBuf::try_zeroed(len).unwrap_err().kind(), ErrorKind::Limit);
+        }
     }
 }

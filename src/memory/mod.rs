@@ -19,6 +19,7 @@ mod word_copy;
 mod words;
 
 pub use aligned::AlignedBuf;
+pub(crate) use aligned::no_memory;
 pub use budget::{MemoryBudget, Reservation};
 pub(crate) use pool::BufferPool;
 pub use pool::IoBuf;

@@ -27,11 +27,13 @@ impl BufferPool {
         Arc::new(Self { buf_len, kept_max, out: AtomicUsize::new(0), kept: Mutex::new(Vec::new()) })
     }
 
-    /// A buffer of at least `len` bytes. Its contents are whatever the last user left.
+    /// A buffer of at least `len` bytes. Its contents are whatever the last user left. If the system has no memory, it is
+    /// empty: the access for which it is meant then [fails](crate::device::IoRequest::check) like any other.
     pub(crate) fn take(self: &Arc<Self>, len: usize) -> IoBuf {
         self.out.fetch_add(1, Ordering::Relaxed);
         let kept = if len > self.buf_len { None } else { self.kept.lock().pop() };
-        let buf = kept.unwrap_or_else(|| AlignedBuf::zeroed(len.max(self.buf_len)));
+        let buf = kept.or_else(|| AlignedBuf::try_zeroed(len.max(self.buf_len)).ok());
+        let buf = buf.unwrap_or(AlignedBuf::empty());
         IoBuf { buf, home: Some(Arc::clone(self)) }
     }
 
@@ -101,5 +103,14 @@ mod tests {
         drop((one, two, large, IoBuf::from(AlignedBuf::zeroed(4096))));
         assert_eq!(pool.kept.lock().len(), 1);
         assert!(!pool.is_strained());
+    }
+
+    #[test]
+    fn a_buffer_for_which_there_is_no_memory_is_empty_and_counts_until_it_comes_back() {
+        let pool = BufferPool::new(isize::MAX as usize - AlignedBuf::ALIGN, 1);
+        let refused = pool.take(1);
+        assert!(refused.is_empty() && pool.is_strained());
+        drop(refused);
+        assert!(!pool.is_strained() && pool.kept.lock().is_empty());
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Linux tells the first page by page, and the second for each mapping as a whole. That is enough: the part of an area that
 //! was advised to lie on huge pages differs from its neighbours by that advice, so the kernel keeps it apart from them, and
-//! other parts have none. A page that was only read is not there yet: it is the one page of zeros that all share.
+//! other parts have none. A page that was only read is not there yet: it is the one page of zeros that all share. (Pages that a
+//! forked child shares look the same until it ends.)
 
 use crate::sync::AtomicU64;
 
@@ -50,7 +51,8 @@ mod imp {
     impl HugePages {
         /// Asks the system; `None` if it does not say.
         pub(crate) fn of_process() -> Option<Self> {
-            Some(Self(mappings(&std::fs::read_to_string("/proc/self/smaps").ok()?)))
+            let smaps = std::fs::read("/proc/self/smaps").ok()?;
+            Some(Self(mappings(&String::from_utf8_lossy(&smaps))))
         }
 
         /// Bytes of `words` that lie on huge pages.

@@ -73,7 +73,9 @@ impl<const N: usize> Blocks<N> {
     }
 
     /// Every block.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &[AtomicU64; N]> {
+    #[cfg(test)]
+    #[cfg(not(oxifaster_loom))]
+    fn iter(&self) -> impl Iterator<Item = &[AtomicU64; N]> {
         self.words.as_chunks().0.iter()
     }
 
@@ -81,8 +83,9 @@ impl<const N: usize> Blocks<N> {
     #[inline(always)]
     pub(crate) fn at(&self, number: u64) -> &[AtomicU64; N] {
         let start = (number as usize & self.mask) * N;
+        let block = self.words.as_ptr().wrapping_add(start).cast::<[AtomicU64; N]>();
         // SAFETY: M6; and M1 and M3 as for the words themselves, of which this is an array of `N` in a row.
-        unsafe { &*self.words.as_ptr().add(start).cast::<[AtomicU64; N]>() }
+        unsafe { &*block }
     }
 }
 

@@ -28,7 +28,10 @@ impl Merger {
     pub(crate) fn lead(&mut self, request: IoRequest, token: Token) -> Option<IoRequest> {
         let same =
             |access: &&mut Access| !access.is_late && access.offset == request.offset && access.len == request.len;
-        if let Some(access) = self.under_way.iter_mut().find(same) {
+        // One without a buffer has to be made, so that it is refused.
+        if !request.buf.is_empty()
+            && let Some(access) = self.under_way.iter_mut().find(same)
+        {
             access.followers.push((token, request.buf));
             return None;
         }
@@ -99,6 +102,14 @@ mod tests {
         assert!(merger.lead(read(0), 3).is_some());
         merger.finish(1, &first.done(Ok(4096)));
         assert_eq!(merger.take().map(|(token, _)| token), Some(2));
+    }
+
+    #[test]
+    fn who_has_no_memory_for_the_bytes_does_not_get_them_from_another() {
+        let mut merger = Merger::default();
+        assert!(merger.lead(read(0), 1).is_some());
+        assert!(merger.lead(IoRequest::read(0, 4096, IoBuf::empty()), 2).is_some());
+        assert!(merger.lead(read(0), 3).is_none());
     }
 
     #[test]

@@ -26,7 +26,7 @@ use crate::error::{Error, Result};
 use std::time::Duration;
 
 pub(crate) use account::Account;
-pub(crate) use arrival::Arrival;
+pub(crate) use arrival::{Arrival, Machine};
 pub(crate) use driver::{CountAs, Driver, Progress, Stall};
 pub(crate) use gate::{Gate, Place};
 pub(crate) use pending::PendingTable;

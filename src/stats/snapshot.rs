@@ -48,6 +48,9 @@ pub struct StatsSnapshot {
     pub memory: Vec<(&'static str, usize)>,
     /// The memory budget in bytes.
     pub memory_budget: usize,
+    /// How the entries of an index bucket are compared: `avx512`, `sse4.1` or `portable`. The best that the processor has,
+    /// unless the environment variable `OXIFASTER_TAG_MATCH` names a lesser one when the first store is used.
+    pub tag_match: &'static str,
 }
 
 impl StatsSnapshot {

@@ -2,10 +2,11 @@
 
 use super::async_session::step_counted;
 use super::database::Database;
-use crate::device::{CompletionSink, IoDone, IoRequest};
+use crate::device::{CompletionSink, IoRequest};
 use crate::error::Result;
 use crate::kernel::Kernel;
-use crate::operation::{Account, Arrival, Gate, Operation, Place, Retry, Stall, Step};
+use crate::memory::IoBuf;
+use crate::operation::{self, Account, Arrival, Gate, Place, Retry, Stall, Step};
 use crate::record::{Key, Value};
 use crate::sync::Arc;
 use std::future::Future;
@@ -23,29 +24,28 @@ pub struct OpFuture<K: Key, V: Value, T> {
 }
 
 /// What a session and its futures share.
-pub(super) struct Home<K, V> {
+pub(super) struct Home<K: Key, V: Value> {
     pub(super) database: Arc<Database<K, V>>,
-    pub(super) gate: Arc<Gate>,
+    pub(super) gate: Arc<Gate<Kernel<K, V>>>,
     pub(super) account: Arc<Account>,
 }
 
-/// The machine of an operation, whichever it is.
-type Machine<K, V, T> = Box<dyn Operation<Kernel<K, V>, Output = T> + Send>;
+type Machine<K, V, T> = operation::Machine<Kernel<K, V>, T>;
 
 enum State<K, V, T> {
     /// The outcome is known.
     Ready(Result<T>),
     /// The operation has to be stepped again, when others have moved on.
     Stalled(Machine<K, V, T>, Retry, Stall),
-    /// The operation needs an access, for which there is no permit yet.
-    Queued(Machine<K, V, T>, IoRequest, Place),
+    /// The operation needs an access, for which there is no permit yet. Without a permit it has no buffer either.
+    Queued(Arc<Arrival<Kernel<K, V>, T>>, IoRequest, Place<Kernel<K, V>>),
     /// The access is under way.
-    Waiting(Machine<K, V, T>, Arc<Arrival>),
+    Waiting(Arc<Arrival<Kernel<K, V>, T>>),
     /// The outcome was handed over.
     Over,
 }
 
-impl<K: Key, V: Value, T> OpFuture<K, V, T> {
+impl<K: Key, V: Value, T: 'static> OpFuture<K, V, T> {
     pub(super) fn ready(home: Arc<Home<K, V>>, outcome: Result<T>) -> Self {
         Self { home, state: State::Ready(outcome) }
     }
@@ -62,60 +62,57 @@ impl<K: Key, V: Value, T> OpFuture<K, V, T> {
         State::after(machine, step, stall, &self.home.gate)
     }
 
-    /// The completion of an access, if it is there.
-    fn take(&self, arrival: &Arrival, waker: &Waker) -> Option<IoDone> {
-        let done = arrival.take(waker);
-        // What else has come is told here: who is called while he runs need not be woken.
-        self.home.database.kernel.log.device().poll();
-        done
-    }
-
     /// Goes from one state to the next, or says that there is something to wait for, of which `waker` will be told.
     fn advance(&self, state: State<K, V, T>, waker: &Waker) -> (State<K, V, T>, bool) {
+        let kernel = &self.home.database.kernel;
         match state {
             State::Stalled(machine, before, mut stall) => {
-                if let Err(error) = stall.prepare(&self.home.database.kernel, before, waker) {
+                if let Err(error) = stall.prepare(kernel, before, waker) {
                     return (State::Ready(Err(error)), true);
                 }
                 let next = self.step(machine, Some(stall));
                 if let State::Stalled(_, retry, _) = &next {
-                    Stall::see_to_waking(&self.home.database.kernel, before, *retry, waker);
+                    Stall::see_to_waking(kernel, before, *retry, waker);
                     return (next, false);
                 }
                 (next, true)
             }
-            State::Queued(machine, request, mut place) => match place.enter(waker) {
-                None => (State::Queued(machine, request, place), false),
-                Some(permit) => {
-                    let arrival = Arrival::new(permit);
-                    let sink = Arc::clone(&arrival) as Arc<dyn CompletionSink>;
-                    self.home.database.kernel.log.count_read(request.len);
-                    self.home.database.kernel.log.device().submit(request, sink, 0);
-                    (State::Waiting(machine, arrival), true)
+            State::Queued(arrival, mut request, mut place) => {
+                let holder = Arc::downgrade(&arrival) as _;
+                let Some(permit) = place.enter(kernel, &holder, waker) else {
+                    return (State::Queued(arrival, request, place), false);
+                };
+                arrival.begin(permit);
+                request.buf = kernel.log.read_pool().take(request.len);
+                kernel.log.count_read(request.len);
+                kernel.log.device().submit(request, Arc::clone(&arrival) as Arc<dyn CompletionSink>, 0);
+                (State::Waiting(arrival), true)
+            }
+            State::Waiting(arrival) => {
+                let taken = arrival.take(kernel, waker);
+                // What else has come is told here: who is called while he runs need not be woken.
+                kernel.log.device().poll();
+                match taken {
+                    None => (State::Waiting(arrival), false),
+                    Some(Ok(machine)) => (self.step(machine, None), true),
+                    Some(Err(error)) => (State::Ready(Err(error)), true),
                 }
-            },
-            State::Waiting(mut machine, arrival) => match self.take(&arrival, waker) {
-                None => (State::Waiting(machine, arrival), false),
-                Some(done) => {
-                    drop(arrival); // and with it the permit
-                    match machine.resume(&self.home.database.kernel, done) {
-                        Ok(()) => (self.step(machine, None), true),
-                        Err(error) => (State::Ready(Err(error)), true),
-                    }
-                }
-            },
+            }
             settled @ (State::Ready(_) | State::Over) => (settled, false),
         }
     }
 }
 
-impl<K, V, T> State<K, V, T> {
-    fn after(machine: Machine<K, V, T>, step: Step<T>, stall: Option<Stall>, gate: &Arc<Gate>) -> Self {
+impl<K: Key, V: Value, T: 'static> State<K, V, T> {
+    fn after(machine: Machine<K, V, T>, step: Step<T>, stall: Option<Stall>, gate: &Arc<Gate<Kernel<K, V>>>) -> Self {
         match step {
             Step::Done(output) => Self::Ready(Ok(output)),
             Step::Failed(error) => Self::Ready(Err(error)),
             Step::Retry(retry) => Self::Stalled(machine, retry, stall.unwrap_or_else(Stall::new)),
-            Step::Wait(request) => Self::Queued(machine, request, gate.place()),
+            Step::Wait(request) => {
+                let request = IoRequest { buf: IoBuf::empty(), ..request };
+                Self::Queued(Arrival::new(machine), request, gate.place())
+            }
         }
     }
 }
@@ -123,7 +120,7 @@ impl<K, V, T> State<K, V, T> {
 // Nothing in it is pinned: the machine is behind a box of its own.
 impl<K: Key, V: Value, T> Unpin for OpFuture<K, V, T> {}
 
-impl<K: Key, V: Value, T> Future for OpFuture<K, V, T> {
+impl<K: Key, V: Value, T: 'static> Future for OpFuture<K, V, T> {
     type Output = Result<T>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {

@@ -3,7 +3,7 @@
 use super::database::Database;
 use super::pending::{Begun, Completed, Parked, Ticket, box_modify};
 use crate::device::{IoDone, IoRequest, Token};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernel::{DeleteOp, Insert, Kernel, Modify, ReadOp, RmwOp, UpsertOp};
 use crate::operation::{Account, CountAs, Driver, Operation, PendingTable, Progress};
 use crate::record::{Key, Value};
@@ -25,6 +25,9 @@ pub struct Session<K: Key, V: Value> {
 }
 
 impl<K: Key, V: Value> Session<K, V> {
+    /// Outcomes that a session keeps until they are fetched; with more, it begins no further operation.
+    pub const OUTCOMES_MAX: usize = 1 << 16;
+
     pub(super) fn new(database: Arc<Database<K, V>>, account: Account) -> Self {
         let driver = Driver::new(database.epoch.join(), database.enter(account));
         Self { database, driver, parked: PendingTable::new(), finished: Vec::new() }
@@ -141,6 +144,8 @@ impl<K: Key, V: Value> Session<K, V> {
     ///
     /// # Errors
     /// As for `read`. While as many operations are pending as may be, it finishes one of them first.
+    /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) if [`OUTCOMES_MAX`](Self::OUTCOMES_MAX) outcomes have not been
+    /// fetched.
     #[inline]
     pub fn begin_read(&mut self, key: &K) -> Result<Begun<Option<V>>> {
         self.begin(ReadOp::new(key), |counters| &counters.reads, Parked::Read)
@@ -149,7 +154,7 @@ impl<K: Key, V: Value> Session<K, V> {
     /// Begins a [`rmw`](Self::rmw); does not wait for the device.
     ///
     /// # Errors
-    /// As for `rmw`. While as many operations are pending as may be, it finishes one of them first.
+    /// As for `rmw` and [`begin_read`](Self::begin_read).
     pub fn begin_rmw(&mut self, key: K, modify: impl FnMut(&mut V) -> bool + Send + 'static) -> Result<Begun<bool>> {
         // Boxed only if it has to wait: a hit allocates nothing.
         let park = |operation: RmwOp<K, V, _>| Parked::Rmw(operation.map_logic(box_modify));
@@ -162,7 +167,7 @@ impl<K: Key, V: Value> Session<K, V> {
     /// Begins an [`insert`](Self::insert); does not wait for the device.
     ///
     /// # Errors
-    /// As for `insert`. While as many operations are pending as may be, it finishes one of them first.
+    /// As for `insert` and [`begin_read`](Self::begin_read).
     pub fn begin_insert(&mut self, key: K, value: V) -> Result<Begun<bool>> {
         Ok(match self.begin(RmwOp::new(key, Insert(value)), |counters| &counters.inserts, Parked::Insert)? {
             Begun::Done(status) => Begun::Done(status.changed()),
@@ -250,6 +255,9 @@ impl<K: Key, V: Value> Session<K, V> {
     /// all over the store, one at a time.
     #[inline]
     fn make_place(&mut self) -> Result<()> {
+        if self.finished.len() >= Self::OUTCOMES_MAX {
+            return Err(unfetched(self.finished.len()));
+        }
         while self.parked.len() >= self.database.max_pending
             || (self.parked.len() > 0 && self.database.kernel.log.read_pool().is_strained())
         {
@@ -286,6 +294,13 @@ impl<K: Key, V: Value> Session<K, V> {
     pub(super) fn count_waits(&self, waited: usize) {
         self.driver.account().counters.read_misses.add(waited as u64);
     }
+}
+
+#[cold]
+fn unfetched(outcomes: usize) -> Error {
+    Error::new(crate::ErrorKind::Limit, "beginning an operation while too many outcomes have not been fetched")
+        .with("outcomes", outcomes)
+        .help("fetch them with complete_pending")
 }
 
 /// What is still pending is given up: it may or may not take effect.

@@ -23,7 +23,7 @@ fn a_device_that_panics_completes_with_an_error_and_goes_on() {
     write(&pool, 0, 1, 1);
 }
 
-struct PanickingSink;
+pub(crate) struct PanickingSink;
 
 impl CompletionSink for PanickingSink {
     fn complete(&self, _token: u64, _done: IoDone) {

@@ -36,6 +36,13 @@ fn open_rings() -> usize {
     entries.filter(|entry| entry.as_ref().is_ok_and(|entry| is_ring(fs::read_link(entry.path())))).count()
 }
 
+/// Threads of this process that serve a ring for those who have none.
+fn reactors() -> usize {
+    let threads = fs::read_dir("/proc/self/task").unwrap();
+    let name = |thread: io::Result<fs::DirEntry>| fs::read_to_string(thread.ok()?.path().join("comm")).ok();
+    threads.filter_map(name).filter(|name| name.starts_with("oxifaster-ring")).count()
+}
+
 /// A store on `disk` with everything on the device, and the number of its keys.
 fn store_on<D: StorageDevice>(disk: D) -> (FasterKv<u64, u64, D>, u64) {
     const KEYS: u64 = 20_000;
@@ -213,4 +220,66 @@ fn a_session_without_a_descriptor_to_spare_reads_all_the_same() {
     }
     drop(hoard);
     assert_eq!(open_rings(), rings, "none could be made");
+}
+
+#[test]
+fn the_thread_for_shared_reads_begins_with_the_first_and_ends_with_its_device() {
+    if !alone("rings::the_thread_for_shared_reads_begins_with_the_first_and_ends_with_its_device", &[]) {
+        return;
+    }
+    let paths = Paths::new();
+    let disk = FileSystemDisk::open(paths.next()).unwrap();
+    let expected = usize::from(matches!(disk.backend(), IoBackend::IoUring));
+    write(&disk, 0, 9, 3);
+    sync(&disk).unwrap();
+    assert_eq!(reactors(), 0, "it is for reads");
+    for sector in (0..9).cycle().take(50) {
+        assert_eq!(read(&disk, sector, 1), vec![3; SECTOR]);
+        assert_eq!(reactors(), expected);
+    }
+    disk.submit(read_request(0, 1), Arc::new(super::pool::PanickingSink), 0);
+    assert_eq!(read(&disk, 8, 1), vec![3; SECTOR], "a sink that panics does not end it");
+    assert_eq!(reactors(), expected);
+    drop(disk);
+    assert_eq!((reactors(), open_rings()), (0, 0));
+}
+
+#[test]
+fn a_shared_read_without_a_descriptor_to_spare_is_done_all_the_same() {
+    if !alone("rings::a_shared_read_without_a_descriptor_to_spare_is_done_all_the_same", &[]) {
+        return;
+    }
+    let paths = Paths::new();
+    let disk = FileSystemDisk::open(paths.next()).unwrap();
+    write(&disk, 0, 9, 3);
+    let hoard: Vec<_> = std::iter::from_fn(|| fs::File::open("/dev/null").ok()).collect();
+    for sector in 0..9 {
+        assert_eq!(read(&disk, sector, 1), vec![3; SECTOR]);
+    }
+    drop(hoard);
+    assert_eq!(reactors(), 0, "there was nothing to make it of");
+}
+
+#[test]
+fn a_shared_read_that_the_kernel_never_answers_fails_when_the_device_goes_away() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    if !has_rings() {
+        return;
+    }
+    let paths = Paths::new();
+    let (directory, segment) = (paths.next(), SECTOR as u64);
+    let options = FileSystemDiskOptions::new().with_segment_size(segment).with_direct_io(false);
+    write(&options.open(&directory).unwrap(), 0, 2, 7);
+    // A pipe that nobody writes to stands for a disk that does not answer.
+    let silent = directory.join(&segments_in(&directory)[0]);
+    fs::remove_file(&silent).unwrap();
+    mknodat(CWD, &silent, FileType::Fifo, Mode::RWXU, 0).unwrap();
+    let disk = options.open(&directory).unwrap();
+    let queue = CompletionQueue::new();
+    submit(&disk, read_request(0, 1), &queue, 1);
+    submit(&disk, read_request(1, 1), &queue, 2);
+    assert_eq!(queue.take_within(PATIENCE).unwrap().0, 2, "others are not held up");
+    drop(disk);
+    let (token, done) = queue.try_take().expect("it has ended when the device is gone");
+    assert_eq!((token, kind_of(done.result)), (1, ErrorKind::DeviceFailed));
 }

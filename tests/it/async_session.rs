@@ -1,17 +1,13 @@
 //! Futures are ready at once when memory can answer, need no particular executor, and can be dropped at any time.
 
+use super::executor::block_on;
 use oxifaster::device::{FaultyDisk, IoOp, MemoryDisk, StorageDevice};
 use oxifaster::store::{AsyncSession, FasterKv, FasterKvConfig};
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::Thread;
-use std::time::{Duration, Instant};
+use std::task::{Context, Poll, Waker};
 
 const KEYS: u64 = 2000;
-/// Longer than any access takes.
-const LIMIT: Duration = Duration::from_secs(20);
 
 fn store<D: StorageDevice>(device: D) -> FasterKv<u64, [u64; 4], D> {
     let config = FasterKvConfig::default().with_log_memory_size(64 << 10).with_page_size_bits(12).with_table_size(256);
@@ -19,30 +15,8 @@ fn store<D: StorageDevice>(device: D) -> FasterKv<u64, [u64; 4], D> {
 }
 
 /// Polls once, with nobody to wake.
-fn poll_once<F: Future>(future: F) -> Poll<F::Output> {
+pub(super) fn poll_once<F: Future>(future: F) -> Poll<F::Output> {
     pin!(future).poll(&mut Context::from_waker(Waker::noop()))
-}
-
-/// The smallest executor: one future, one thread, which sleeps until it is woken.
-fn block_on<F: Future>(future: F) -> F::Output {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-    let mut future = pin!(future);
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => {
-                let parked = Instant::now();
-                std::thread::park_timeout(LIMIT);
-                assert!(parked.elapsed() < LIMIT, "nobody woke the future");
-            }
-        }
-    }
 }
 
 /// Writes more than memory holds, changes some of it, and reads everything back with all reads in flight.
@@ -144,6 +118,33 @@ fn no_more_accesses_are_under_way_than_configured_and_the_others_follow() {
     assert_eq!(plan.held(), 16, "as many as may be pending");
     plan.resume();
     for (key, read) in (0..100).zip(reads) {
+        assert_eq!(block_on(read).unwrap(), Some([key; 4]));
+    }
+}
+
+#[test]
+fn futures_that_nobody_polls_any_more_hold_no_other_up() {
+    let disk = FaultyDisk::new(MemoryDisk::new());
+    let plan = disk.plan();
+    let store = store(disk);
+    let mut session = store.start_async_session();
+    for key in 0..100 {
+        assert!(poll_once(session.upsert(key, [key; 4])).is_ready());
+    }
+    store.evict().unwrap();
+    plan.pause_only(IoOp::Read);
+    // Each is polled once, for nobody to be woken: sixteen are under way, the others in line.
+    let mut reads: Vec<_> = (0..100u64).map(|key| session.read(&key)).collect();
+    for read in &mut reads {
+        assert!(poll_once(read).is_pending());
+    }
+    plan.resume();
+    // The first ones are never polled again, and the last is awaited first.
+    let (left_alone, awaited) = reads.split_at_mut(20);
+    for (key, read) in (20..100).rev().zip(awaited.iter_mut().rev()) {
+        assert_eq!(block_on(read).unwrap(), Some([key; 4]));
+    }
+    for (key, read) in (0..20).zip(left_alone) {
         assert_eq!(block_on(read).unwrap(), Some([key; 4]));
     }
 }

@@ -1,5 +1,7 @@
 //! The same promises with files that are read through rings and with files that are read by threads.
 
+use super::async_session::poll_once;
+use super::executor::block_on;
 use oxifaster::ErrorKind;
 use oxifaster::device::{FaultPlan, FaultyDisk, FileSystemDisk, FileSystemDiskOptions, IoBackend, IoOp};
 use oxifaster::store::{Begun, FasterKv, FasterKvConfig, Outcome, Session};
@@ -195,6 +197,52 @@ fn sessions_end_with_reads_under_way_over_and_over() {
         });
         assert_eq!(store.session_count(), 0);
         check(&mut store.start_session());
+    }
+}
+
+#[test]
+fn futures_of_several_threads_are_awaited_and_dropped() {
+    for options in ways() {
+        let (_directory, store, plan) = filled(&options);
+        std::thread::scope(|scope| {
+            for thread in 0..3 {
+                let mut session = store.start_async_session();
+                scope.spawn(move || {
+                    for round in 0..20 {
+                        let key = |at: u64| (thread * 7_919 + round * 101 + at * 13) % KEYS;
+                        let mut reads: Vec<_> = (0..200).map(|at| (key(at), session.read(&key(at)))).collect();
+                        for (_, read) in &mut reads {
+                            // Whatever it comes to: what is not ready is awaited or dropped below.
+                            if poll_once(&mut *read).is_ready() {
+                                *read = session.read(&0);
+                            }
+                        }
+                        reads.retain(|(key, _)| key % 3 > 0);
+                        for (key, read) in reads {
+                            let value = block_on(read).unwrap();
+                            assert!(value == Some(key * 3) || value == Some(0), "key {key}: {value:?}");
+                        }
+                    }
+                });
+            }
+        });
+        let mut session = store.start_async_session();
+        plan.break_reads();
+        assert_eq!(block_on(session.read(&7)).unwrap_err().kind(), ErrorKind::Io);
+        plan.repair();
+        assert!(
+            block_on(session.rmw(7, |value| {
+                *value += 1;
+                true
+            }))
+            .unwrap()
+        );
+        assert_eq!(block_on(session.read(&7)).unwrap(), Some(22));
+        // A device that goes away while somebody is interested in nothing but his own future.
+        let mut last = session.read(&9);
+        assert!(poll_once(&mut last).is_pending());
+        drop((session, store));
+        assert_eq!(block_on(last).unwrap(), Some(27));
     }
 }
 

@@ -1,7 +1,9 @@
 //! A store takes the memory it was given, however much data there is and whoever reads it.
 
-use oxifaster::device::FileSystemDisk;
-use oxifaster::store::{FasterKv, FasterKvConfig};
+use oxifaster::ErrorKind;
+use oxifaster::device::{FileSystemDisk, MemoryDisk};
+use oxifaster::status::Status;
+use oxifaster::store::{FasterKv, FasterKvConfig, Session};
 use std::process::Command;
 
 /// What the process may need beside the store: threads of the device, sessions, what the allocator keeps.
@@ -45,6 +47,14 @@ fn measure<const WORDS: usize>(budget: usize, times: usize, mutable_fraction: f6
             }
         }
     }
+    // A crowd of futures has as many buffers as there may be accesses under way, not one each.
+    let mut futures = store.start_async_session();
+    let mut reads: Vec<_> = (0..400u64).map(|step| futures.read(&(step * 1_299_709 % keys))).collect();
+    for read in &mut reads {
+        drop(super::async_session::poll_once(read));
+    }
+    most = most.max(resident());
+    drop(reads);
     for key in (0..keys).step_by(keys as usize / 200) {
         assert_eq!(session.read(&key).unwrap(), Some([key; WORDS]));
     }
@@ -93,4 +103,28 @@ fn what_is_held_is_within_the_budget_and_named() {
         assert!(held as u64 <= budget && held as u64 > budget / 2, "{:?}", stats.memory);
         assert_eq!(stats.memory.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["index", "log", "read buffers"]);
     }
+}
+
+#[test]
+fn a_session_whose_outcomes_nobody_fetches_says_so() {
+    let store = FasterKv::open(FasterKvConfig::default().with_memory_budget(1 << 20), MemoryDisk::new()).unwrap();
+    let mut session = store.start_session();
+    session.upsert(7u64, 8u64).unwrap();
+    store.evict().unwrap();
+    let error = loop {
+        match session.begin_read(&7) {
+            Ok(begun) => assert_eq!(begun.status(), Status::Pending),
+            Err(error) => break error,
+        }
+    };
+    let pending = session.pending();
+    let most = Session::<u64, u64>::OUTCOMES_MAX + 64;
+    assert!(error.kind() == ErrorKind::Limit && pending <= most, "{error}: {pending}");
+    assert_eq!(session.read(&7).unwrap(), Some(8), "calls that leave no outcome go on");
+    let mut fetched = 0;
+    while session.pending() > 0 {
+        fetched += session.complete_pending(true).unwrap().len();
+    }
+    assert_eq!(fetched, pending);
+    assert_eq!(session.begin_read(&7).unwrap().status(), Status::Pending);
 }

@@ -43,6 +43,7 @@ pub(crate) fn test() -> Outcome {
     examples()?;
     loom(LOOM_PREEMPTIONS)?;
     step::run("tests of the tools", &Invocation::cargo(&["test", "--workspace", "--exclude", "oxifaster"]))?;
+    paths()?;
     step::run_last("tests", &Invocation::cargo(&["test", "-p", "oxifaster", "--lib", "--tests"]))
 }
 
@@ -91,6 +92,22 @@ pub(crate) fn loom(preemptions: u32) -> Outcome {
     let models =
         Invocation::cargo(&arguments).env("RUSTFLAGS", "--cfg oxifaster_loom").env("LOOM_MAX_PREEMPTIONS", preemptions);
     step::run("loom", &models)
+}
+
+/// Ways through the library that this processor and kernel would not take by themselves, by the environment variables that
+/// choose them. A level that the processor does not have is the best below it, so each can be asked for everywhere.
+const PATHS: [(&str, &[(&str, &str)]); 2] = [
+    ("tests, without vectors and rings", &[("OXIFASTER_TAG_MATCH", "portable"), ("OXIFASTER_IO_URING", "0")]),
+    ("tests, with short vectors", &[("OXIFASTER_TAG_MATCH", "sse4.1")]),
+];
+
+/// The tests of what operations do, alone and at the same time, on every path.
+pub(crate) fn paths() -> Outcome {
+    let arguments = ["test", "-p", "oxifaster", "--test", "it", "--", "model::", "concurrency::"];
+    PATHS.into_iter().try_for_each(|(name, settings)| {
+        let on_path = settings.iter().fold(Invocation::cargo(&arguments), |run, (name, value)| run.env(name, value));
+        step::run(name, &on_path)
+    })
 }
 
 fn holds_a_model(folder: &Path) -> bool {

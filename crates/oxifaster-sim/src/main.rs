@@ -98,7 +98,7 @@ fn replay(seed: u64, program: Subject, path: CrashPath, lists_events: bool) -> E
         let trace = world.trace();
         println!("run {number}: {} events, shape {:016x}, full {:016x}", world.now(), trace.shape(), trace.full());
         if lists_events {
-            world.events().iter().enumerate().for_each(|(event, what)| println!("  {event:5} {what}"));
+            world.events().iter().zip(world.first_event()..).for_each(|(what, event)| println!("  {event:5} {what}"));
         }
         if let Some(step) = path.0.get(number) {
             println!("crash {step}");

@@ -3,7 +3,7 @@
 use super::{Bench, DEPTH, PATIENCE, demand};
 use crate::device::{CompletionQueue, IoChannel, IoDone, IoRequest, SharedChannel, StorageDevice, Token};
 use crate::error::ErrorKind;
-use crate::memory::AlignedBuf;
+use crate::memory::{AlignedBuf, IoBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
@@ -88,6 +88,9 @@ fn wrong_requests_are_refused<D: StorageDevice>(bench: &Bench<'_, D>, channel: &
         demand(refused, "C10", "a request that cannot be carried out is refused with Config");
         demand(done.buf.len() == 2 * size, "C2", "the buffer comes back");
     }
+    let done = run(channel, "C10", IoRequest::read(0, size, IoBuf::empty()));
+    let refused = matches!(&done.result, Err(error) if error.kind() == ErrorKind::Limit);
+    demand(refused, "C10", "a request for whose buffer there was no memory is refused with Limit");
 }
 
 fn reads_are_short_at_the_end_only<D: StorageDevice>(bench: &Bench<'_, D>, channel: &mut dyn IoChannel) {

@@ -103,8 +103,10 @@ impl AsFd for Source {
     }
 }
 
-/// A read of a file and its sink; nothing for the bell.
-type ReactorRing = Ring<Source, Option<(Reading, Arc<dyn CompletionSink>)>>;
+/// What comes back with an access: a read and its sink, or nothing with the bell.
+type Owner = Option<(Reading, Arc<dyn CompletionSink>)>;
+
+type ReactorRing = Ring<Source, Owner>;
 
 impl Reactor {
     /// A reactor for the files of `pool`, without a thread so far.
@@ -139,7 +141,7 @@ impl Reactor {
         match Reading::begin(self.desk.pool.get_ref(), request, token) {
             Next::Done(token, done) => sink.complete(token, done),
             Next::Part(reading, part) => {
-                if let Err(errand) = self.desk.leave(Errand { reading, part, sink }) {
+                if let Some(errand) = self.desk.leave(Errand { reading, part, sink }) {
                     self.desk.leave_to_pool(errand);
                 }
             }
@@ -166,7 +168,7 @@ impl Drop for Reactor {
 
 impl Desk {
     /// Puts a read into the inbox; gives it back if nobody would come for it.
-    fn leave(self: &Arc<Self>, errand: Errand) -> Result<(), Errand> {
+    fn leave(self: &Arc<Self>, errand: Errand) -> Option<Errand> {
         let mut inbox = self.inbox.lock();
         if matches!(inbox.service, Service::None(since) if since.is_none_or(|since| since.elapsed() >= PAUSE)) {
             match self.start() {
@@ -178,7 +180,7 @@ impl Desk {
             }
         }
         let Inbox { arrived, service: Service::Running { bell, is_asleep }, .. } = &mut *inbox else {
-            return Err(errand);
+            return Some(errand);
         };
         arrived.push(errand);
         if std::mem::take(is_asleep) {
@@ -186,7 +188,7 @@ impl Desk {
             drop(inbox);
             ring(&bell);
         }
-        Ok(())
+        None
     }
 
     /// One that was finished and whose sink has not been told.
@@ -213,16 +215,16 @@ impl Desk {
             fetched: Vec::new(),
             landed: Vec::new(),
             bell: Arc::clone(&bell),
-            bell_buf: Some(AlignedBuf::zeroed(BELL).into()),
+            bell_buf: Some(AlignedBuf::try_zeroed(BELL).map_err(io::Error::other)?.into()),
         };
-        let builder = thread::Builder::new().name("oxifaster-reactor".into()).stack_size(STACK_SIZE);
+        let builder = thread::Builder::new().name("oxifaster-ring".into()).stack_size(STACK_SIZE);
         Ok((bell, builder.spawn(move || server.work())?))
     }
 }
 
-/// Wakes the thread that sleeps on `bell`. The count behind it would have to be full for this to fail.
+/// Wakes the thread that sleeps on `bell`: any count does. The one behind it would have to be full for this to fail.
 fn ring(bell: &OwnedFd) {
-    let _ = rustix::io::retry_on_intr(|| rustix::io::write(bell, &1u64.to_ne_bytes()));
+    let _ = rustix::io::retry_on_intr(|| rustix::io::write(bell, &1u64.to_le_bytes()));
 }
 
 /// What the thread has.
@@ -341,7 +343,7 @@ impl Server {
         }
     }
 
-    fn land(&mut self, access: Access<Source, Option<(Reading, Arc<dyn CompletionSink>)>>, result: io::Result<usize>) {
+    fn land(&mut self, access: Access<Source, Owner>, result: io::Result<usize>) {
         let Access { file, offset, buf, bytes, with } = access;
         let (Source::File(file), Some((reading, sink))) = (file, with) else {
             self.bell_buf = Some(buf);
@@ -392,5 +394,147 @@ impl std::fmt::Debug for Desk {
             Service::Over => "over",
         };
         f.debug_struct("Desk").field("arrived", &inbox.arrived.len()).field("service", &service).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::{CompletionQueue, FileSystemDisk, FileSystemDiskOptions};
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+    const SECTOR: usize = AlignedBuf::ALIGN;
+
+    /// A device of eight sectors of ones, if it has rings.
+    fn disk(directory: &tempfile::TempDir) -> Option<FileSystemDisk> {
+        let disk = FileSystemDiskOptions::new().open(directory.path()).unwrap();
+        let mut buf = AlignedBuf::zeroed(8 * SECTOR);
+        buf.fill(1);
+        let queue = CompletionQueue::new();
+        disk.submit(IoRequest::write(0, 8 * SECTOR, buf), sink(&queue), 0);
+        queue.take_within(PATIENCE).unwrap().1.result.unwrap();
+        ReactorRing::for_one_thread(8).is_ok().then_some(disk)
+    }
+
+    fn sink(queue: &Arc<CompletionQueue>) -> Arc<dyn CompletionSink> {
+        Arc::clone(queue) as Arc<dyn CompletionSink>
+    }
+
+    fn read(sector: u64) -> IoRequest {
+        IoRequest::read(sector * SECTOR as u64, SECTOR, AlignedBuf::zeroed(SECTOR))
+    }
+
+    fn errand(disk: &FileSystemDisk, queue: &Arc<CompletionQueue>, token: Token) -> Errand {
+        match Reading::begin(disk.pool().get_ref(), read(token), token) {
+            Next::Part(reading, part) => Errand { reading, part, sink: sink(queue) },
+            Next::Done(..) => panic!("there is something to read"),
+        }
+    }
+
+    fn expect_ones(queue: &CompletionQueue, token: Token) {
+        let (taken, done) = queue.take_within(PATIENCE).unwrap();
+        assert_eq!((taken, done.result.unwrap()), (token, SECTOR));
+        assert!(done.buf.iter().all(|byte| *byte == 1));
+    }
+
+    fn server(reactor: &Reactor) -> Server {
+        let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC).unwrap());
+        Server {
+            desk: Arc::clone(&reactor.desk),
+            ring: Ring::for_one_thread(4).unwrap(),
+            queued: VecDeque::new(),
+            fetched: Vec::new(),
+            landed: Vec::new(),
+            bell,
+            bell_buf: Some(AlignedBuf::zeroed(BELL).into()),
+        }
+    }
+
+    #[test]
+    fn reads_come_back_from_the_thread_and_the_thread_sleeps_in_between() {
+        let directory = tempfile::tempdir().unwrap();
+        let Some(disk) = disk(&directory) else { return };
+        let (reactor, queue) = (Reactor::new(disk.pool()), CompletionQueue::new());
+        assert!(reactor.desk.inbox.lock().thread.is_none(), "nobody has needed it");
+        for token in (0..8).cycle().take(100) {
+            reactor.submit(read(token), sink(&queue), token);
+            expect_ones(&queue, token);
+        }
+        assert!(matches!(reactor.desk.inbox.lock().service, Service::Running { .. }));
+    }
+
+    #[test]
+    fn more_reads_than_the_ring_has_places_all_come_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let Some(disk) = disk(&directory) else { return };
+        let (reactor, queue) = (Reactor::new(disk.pool()), CompletionQueue::new());
+        const READS: u64 = 5 * DEPTH as u64;
+        for token in 0..READS {
+            reactor.submit(read(token % 8), sink(&queue), token);
+        }
+        drop(reactor);
+        let mut tokens: Vec<_> = std::iter::from_fn(|| queue.try_take()).map(|(token, _)| token).collect();
+        tokens.sort_unstable();
+        assert_eq!(tokens, (0..READS).collect::<Vec<_>>(), "whoever drops it finds everything done");
+    }
+
+    #[test]
+    fn finished_reads_are_told_by_whoever_polls_first() {
+        let directory = tempfile::tempdir().unwrap();
+        let Some(disk) = disk(&directory) else { return };
+        let (reactor, queue) = (Reactor::new(disk.pool()), CompletionQueue::new());
+        let landed = |token| Landed { sink: sink(&queue), token, done: read(0).done(Ok(0)) };
+        let mut server = server(&reactor);
+        assert_eq!(reactor.poll(), 0);
+        reactor.desk.landed.lock().extend([landed(1), landed(2)]);
+        server.landed.push(landed(3));
+        server.tell();
+        let told = || std::iter::from_fn(|| queue.try_take()).map(|(token, _)| token).collect::<Vec<_>>();
+        assert_eq!((told(), reactor.poll()), (vec![1, 2, 3], 0));
+        reactor.desk.landed.lock().push_back(landed(4));
+        reactor.desk.landed_count.store(1, Ordering::Relaxed);
+        assert_eq!((reactor.poll(), told(), reactor.poll()), (1, vec![4], 0));
+    }
+
+    #[test]
+    fn a_reactor_that_breaks_down_fails_what_the_kernel_has_and_leaves_the_rest_to_the_pool() {
+        let directory = tempfile::tempdir().unwrap();
+        let Some(disk) = disk(&directory) else { return };
+        let (reactor, queue) = (Reactor::new(disk.pool()), CompletionQueue::new());
+        let mut server = server(&reactor);
+        // The bell and three reads fill the ring.
+        server.queued.extend((0..3).map(|token| errand(&disk, &queue, token)));
+        server.fill(false);
+        server.queued.push_back(errand(&disk, &queue, 3));
+        reactor.desk.inbox.lock().arrived.push(errand(&disk, &queue, 4));
+        server.break_down(io::Error::other("on purpose"));
+        let mut results: Vec<_> = (0..5).map(|_| queue.take_within(PATIENCE).unwrap()).collect();
+        results.sort_unstable_by_key(|(token, _)| *token);
+        for (token, done) in results {
+            match done.result {
+                Ok(read) => assert!(token >= 3 && read == SECTOR, "{token}"),
+                Err(error) => assert!(token < 3 && error.kind() == ErrorKind::DeviceFailed, "{token}: {error}"),
+            }
+        }
+        reactor.submit(read(5), sink(&queue), 5);
+        expect_ones(&queue, 5);
+        assert!(reactor.desk.inbox.lock().thread.is_none(), "it is not tried again");
+    }
+
+    #[test]
+    fn a_reactor_that_could_not_be_had_is_asked_for_again_after_a_pause() {
+        let directory = tempfile::tempdir().unwrap();
+        let Some(disk) = disk(&directory) else { return };
+        let (reactor, queue) = (Reactor::new(disk.pool()), CompletionQueue::new());
+        let has_thread = || reactor.desk.inbox.lock().thread.is_some();
+        // A moment in the future: however slow this test is, the pause is not over.
+        reactor.desk.inbox.lock().service = Service::None(Some(Instant::now() + PATIENCE));
+        reactor.submit(read(1), sink(&queue), 1);
+        expect_ones(&queue, 1);
+        assert!(!has_thread(), "the pool has done it");
+        reactor.desk.inbox.lock().service = Service::None(Instant::now().checked_sub(PAUSE));
+        reactor.submit(read(2), sink(&queue), 2);
+        expect_ones(&queue, 2);
+        assert!(has_thread());
     }
 }

@@ -1,12 +1,17 @@
 //! Runs a program on a store and on the model at the same time.
 
+use super::disk::Disk;
 use super::oracle::{Action, Content, KeyModel, OpId, Reply, mix};
-use super::program::{FEW_KEYS, Setup, Step};
-use oxifaster::device::{FaultPlan, FaultyDisk, IoOp, MemoryDisk};
+use super::program::{Call, Face, Kind, Setup, Step};
+use crate::executor::wait_until_ready;
+use oxifaster::device::{FaultPlan, FaultyDisk, IoOp, StorageDevice};
 use oxifaster::record::{Key, Value};
-use oxifaster::store::{Begun, Completed, FasterKv, FasterKvConfig, Outcome, Session, Ticket};
+use oxifaster::store::{AsyncSession, Completed, FasterKv, FasterKvConfig, Outcome, Session, Ticket};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 /// What a run went through.
 #[derive(Debug)]
@@ -16,53 +21,58 @@ pub(super) struct Seen {
     pub(super) device_reads: u64,
 }
 
-struct Running<K: Key, V: Value> {
-    session: Session<K, V>,
-    tickets: HashMap<Ticket, (u16, OpId)>,
+/// A future that was pending when it was polled.
+pub(super) struct Flight {
+    pub(super) key: u16,
+    pub(super) id: OpId,
+    pub(super) future: Pin<Box<dyn Future<Output = Reply>>>,
 }
 
-struct Harness<K: Key, V: Value> {
-    store: FasterKv<K, V, FaultyDisk<MemoryDisk>>,
-    plan: FaultPlan,
-    running: Vec<Running<K, V>>,
+/// A session of each kind, and what they have under way.
+pub(super) struct Running<K: Key, V: Value> {
+    pub(super) session: Session<K, V>,
+    pub(super) async_session: AsyncSession<K, V>,
+    pub(super) tickets: HashMap<Ticket, (u16, OpId)>,
+    pub(super) flights: Vec<Flight>,
+}
+
+pub(super) struct Harness<K: Key, V: Value> {
+    pub(super) store: FasterKv<K, V, FaultyDisk<Arc<dyn StorageDevice>>>,
+    pub(super) plan: FaultPlan,
+    pub(super) running: Vec<Running<K, V>>,
+    pub(super) max_pending: usize,
     keys: BTreeMap<u16, KeyModel>,
-    max_pending: usize,
     next_id: OpId,
+    /// All calls are made in this way, whatever the program says.
+    face: Option<Face>,
 }
 
-/// Pending operations on one key at the same time; the number of worlds grows fast with it.
+/// Pending operations on one key at the same time, and those that a batch may meet. Each may have taken effect between any
+/// two other changes of the key, so the number of worlds grows with the power of it.
 const PENDING_PER_KEY: usize = 4;
+const PENDING_AMID_BATCHES: usize = 1;
+/// From this number of worlds of one key on, what is pending is completed first.
+const WORLDS: usize = 300;
+/// Futures under way at the same time.
+const FLIGHTS: usize = 100;
 
-fn key_of<K: Key>(number: u16) -> K {
-    K::build(|bytes| {
-        bytes.fill(number as u8 ^ 0x5a);
-        bytes[..4].copy_from_slice(&u32::from(number).to_le_bytes());
-    })
-}
-
-fn bytes_of<V: Value>(seed: u8) -> Vec<u8> {
+pub(super) fn bytes_of<V: Value>(seed: u8) -> Vec<u8> {
     let mut bytes = vec![0; V::SIZE];
     mix(&mut bytes, seed);
     bytes
 }
 
-fn value_of<V: Value>(bytes: &[u8]) -> V {
+pub(super) fn value_of<V: Value>(bytes: &[u8]) -> V {
     V::build(|to| to.copy_from_slice(bytes))
 }
 
-fn content_of<V: Value>(value: Option<V>) -> Content {
+pub(super) fn content_of<V: Value>(value: Option<V>) -> Content {
     value.map(|value| value.as_bytes().to_vec())
 }
 
-fn mix_value<V: Value>(value: &mut V, seed: u8) {
-    let mut bytes = value.as_bytes().to_vec();
-    mix(&mut bytes, seed);
-    *value = value_of(&bytes);
-}
-
-/// Runs the whole program; panics where the store contradicts the model.
-pub(super) fn run<K: Key, V: Value>(setup: Setup, steps: &[Step]) -> Seen {
-    let mut harness = Harness::<K, V>::open(&setup);
+/// Runs the whole program, as it says or by one face; panics where the store contradicts the model.
+pub(super) fn run<K: Key, V: Value>(setup: &Setup, steps: &[Step], face: Option<Face>, disk: &Disk) -> Seen {
+    let mut harness = Harness::<K, V>::open(setup, face, disk);
     for step in steps {
         harness.step(step);
     }
@@ -70,186 +80,102 @@ pub(super) fn run<K: Key, V: Value>(setup: Setup, steps: &[Step]) -> Seen {
 }
 
 impl<K: Key, V: Value> Harness<K, V> {
-    fn open(setup: &Setup) -> Self {
+    fn open(setup: &Setup, face: Option<Face>, disk: &Disk) -> Self {
         let config = FasterKvConfig::default()
             .with_page_size_bits(12)
             .with_log_memory_size(setup.pages << 12)
             .with_table_size(setup.table_size)
             .with_mutable_fraction(setup.mutable_fraction)
             .with_max_pending(setup.max_pending);
-        let store = FasterKv::open(config, FaultyDisk::new(MemoryDisk::new())).unwrap();
-        let plan = store.device().plan();
-        let max_pending = setup.max_pending;
-        let mut harness = Self { store, plan, running: Vec::new(), keys: BTreeMap::new(), max_pending, next_id: 0 };
+        let store = FasterKv::open(config, FaultyDisk::new(disk.device())).unwrap();
+        let (plan, max_pending) = (store.device().plan(), setup.max_pending);
+        let keys = BTreeMap::new();
+        let mut harness = Self { store, plan, running: Vec::new(), max_pending, keys, next_id: 0, face };
         harness.start();
         harness
     }
 
     fn start(&mut self) {
-        let session = self.store.start_session();
-        self.running.push(Running { session, tickets: HashMap::new() });
+        let (session, async_session) = (self.store.start_session(), self.store.start_async_session());
+        self.running.push(Running { session, async_session, tickets: HashMap::new(), flights: Vec::new() });
     }
 
     fn key(&mut self, number: u16) -> &mut KeyModel {
         self.keys.entry(number).or_insert_with(KeyModel::absent)
     }
 
-    fn ran(&mut self, number: u16, action: &Action, reply: &Reply) {
-        self.key(number).ran(action, reply).unwrap_or_else(|wrong| panic!("key {number}: {wrong}"));
+    /// An operation on the key ran to its end.
+    pub(super) fn ran(&mut self, number: u16, action: &Action, reply: &Reply) {
+        let face = self.face;
+        self.key(number).ran(action, reply).unwrap_or_else(|wrong| panic!("key {number}, by {face:?}: {wrong}"));
     }
 
-    fn saw(&mut self, number: u16, seen: Option<Vec<u8>>) {
+    /// A closure that runs to its end saw these bytes.
+    pub(super) fn saw(&mut self, number: u16, seen: Option<Vec<u8>>) {
         let seen = seen.expect("a read-modify-write runs its closure");
-        self.key(number).was_seen(&seen).unwrap_or_else(|wrong| panic!("key {number}: {wrong}"));
+        let face = self.face;
+        self.key(number).was_seen(&seen).unwrap_or_else(|wrong| panic!("key {number}, by {face:?}: {wrong}"));
+    }
+
+    /// An operation on the key is pending; gives it its number.
+    pub(super) fn begun(&mut self, number: u16, action: Action) -> OpId {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.key(number).begun(id, action);
+        id
+    }
+
+    fn finished(&mut self, number: u16, id: OpId, reply: &Reply) {
+        let face = self.face;
+        self.key(number).finished(id, reply).unwrap_or_else(|wrong| panic!("key {number}, by {face:?}: {wrong}"));
     }
 
     fn step(&mut self, step: &Step) {
         let count = self.running.len();
         match *step {
-            Step::Read { session, key } => self.read(session as usize % count, key),
-            Step::Upsert { session, key, seed } => self.upsert(session as usize % count, key, seed),
-            Step::Rmw { session, key, seed, veto } => self.rmw(session as usize % count, key, seed, veto),
-            Step::Insert { session, key, seed } => self.insert(session as usize % count, key, seed),
-            Step::Delete { session, key } => self.delete(session as usize % count, key),
-            Step::ReadBatch { session, ref keys } => self.read_batch(session as usize % count, keys),
-            Step::UpsertBatch { session, ref keys, seed } => self.upsert_batch(session as usize % count, keys, seed),
-            Step::RmwBatch { session, ref keys, seed } => self.rmw_batch(session as usize % count, keys, seed),
-            Step::DeleteBatch { session, ref keys } => {
-                let batch: Vec<K> = keys.iter().map(|key| key_of(*key)).collect();
-                self.running[session as usize % count].session.delete_batch(&batch).unwrap();
-                keys.iter().for_each(|key| self.ran(*key, &Action::Delete, &Reply::Nothing));
-            }
-            Step::BeginRead { session, key } => self.begin(session as usize % count, key, Action::Read),
-            Step::BeginRmw { session, key, seed, veto } => {
-                self.begin(session as usize % count, key, Action::Rmw { seed, veto, size: V::SIZE });
-            }
-            Step::BeginInsert { session, key, seed } => {
-                self.begin(session as usize % count, key, Action::Insert(bytes_of::<V>(seed)));
-            }
-            Step::Complete { session, wait } => self.complete(session as usize % count, wait),
-            Step::Fill { from, count: keys, seed } => {
-                (from..from + keys).for_each(|key| self.upsert(0, FEW_KEYS + key, seed));
+            Step::Call(ref call) => self.call(call),
+            Step::Complete { session, wait } => {
+                self.complete(session as usize % count, wait);
+                self.fly(session as usize % count, wait);
             }
             Step::Flush => self.store.flush().unwrap(),
             Step::Evict => self.store.evict().unwrap(),
             Step::HoldReads => self.plan.pause_only(IoOp::Read),
             Step::Start if count < 5 => self.start(),
             Step::Start => {}
-            Step::Drop { session } => self.drop_session(session as usize % count),
+            Step::Drop { session, keep_futures } => self.drop_session(session as usize % count, keep_futures),
         }
     }
 
-    fn read(&mut self, session: usize, key: u16) {
-        self.plan.resume();
-        let value = self.running[session].session.read(&key_of(key)).unwrap();
-        self.ran(key, &Action::Read, &Reply::Value(content_of(value)));
-    }
-
-    fn upsert(&mut self, session: usize, key: u16, seed: u8) {
-        let bytes = bytes_of::<V>(seed);
-        self.running[session].session.upsert(key_of(key), value_of(&bytes)).unwrap();
-        self.ran(key, &Action::Upsert(bytes), &Reply::Nothing);
-    }
-
-    fn rmw(&mut self, session: usize, key: u16, seed: u8, veto: bool) {
-        self.plan.resume();
-        let mut seen = None;
-        let changed = self.running[session].session.rmw(key_of(key), |value: &mut V| {
-            seen = Some(value.as_bytes().to_vec());
-            mix_value(value, seed);
-            !veto
-        });
-        self.saw(key, seen);
-        self.ran(key, &Action::Rmw { seed, veto, size: V::SIZE }, &Reply::Changed(changed.unwrap()));
-    }
-
-    fn insert(&mut self, session: usize, key: u16, seed: u8) {
-        self.plan.resume();
-        let bytes = bytes_of::<V>(seed);
-        let inserted = self.running[session].session.insert(key_of(key), value_of(&bytes)).unwrap();
-        self.ran(key, &Action::Insert(bytes), &Reply::Changed(inserted));
-    }
-
-    fn delete(&mut self, session: usize, key: u16) {
-        self.running[session].session.delete(&key_of(key)).unwrap();
-        self.ran(key, &Action::Delete, &Reply::Nothing);
-    }
-
-    fn read_batch(&mut self, session: usize, keys: &[u16]) {
-        self.plan.resume();
-        // Each key once: the reads of a batch overlap, so two of one key may come in either order.
-        let keys: Vec<u16> = BTreeSet::from_iter(keys).into_iter().copied().collect();
-        let batch: Vec<K> = keys.iter().map(|key| key_of(*key)).collect();
-        let values = self.running[session].session.read_batch(&batch).unwrap();
-        assert_eq!(values.len(), keys.len());
-        for (key, value) in keys.into_iter().zip(values) {
-            self.ran(key, &Action::Read, &Reply::Value(content_of(value)));
+    fn call(&mut self, call: &Call) {
+        let session = call.session as usize % self.running.len();
+        let face = self.face.unwrap_or(call.face);
+        if face == Face::Batch && call.kind != Kind::Insert {
+            call.keys.iter().for_each(|key| self.make_place(*key, PENDING_AMID_BATCHES));
+            return self.batch(session, call);
+        }
+        for (at, key) in call.keys.iter().enumerate() {
+            self.make_place(*key, PENDING_PER_KEY - 1);
+            let action = call.action::<V>(at);
+            match face {
+                // Reads, changes and inserts can be begun; what never reads the device need not be.
+                Face::Begin if !matches!(call.kind, Kind::Upsert | Kind::Delete) => {
+                    self.begin(session, *key, action);
+                    self.check_pending(session);
+                }
+                Face::Future => self.future(session, *key, action),
+                _ => self.single(session, *key, action),
+            }
         }
     }
 
-    fn upsert_batch(&mut self, session: usize, keys: &[u16], seed: u8) {
-        let values: Vec<Vec<u8>> = (0..keys.len()).map(|at| bytes_of::<V>(seed.wrapping_add(at as u8))).collect();
-        let pairs: Vec<(K, V)> = keys.iter().zip(&values).map(|(key, bytes)| (key_of(*key), value_of(bytes))).collect();
-        self.running[session].session.upsert_batch(&pairs).unwrap();
-        for (key, bytes) in keys.iter().zip(values) {
-            self.ran(*key, &Action::Upsert(bytes), &Reply::Nothing);
-        }
-    }
-
-    fn rmw_batch(&mut self, session: usize, keys: &[u16], seed: u8) {
-        self.plan.resume();
-        let batch: Vec<K> = keys.iter().map(|key| key_of(*key)).collect();
-        let seed_of = |at: usize| seed.wrapping_add(at as u8);
-        let veto_of = |at: usize| at % 3 == 2;
-        let changed = self.running[session].session.rmw_batch(&batch, |at, value| {
-            mix_value(value, seed_of(at));
-            !veto_of(at)
-        });
-        assert_eq!(changed.unwrap(), (0..keys.len()).filter(|at| !veto_of(*at)).count());
-        for (at, key) in keys.iter().enumerate() {
-            let action = Action::Rmw { seed: seed_of(at), veto: veto_of(at), size: V::SIZE };
-            self.ran(*key, &action, &Reply::Changed(!veto_of(at)));
-        }
-    }
-
-    fn begin(&mut self, session: usize, key: u16, action: Action) {
-        if self.key(key).pending() >= PENDING_PER_KEY {
+    /// Ends what is pending if there is too much of it: on the key, or of futures, each of which may hold a read buffer.
+    fn make_place(&mut self, number: u16, pending_max: usize) {
+        let flights: usize = self.running.iter().map(|running| running.flights.len()).sum();
+        let key = self.key(number);
+        if key.pending() > pending_max || key.worlds() > WORLDS || flights >= FLIGHTS {
             self.complete_all();
         }
-        if self.running[session].session.pending() >= self.max_pending {
-            self.plan.resume();
-        }
-        let seen = Arc::new(Mutex::new(None));
-        let begun = &mut self.running[session].session;
-        let begun = match &action {
-            Action::Rmw { seed, veto, .. } => {
-                let (seed, veto, seen) = (*seed, *veto, Arc::clone(&seen));
-                let modify = move |value: &mut V| {
-                    *seen.lock().unwrap() = Some(value.as_bytes().to_vec());
-                    mix_value(value, seed);
-                    !veto
-                };
-                replied(begun.begin_rmw(key_of(key), modify).unwrap(), Reply::Changed)
-            }
-            Action::Insert(bytes) => replied(begun.begin_insert(key_of(key), value_of(bytes)).unwrap(), Reply::Changed),
-            _ => replied(begun.begin_read(&key_of(key)).unwrap(), |value| Reply::Value(content_of(value))),
-        };
-        match begun {
-            Begun::Done(reply) => {
-                if let Action::Rmw { .. } = action {
-                    self.saw(key, seen.lock().unwrap().take());
-                }
-                self.ran(key, &action, &reply);
-            }
-            Begun::Pending(ticket) => {
-                let id = self.next_id;
-                self.next_id += 1;
-                self.key(key).begun(id, action);
-                let known = self.running[session].tickets.insert(ticket, (key, id));
-                assert_eq!(known, None, "a ticket names one operation only");
-            }
-        }
-        self.check_pending(session);
     }
 
     fn complete(&mut self, session: usize, wait: bool) {
@@ -270,13 +196,41 @@ impl<K: Key, V: Value> Harness<K, V> {
             Outcome::Rmw(changed) | Outcome::Insert(changed) => Reply::Changed(changed),
             _ => panic!("key {key}: an outcome of a kind that was not asked for"),
         };
-        self.key(key).finished(id, &reply).unwrap_or_else(|wrong| panic!("key {key}: {wrong}"));
+        self.finished(key, id, &reply);
+    }
+
+    /// Polls the futures that are under way, with `wait` until at least one of them has ended.
+    fn fly(&mut self, session: usize, wait: bool) {
+        // All of them, as an executor would: one that waits for a permit needs those to go on that have one.
+        let flights = &mut self.running[session].flights;
+        let mut poll = |context: &mut Context<'_>| {
+            let poll_one = |flight: &mut Flight| match flight.future.as_mut().poll(context) {
+                Poll::Ready(reply) => Some((flight.key, flight.id, reply)),
+                Poll::Pending => None,
+            };
+            let landed: Vec<_> = flights.iter_mut().filter_map(poll_one).collect();
+            flights.retain(|flight| landed.iter().all(|(_, id, _)| *id != flight.id));
+            if landed.is_empty() && !flights.is_empty() { Poll::Pending } else { Poll::Ready(landed) }
+        };
+        let landed = if wait {
+            self.plan.resume();
+            wait_until_ready(poll)
+        } else {
+            match poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(landed) => landed,
+                Poll::Pending => Vec::new(),
+            }
+        };
+        landed.into_iter().for_each(|(key, id, reply)| self.finished(key, id, &reply));
     }
 
     fn complete_all(&mut self) {
         for session in 0..self.running.len() {
             while self.running[session].session.pending() > 0 {
                 self.complete(session, true);
+            }
+            while !self.running[session].flights.is_empty() {
+                self.fly(session, true);
             }
         }
     }
@@ -285,37 +239,34 @@ impl<K: Key, V: Value> Harness<K, V> {
         assert_eq!(self.running[session].session.pending(), self.running[session].tickets.len());
     }
 
-    fn drop_session(&mut self, session: usize) {
-        let Running { session: dropped, tickets } = self.running.swap_remove(session);
-        drop(dropped);
-        for (key, id) in tickets.into_values() {
-            self.key(key).given_up(id);
-        }
+    fn drop_session(&mut self, session: usize, keep_futures: bool) {
+        let Running { session: dropped, async_session, tickets, mut flights } = self.running.swap_remove(session);
+        drop((dropped, async_session));
         if self.running.is_empty() {
             self.start();
         }
-        assert_eq!(self.store.session_count(), self.running.len());
+        if keep_futures {
+            self.running[0].flights.append(&mut flights);
+        }
+        let futures = flights.into_iter().map(|flight| (flight.key, flight.id));
+        let given_up: Vec<_> = tickets.into_values().chain(futures).collect();
+        given_up.into_iter().for_each(|(key, id)| self.key(key).given_up(id));
+        assert_eq!(self.store.session_count(), 2 * self.running.len());
     }
 
     /// Reads everything, from memory as far as it is there and then from the device.
     fn finish(mut self) -> Seen {
         let was_pending = self.next_id;
         self.complete_all();
+        let numbers = self.keys.keys().copied().collect::<BTreeSet<u16>>();
+        let (keys, seed) = (Vec::from_iter(numbers), 0);
         for evict in [false, true] {
             if evict {
                 self.store.evict().unwrap();
             }
-            let numbers: Vec<u16> = self.keys.keys().copied().collect();
-            self.read_batch(0, &numbers);
+            self.batch(0, &Call { session: 0, kind: Kind::Read, keys: keys.clone(), seed, face: Face::Batch });
         }
         let saturated_buckets = self.store.index_stats().saturated_buckets;
         Seen { was_pending, saturated_buckets, device_reads: self.store.stats().device.reads }
-    }
-}
-
-fn replied<T>(begun: Begun<T>, reply: impl FnOnce(T) -> Reply) -> Begun<Reply> {
-    match begun {
-        Begun::Done(done) => Begun::Done(reply(done)),
-        Begun::Pending(ticket) => Begun::Pending(ticket),
     }
 }

@@ -1,42 +1,72 @@
-//! Random programs of operations against a model: one thread, several sessions, every kind of call in any order.
+//! Random programs of operations against a model: one thread, several sessions, every kind of call in any order. The same
+//! programs run as they are, mixed, and by each face alone; in memory, and on files read through rings and by threads.
 //!
 //! The store under test is as small as it can be (pages of 4 KiB, a few of them, an index of one to four buckets), so that
 //! a short program takes keys through every region of the log, through overflow buckets and through saturated ones.
 
+mod disk;
+mod faces;
 mod harness;
 mod oracle;
 mod program;
 
+use disk::Disk;
 use harness::run;
-use program::{Setup, program};
+use oxifaster::record::{Key, Value};
+use program::{Call, Face, Kind, Setup, Step, program, short_program};
 use proptest::prelude::*;
 
+/// As many cases as `PROPTEST_CASES` says, or `usual`.
+fn cases(usual: u32) -> ProptestConfig {
+    let config = ProptestConfig::default();
+    if std::env::var_os("PROPTEST_CASES").is_some() { config } else { ProptestConfig { cases: usual, ..config } }
+}
+
+fn run_by_every_face<K: Key, V: Value>(setup: &Setup, steps: &[Step], disk: &Disk) {
+    run::<K, V>(setup, steps, None, disk);
+    for face in Face::ALL {
+        run::<K, V>(setup, steps, Some(face), disk);
+    }
+}
+
 macro_rules! follows_the_model {
-    ($($name:ident: $key:ty => $value:ty;)*) => { $(
+    ($($name:ident: $key:ty => $value:ty, $cases:literal of $program:ident on $disk:expr;)*) => { $(
         proptest! {
+            #![proptest_config(cases($cases))]
             #[test]
-            fn $name((setup, steps) in program()) {
-                run::<$key, $value>(setup, &steps);
+            fn $name((setup, steps) in $program()) {
+                run_by_every_face::<$key, $value>(&setup, &steps, &$disk);
             }
         }
     )* };
 }
 
 follows_the_model! {
-    one_word_values_follow_the_model: u64 => u64;
-    latched_values_follow_the_model: u64 => [u8; 100];
-    keys_and_values_of_less_than_a_word_follow_the_model: u32 => u8;
-    odd_keys_and_large_values_follow_the_model: [u8; 13] => [u64; 40];
-    values_of_no_bytes_follow_the_model: u64 => ();
+    one_word_values_follow_the_model: u64 => u64, 64 of program on Disk::Memory;
+    latched_values_follow_the_model: u64 => [u8; 100], 64 of program on Disk::Memory;
+    keys_and_values_of_less_than_a_word_follow_the_model: u32 => u8, 64 of program on Disk::Memory;
+    odd_keys_and_large_values_follow_the_model: [u8; 13] => [u64; 40], 64 of program on Disk::Memory;
+    values_of_no_bytes_follow_the_model: u64 => (), 64 of program on Disk::Memory;
+    one_word_values_on_files_read_through_rings_follow_the_model: u64 => u64, 32 of short_program on Disk::rings();
+    latched_values_on_files_read_through_rings_follow_the_model: u64 => [u8; 100], 32 of short_program on Disk::rings();
+    one_word_values_on_files_read_by_threads_follow_the_model: u64 => u64, 32 of short_program on Disk::threads();
+    latched_values_on_files_read_by_threads_follow_the_model: u64 => [u8; 100], 32 of short_program on Disk::threads();
 }
 
 /// The programs above are only worth something if they go everywhere.
 #[test]
-fn a_program_reaches_the_device_and_the_catch_all_chains() {
-    use program::Step;
-    let setup = Setup { pages: 4, table_size: 1, mutable_fraction: 0.3, max_pending: 4 };
-    let mut steps: Vec<Step> = (0..4).map(|at| Step::Fill { from: at * 100, count: 100, seed: 7 }).collect();
-    steps.extend((0..8).map(|key| Step::BeginRmw { session: 0, key, seed: 3, veto: false }));
-    let seen = run::<u64, [u8; 100]>(setup, &steps);
-    assert!(seen.was_pending > 0 && seen.saturated_buckets > 0 && seen.device_reads > 0, "{seen:?}");
+fn a_program_reaches_the_device_and_the_catch_all_chains_by_every_face() {
+    for (disk, table_size) in [(Disk::Memory, 1), (Disk::rings(), 16), (Disk::threads(), 16)] {
+        let setup = Setup { pages: 4, table_size, mutable_fraction: 0.3, max_pending: 4 };
+        let mut steps: Vec<Step> = (0..4).map(|at| Step::fill(at * 100, 100, 7)).collect();
+        steps.push(Step::HoldReads);
+        let change = |key| Call { session: 0, kind: Kind::Rmw, keys: vec![key], seed: 3, face: Face::Begin };
+        steps.extend((0..8).map(|at| Step::Call(change(40 + at))));
+        for face in [None].into_iter().chain(Face::ALL.map(Some)) {
+            let seen = run::<u64, [u8; 100]>(&setup, &steps, face, &disk);
+            assert!(seen.saturated_buckets > 0 && seen.device_reads > 0, "{face:?} on {disk:?}: {seen:?}");
+            let waits = matches!(face, Some(Face::Single | Face::Batch));
+            assert!(waits != (seen.was_pending > 0), "{face:?} on {disk:?}: {seen:?}");
+        }
+    }
 }

@@ -50,6 +50,14 @@ pub(super) fn mix(bytes: &mut [u8], seed: u8) {
 }
 
 impl Action {
+    /// Seed and veto of a read-modify-write.
+    pub(super) fn logic(&self) -> Option<(u8, bool)> {
+        match self {
+            Self::Rmw { seed, veto, .. } => Some((*seed, *veto)),
+            _ => None,
+        }
+    }
+
     fn act(&self, content: &mut Content) -> Reply {
         match self {
             Self::Read => Reply::Value(content.clone()),
@@ -83,6 +91,11 @@ impl KeyModel {
     /// Pending operations on the key.
     pub(super) fn pending(&self) -> usize {
         self.pending.len()
+    }
+
+    /// What the key may be, counted.
+    pub(super) fn worlds(&self) -> usize {
+        self.worlds.len()
     }
 
     /// An operation ran to its end and replied.

@@ -13,128 +13,118 @@ pub(super) struct Setup {
     pub(super) max_pending: usize,
 }
 
-/// One call. Sessions are numbered modulo those there are.
+/// What a call does with each of its keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Read,
+    Upsert,
+    Rmw,
+    Insert,
+    Delete,
+}
+
+/// How a call is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Face {
+    /// Key after key, each waiting for its end.
+    Single,
+    /// All keys in one call.
+    Batch,
+    /// Begun and left; the outcome comes with a ticket.
+    Begin,
+    /// As futures, polled once and left.
+    Future,
+}
+
+impl Face {
+    pub(super) const ALL: [Self; 4] = [Self::Single, Self::Batch, Self::Begin, Self::Future];
+}
+
+/// The same for several keys. Sessions are numbered modulo those there are.
+#[derive(Debug, Clone)]
+pub(super) struct Call {
+    pub(super) session: u8,
+    pub(super) kind: Kind,
+    pub(super) keys: Vec<u16>,
+    pub(super) seed: u8,
+    pub(super) face: Face,
+}
+
 #[derive(Debug, Clone)]
 pub(super) enum Step {
-    Read {
-        session: u8,
-        key: u16,
-    },
-    Upsert {
-        session: u8,
-        key: u16,
-        seed: u8,
-    },
-    Rmw {
-        session: u8,
-        key: u16,
-        seed: u8,
-        veto: bool,
-    },
-    Insert {
-        session: u8,
-        key: u16,
-        seed: u8,
-    },
-    Delete {
-        session: u8,
-        key: u16,
-    },
-    ReadBatch {
-        session: u8,
-        keys: Vec<u16>,
-    },
-    UpsertBatch {
-        session: u8,
-        keys: Vec<u16>,
-        seed: u8,
-    },
-    RmwBatch {
-        session: u8,
-        keys: Vec<u16>,
-        seed: u8,
-    },
-    DeleteBatch {
-        session: u8,
-        keys: Vec<u16>,
-    },
-    BeginRead {
-        session: u8,
-        key: u16,
-    },
-    BeginRmw {
-        session: u8,
-        key: u16,
-        seed: u8,
-        veto: bool,
-    },
-    BeginInsert {
-        session: u8,
-        key: u16,
-        seed: u8,
-    },
+    Call(Call),
     Complete {
         session: u8,
         wait: bool,
-    },
-    /// Upserts of neighbouring keys, to push everything else towards the device.
-    Fill {
-        from: u16,
-        count: u16,
-        seed: u8,
     },
     Flush,
     Evict,
     /// Reads of the device are held back until a call has to wait for one.
     HoldReads,
     Start,
+    /// A session ends. What it has begun is given up, its futures only if they do not go on without it.
     Drop {
         session: u8,
+        keep_futures: bool,
     },
 }
 
-/// Keys that `Fill` does not touch.
-pub(super) const FEW_KEYS: u16 = 40;
+impl Step {
+    /// Upserts of neighbouring keys that few other calls touch, to push everything else towards the device.
+    pub(super) fn fill(from: u16, count: u16, seed: u8) -> Self {
+        let keys = (from..from + count).map(|key| FEW_KEYS + key).collect();
+        Self::Call(Call { session: 0, kind: Kind::Upsert, keys, seed, face: Face::Single })
+    }
+}
+
+const FEW_KEYS: u16 = 40;
 const ALL_KEYS: u16 = 300;
+/// Batches take their keys in groups of 32: some programs need more than one.
+const KEYS_OF_A_BATCH: std::ops::Range<usize> = 1..40;
+
+fn kind() -> impl Strategy<Value = Kind> {
+    prop_oneof![
+        3 => Just(Kind::Read),
+        2 => Just(Kind::Upsert),
+        3 => Just(Kind::Rmw),
+        2 => Just(Kind::Insert),
+        2 => Just(Kind::Delete),
+    ]
+}
 
 fn step(keys: u16) -> impl Strategy<Value = Step> {
-    let key = move || 0..keys;
-    let batch = move || vec(0..keys, 1..12);
-    let one = (any::<u8>(), key(), any::<u8>(), proptest::bool::weighted(0.2));
-    let many = (any::<u8>(), batch(), any::<u8>());
+    let call = move |count| {
+        (any::<u8>(), kind(), vec(0..keys, count), any::<u8>(), select(Face::ALL.to_vec()))
+            .prop_map(|(session, kind, keys, seed, face)| Step::Call(Call { session, kind, keys, seed, face }))
+    };
     prop_oneof![
-        12 => one.clone().prop_map(|(session, key, ..)| Step::Read { session, key }),
-        12 => one.clone().prop_map(|(session, key, seed, _)| Step::Upsert { session, key, seed }),
-        12 => one.clone().prop_map(|(session, key, seed, veto)| Step::Rmw { session, key, seed, veto }),
-        8 => one.clone().prop_map(|(session, key, seed, _)| Step::Insert { session, key, seed }),
-        8 => one.clone().prop_map(|(session, key, ..)| Step::Delete { session, key }),
-        2 => many.clone().prop_map(|(session, keys, _)| Step::ReadBatch { session, keys }),
-        1 => many.clone().prop_map(|(session, keys, seed)| Step::UpsertBatch { session, keys, seed }),
-        1 => many.clone().prop_map(|(session, keys, seed)| Step::RmwBatch { session, keys, seed }),
-        1 => many.prop_map(|(session, keys, _)| Step::DeleteBatch { session, keys }),
-        12 => one.clone().prop_map(|(session, key, ..)| Step::BeginRead { session, key }),
-        12 => one.clone().prop_map(|(session, key, seed, veto)| Step::BeginRmw { session, key, seed, veto }),
-        8 => one.prop_map(|(session, key, seed, _)| Step::BeginInsert { session, key, seed }),
+        80 => call(1..2),
+        6 => call(KEYS_OF_A_BATCH),
         6 => (any::<u8>(), any::<bool>()).prop_map(|(session, wait)| Step::Complete { session, wait }),
-        4 => (FEW_KEYS..ALL_KEYS, 1..100u16, any::<u8>())
-            .prop_map(|(from, count, seed)| Step::Fill { from, count, seed }),
+        4 => (0..ALL_KEYS, 1..100u16, any::<u8>()).prop_map(|(from, count, seed)| Step::fill(from, count, seed)),
         2 => Just(Step::Flush),
         4 => Just(Step::Evict),
         3 => Just(Step::HoldReads),
         2 => Just(Step::Start),
-        2 => any::<u8>().prop_map(|session| Step::Drop { session }),
+        2 => any::<(u8, bool)>().prop_map(|(session, keep_futures)| Step::Drop { session, keep_futures }),
     ]
 }
 
-/// A set-up and a program for it, over few keys or over many.
-pub(super) fn program() -> impl Strategy<Value = (Setup, Vec<Step>)> {
-    let setup = (4..=8u64, select(vec![1u64, 2, 4, 32]), select(vec![0.0, 0.3, 0.9, 1.0]), select(vec![1usize, 2, 8]))
-        .prop_map(|(pages, table_size, mutable_fraction, max_pending)| Setup {
-            pages,
-            table_size,
-            mutable_fraction,
-            max_pending,
-        });
+/// A set-up with one of these index sizes, and a program of at most so many steps for it, over few keys or over many.
+fn program_on(table_sizes: &[u64], steps_max: usize) -> impl Strategy<Value = (Setup, Vec<Step>)> + use<> {
+    let table_size = select(table_sizes.to_vec());
+    let setup = (4..=8u64, table_size, select(vec![0.0, 0.3, 0.9, 1.0]), select(vec![1usize, 2, 8])).prop_map(
+        |(pages, table_size, mutable_fraction, max_pending)| Setup { pages, table_size, mutable_fraction, max_pending },
+    );
     let keys = select(vec![3, FEW_KEYS, ALL_KEYS]);
-    (setup, keys.prop_flat_map(|keys| vec(step(keys), 1..120)))
+    (setup, keys.prop_flat_map(move |keys| vec(step(keys), 1..steps_max)))
+}
+
+pub(super) fn program() -> impl Strategy<Value = (Setup, Vec<Step>)> {
+    program_on(&[1, 2, 4, 32], 120)
+}
+
+/// For devices whose reads take time: chains are short, which leaves a read or two for a key.
+pub(super) fn short_program() -> impl Strategy<Value = (Setup, Vec<Step>)> {
+    program_on(&[16, 64], 60)
 }

@@ -27,8 +27,7 @@ pub trait Program {
     const ABOUT: &'static str;
 
     /// How the world of this seed behaves.
-    fn config(&self, rng: &mut SimRng) -> SimConfig {
-        let _ = rng;
+    fn config(&self, _: &mut SimRng) -> SimConfig {
         SimConfig::default()
     }
 

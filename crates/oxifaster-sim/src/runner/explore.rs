@@ -121,7 +121,8 @@ impl<P: Program> Explorer<'_, P> {
         if effort.points_max == 0 {
             return Ok(());
         }
-        let stride = (world.now() + 1).div_ceil(effort.points_max).max(1);
+        let points = world.now() + 1 - world.first_event();
+        let stride = points.div_ceil(effort.points_max).max(1);
         world.crash_points().step_by(stride).try_for_each(|point| self.crash(&history, &point, effort.units_max, &path))
     }
 
@@ -145,7 +146,10 @@ impl<P: Program> Explorer<'_, P> {
         let history = self.run(&world, &known, &path, Some(crash))?;
         let effort = self.program.effort();
         let mut rng = SimRng::fork(world.seed(), &crash.policy.to_string());
-        if path.0.len() >= effort.depth_max || !rng.one_in(effort.again_one_in) {
+        // What a process that died had not synced is lost only by a second crash.
+        let again_one_in =
+            if crash.policy == CrashPolicy::Killed { effort.again_one_in.div_ceil(8) } else { effort.again_one_in };
+        if path.0.len() >= effort.depth_max || !rng.one_in(again_one_in) {
             return Ok(());
         }
         // The further down, the fewer in one place.
@@ -161,8 +165,8 @@ impl<P: Program> Explorer<'_, P> {
             look(&world);
             let history = result?;
             let Some(step) = path.0.get(length) else { break };
-            let Some(point) = world.crash_points().nth(step.event) else {
-                let what = format!("the run has {} events only, so it cannot be crashed at {step}", world.now());
+            let Some(point) = world.crash_point_at(step.event) else {
+                let what = format!("the run ends before event {}, so it cannot be crashed at {step}", world.now());
                 return Err(self.failure(&so_far, None, Violation::new("replay", what)));
             };
             let next = point.crash(step.policy);

@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 #[test]
 fn the_protocol_of_manifests_holds_at_every_crash_point() {
     let mut counts = Counts::default();
-    for seed in 0..40 {
+    for seed in 0..20 {
         let verdict = explore(&ManifestProgram::default(), seed);
         assert_eq!(verdict.failure.map(|failure| failure.to_string()), None);
         counts.add(verdict.counts);
     }
-    assert!(counts.recoveries > 10_000 && counts.crash_points > 1_000 && counts.faults > 10, "{counts:?}");
+    assert!(counts.recoveries > 10_000 && counts.crash_points > 1_000 && counts.faults > 5, "{counts:?}");
     assert_eq!(counts.unasked, 0);
 }
 
@@ -118,7 +118,7 @@ fn a_panic_is_a_violation_with_a_line_that_leads_to_it() {
 fn a_replay_beyond_the_end_of_a_run_says_so() {
     let path = CrashPath(vec![CrashStep { event: 10_000, policy: CrashPolicy::Torn }]);
     let failure = replay(&Nuisance, 1, &path, &mut |_| ()).failure.unwrap();
-    assert!(failure.violation.what.contains("1 events only"), "{failure}");
+    assert!(failure.violation.what.contains("ends before event 1"), "{failure}");
 }
 
 #[test]

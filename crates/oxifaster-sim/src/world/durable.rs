@@ -3,7 +3,8 @@
 //! * **S1** A write is one unit per sector of 512 bytes, and one for the length that it gives its file. A unit that no sync
 //!   covers may survive a crash or not, each by itself.
 //! * **S2** A sync that holds covers the writes that had completed before it was asked for, and no others.
-//! * **S3** A sync that failed covers nothing, ever: what it was to cover stays uncertain.
+//! * **S3** A sync that failed covers nothing, and no later one covers what it was to cover: that stays uncertain. For
+//!   changes of names this ends with the process: the next one, which knows of no failure, syncs the names that it finds.
 //! * **S4** Changes of names are durable by a sync of their directory only, independently of the files' contents, and in
 //!   any order as far as they concern different names and files.
 
@@ -11,6 +12,7 @@ use super::contents::{Contents, SECTOR, pieces};
 use super::event::{DirectoryId, Event, FileId, Name, WriteEffect};
 use super::image::Image;
 use super::survivors::{Part, Survivors, Unit};
+use crate::rng::SimRng;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -35,6 +37,8 @@ struct Unsynced {
     change: Change,
     /// The event of its end; `None` while it is on its way.
     completed: Option<usize>,
+    /// A sync that was to cover it failed.
+    is_doubtful: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -83,9 +87,7 @@ impl Durable {
             Event::TruncateBefore { file, offset } => {
                 self.begin(*file, number, Change::TruncateBefore(*offset), Some(number));
             }
-            Event::Sync { file, before, holds: true } => self.files.entry(*file).or_default().sync(*before),
-            // Nothing is certain, and later syncs of the file are refused.
-            Event::Sync { holds: false, .. } => {}
+            Event::Sync { file, before, holds } => self.files.entry(*file).or_default().sync(*before, *holds),
             Event::Flip { file, offset, mask } => self.files.entry(*file).or_default().contents.flip(*offset, *mask),
             Event::Create { directory, name, file } => {
                 self.change(*directory, number, *file, NameChangeKind::Create(Arc::clone(name)));
@@ -102,7 +104,7 @@ impl Durable {
     }
 
     fn begin(&mut self, file: FileId, event: usize, change: Change, completed: Option<usize>) {
-        let unsynced = Unsynced { event, change, completed };
+        let unsynced = Unsynced { event, change, completed, is_doubtful: false };
         self.files.entry(file).or_default().unsynced.push(unsynced);
     }
 
@@ -161,6 +163,39 @@ impl Durable {
     }
 }
 
+/// What outlives the process alone.
+impl Durable {
+    /// Decides what became of the writes that were under way when the process died at event `number`.
+    pub(super) fn outlive_process(&mut self, number: usize, rng: &mut SimRng) {
+        let changes = self.names.values_mut().flat_map(|names| &mut names.unsynced);
+        changes.for_each(|change| change.is_doubtful = false);
+        let unsynced = self.files.values_mut().flat_map(|body| &mut body.unsynced);
+        for Unsynced { change, completed, .. } in unsynced.filter(|unsynced| unsynced.completed.is_none()) {
+            *completed = Some(number);
+            if let Change::Write { sectors, .. } = change
+                && rng.coin()
+            {
+                *sectors = Some(Vec::new());
+            }
+        }
+    }
+
+    /// Everything that is there, durable or not: each file's bytes.
+    pub(super) fn visible(&self) -> impl Iterator<Item = (FileId, Contents)> {
+        self.files.iter().map(|(file, body)| (*file, body.apply_all()))
+    }
+
+    /// What the names mean, durable or not.
+    pub(super) fn visible_names(&self) -> BTreeMap<DirectoryId, BTreeMap<Name, FileId>> {
+        let all = |names: &Names| {
+            let mut entries = names.entries.clone();
+            names.unsynced.iter().for_each(|change| change.apply(&mut entries));
+            entries
+        };
+        self.names.iter().map(|(directory, names)| (*directory, all(names))).collect()
+    }
+}
+
 impl Body {
     pub(super) fn holding(contents: Contents) -> Self {
         Self { contents, unsynced: Vec::new() }
@@ -178,8 +213,13 @@ impl Body {
         }
     }
 
-    fn sync(&mut self, before: usize) {
-        let is_covered = |unsynced: &Unsynced| unsynced.completed.is_some_and(|event| event < before);
+    fn sync(&mut self, before: usize, holds: bool) {
+        let is_covered =
+            |unsynced: &Unsynced| !unsynced.is_doubtful && unsynced.completed.is_some_and(|event| event < before);
+        if !holds {
+            let covered = self.unsynced.iter_mut().filter(|unsynced| is_covered(unsynced));
+            return covered.for_each(|covered| covered.is_doubtful = true);
+        }
         let (mut covered, left) = std::mem::take(&mut self.unsynced).into_iter().partition::<Vec<_>, _>(is_covered);
         self.unsynced = left;
         covered.sort_unstable_by_key(|unsynced| unsynced.completed);
@@ -204,12 +244,20 @@ impl Body {
     }
 
     fn survive(&self, kept: &Survivors) -> Contents {
+        self.apply_kept(|event, part| kept.has(event, part))
+    }
+
+    fn apply_all(&self) -> Contents {
+        self.apply_kept(|_, _| true)
+    }
+
+    fn apply_kept(&self, kept: impl Fn(usize, Part) -> bool) -> Contents {
         let mut contents = self.contents.clone();
         let mut unsynced: Vec<&Unsynced> = self.unsynced.iter().collect();
         // What is still on its way comes last.
         unsynced.sort_by_key(|unsynced| unsynced.completed.unwrap_or(usize::MAX));
         for Unsynced { event, change, .. } in unsynced {
-            change.apply(&mut contents, |part| kept.has(*event, part));
+            change.apply(&mut contents, |part| kept(*event, part));
         }
         contents
     }

@@ -37,6 +37,7 @@ mod state;
 mod survivors;
 mod trace;
 
+use durable::Durable;
 use schedule::{Accepted, Delivery};
 use state::State;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -120,7 +121,16 @@ impl SimWorld {
 
     /// A world that holds what `image` holds, all of it durable.
     pub fn restart(seed: u64, config: SimConfig, image: &Image) -> Self {
-        let inner = Inner { state: State::new(seed, config, image), unasked: 0, is_watched: false };
+        Self::holding(seed, config, State::new(seed, config, image))
+    }
+
+    /// The world that a process finds after another one that died.
+    fn outliving(seed: u64, config: SimConfig, base: Durable, first: usize) -> Self {
+        Self::holding(seed, config, State::outliving(seed, config, base, first))
+    }
+
+    fn holding(seed: u64, config: SimConfig, state: State) -> Self {
+        let inner = Inner { state, unasked: 0, is_watched: false };
         Self(Arc::new(Shared { seed, config, state: Mutex::new(inner) }))
     }
 
@@ -150,7 +160,12 @@ impl SimWorld {
 
     /// How many events there were: the crash point of this moment.
     pub fn now(&self) -> usize {
-        self.0.lock().state.events.len()
+        self.0.lock().state.now()
+    }
+
+    /// The number of the first event. It is zero unless a process before this one died.
+    pub fn first_event(&self) -> usize {
+        self.0.lock().state.first
     }
 
     /// What happened, one line per event, for people.
@@ -186,15 +201,20 @@ impl SimWorld {
 
     /// This moment as a crash point.
     pub fn crash_point(&self) -> CrashPoint {
-        let now = self.now();
-        // There is one for every event up to now.
-        self.crash_points().nth(now).unwrap_or_else(|| unreachable!())
+        // There is one for every event up to now, however many there are by now.
+        self.crash_point_at(self.now()).unwrap_or_else(|| unreachable!())
+    }
+
+    /// The moment before event number `event` of this world, if there was one.
+    pub fn crash_point_at(&self, event: usize) -> Option<CrashPoint> {
+        self.crash_points().nth(event.checked_sub(self.first_event())?)
     }
 
     /// All moments up to now at which the power may have failed.
     pub fn crash_points(&self) -> CrashPoints {
         let inner = self.0.lock();
-        CrashPoints::new(self.0.seed, self.0.config, inner.state.base.clone(), inner.state.events.clone())
+        let State { base, first, events, .. } = &inner.state;
+        CrashPoints::new(self.0.seed, self.0.config, base.clone(), *first, events.clone())
     }
 
     /// Lets accesses fail. A sync that fails is final for its disk or file.

@@ -18,9 +18,11 @@ use std::sync::Arc;
 pub(crate) const ACCESS_SIZE: u64 = 4096;
 
 pub(super) struct State {
-    /// What was durable at first.
+    /// What was durable at first, and what was not although it was there.
     pub(super) base: Durable,
     pub(super) events: Vec<Event>,
+    /// The number of the first event.
+    pub(super) first: usize,
     pub(super) schedule: Schedule,
     pub(super) faults: Faults,
     pub(super) trace: Trace,
@@ -39,10 +41,11 @@ struct FileState {
 }
 
 impl State {
-    pub(super) fn new(seed: u64, config: SimConfig, image: &Image) -> Self {
-        let mut state = Self {
+    fn empty(seed: u64, config: SimConfig) -> Self {
+        Self {
             base: Durable::default(),
             events: Vec::new(),
+            first: 0,
             schedule: Schedule::new(config.latency, SimRng::fork(seed, "delays")),
             faults: Faults::new(SimRng::fork(seed, "faults")),
             trace: Trace::default(),
@@ -50,7 +53,11 @@ impl State {
             names: BTreeMap::new(),
             rng: SimRng::fork(seed, "effects"),
             owners: 0,
-        };
+        }
+    }
+
+    pub(super) fn new(seed: u64, config: SimConfig, image: &Image) -> Self {
+        let mut state = Self::empty(seed, config);
         for (name, contents) in &image.disks {
             let file = state.add_file(contents.clone());
             state.base.disks.insert(name.clone(), file);
@@ -64,6 +71,23 @@ impl State {
             }
         }
         state
+    }
+
+    /// What another process finds after one that died at event number `first - 1`.
+    pub(super) fn outliving(seed: u64, config: SimConfig, base: Durable, first: usize) -> Self {
+        let mut state = Self { first, names: base.visible_names(), ..Self::empty(seed, config) };
+        for (file, contents) in base.visible() {
+            let at = file.0 as usize;
+            state.files.resize_with(state.files.len().max(at + 1), FileState::default);
+            state.files[at].contents = contents;
+        }
+        state.base = base;
+        state
+    }
+
+    /// How many events there were: the number of the next one.
+    pub(super) fn now(&self) -> usize {
+        self.first + self.events.len()
     }
 
     /// A file that is durable from the beginning.
@@ -122,7 +146,7 @@ impl State {
             .with("access", format_args!("{access:?}"))
             .with("file", file)
             .with("offset", offset)
-            .with("event", self.events.len())
+            .with("event", self.now())
             .because(cause.to_io_error())
     }
 
@@ -154,7 +178,7 @@ impl State {
         };
         self.trace.numbers(&[2, access as u64, u64::from(accepted.file.0), request.offset, request.len as u64]);
         accepted.effect = self.faults.strike(access);
-        accepted.at = self.events.len();
+        accepted.at = self.now();
         if request.op == IoOp::Write {
             let bytes = Arc::from(&request.buf[..request.len]);
             self.trace.bytes(&bytes);
@@ -321,7 +345,7 @@ impl State {
                 .with("access", format_args!("{access:?}"))
                 .with("directory", directory)
                 .with("file", names.join(" to "))
-                .with("event", self.events.len())
+                .with("event", self.now())
                 .because(cause.to_io_error())),
             _ => Ok(()),
         }
@@ -387,7 +411,7 @@ impl State {
     pub(super) fn write_file(&mut self, file: FileId, offset: u64, bytes: &[u8]) -> Result<()> {
         let effect = self.call(Access::FileWrite, &[u64::from(file.0), offset, bytes.len() as u64], &[]);
         self.trace.bytes(bytes);
-        let submit = self.events.len();
+        let submit = self.now();
         self.happen(Event::Submit { file, offset, bytes: Arc::from(bytes) });
         self.finish_write(Access::FileWrite, file, submit, offset, bytes, effect).map(drop)
     }
@@ -399,7 +423,7 @@ impl State {
 
     pub(super) fn sync_a_file(&mut self, file: FileId) -> Result<()> {
         let effect = self.call(Access::FileSync, &[u64::from(file.0)], &[]);
-        let before = self.events.len();
+        let before = self.now();
         self.sync_file(Access::FileSync, file, before, effect)
     }
 }

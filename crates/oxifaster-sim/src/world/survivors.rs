@@ -33,8 +33,11 @@ pub enum Part {
 pub enum CrashPolicy {
     /// Nothing that was not synced survives.
     LoseAll,
-    /// Everything survives: the process died, the machine did not.
+    /// Everything survives, durably.
     KeepAll,
+    /// The process died, the machine did not: everything is there, and what was not synced still is not. Writes under way
+    /// were carried out or not.
+    Killed,
     /// Of the writes and changes of names some survive, each whole.
     Random,
     /// The newest survive, the older ones are lost.
@@ -47,7 +50,7 @@ pub enum CrashPolicy {
 
 impl CrashPolicy {
     /// The policies that choose by themselves.
-    pub const ALL: [Self; 5] = [Self::LoseAll, Self::KeepAll, Self::Random, Self::Newest, Self::Torn];
+    pub const ALL: [Self; 6] = [Self::LoseAll, Self::KeepAll, Self::Killed, Self::Random, Self::Newest, Self::Torn];
 
     /// Chooses among `units`, which are in the order of their events.
     pub(super) fn choose(self, units: &[Unit], rng: &mut SimRng) -> Survivors {
@@ -56,7 +59,7 @@ impl CrashPolicy {
         let of_events = |kept: &[usize]| units.iter().filter(|unit| kept.binary_search(&unit.event).is_ok()).collect();
         let kept: Vec<&Unit> = match self {
             Self::LoseAll => Vec::new(),
-            Self::KeepAll => units.iter().collect(),
+            Self::KeepAll | Self::Killed => units.iter().collect(),
             Self::Random => {
                 events.retain(|_| rng.coin());
                 of_events(&events)
@@ -79,6 +82,7 @@ impl fmt::Display for CrashPolicy {
         match self {
             Self::LoseAll => f.write_str("none"),
             Self::KeepAll => f.write_str("all"),
+            Self::Killed => f.write_str("killed"),
             Self::Random => f.write_str("random"),
             Self::Newest => f.write_str("newest"),
             Self::Torn => f.write_str("torn"),
@@ -95,7 +99,7 @@ impl FromStr for CrashPolicy {
             return Ok(policy);
         }
         let bits = text.strip_prefix("subset:0x").and_then(|digits| u64::from_str_radix(digits, 16).ok());
-        let wrong = || format!("{text:?} is no policy: none, all, random, newest, torn, or subset:0x and bits");
+        let wrong = || format!("{text:?} is no policy: none, all, killed, random, newest, torn, or subset:0x and bits");
         bits.map(Self::Subset).ok_or_else(wrong)
     }
 }

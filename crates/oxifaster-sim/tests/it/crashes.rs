@@ -1,6 +1,7 @@
 //! What of a disk survives a crash.
 
 use super::*;
+use oxifaster::directory::Directory;
 use oxifaster_sim::{Access, Cause, CrashPolicy, Latency, SECTOR, SimConfig, When};
 use std::collections::BTreeSet;
 
@@ -155,6 +156,65 @@ fn a_failed_sync_covers_nothing_and_what_it_was_to_cover_stays_uncertain() {
     let after = world.crash(CrashPolicy::LoseAll).restart();
     write(&after.disk("log"), 0, 2);
     sync(&after.disk("log"));
+}
+
+#[test]
+fn what_a_process_that_died_had_not_synced_is_there_and_can_be_lost_later() {
+    let world = world();
+    let (disk, directory) = (world.disk("log"), world.directory("dir"));
+    write(&disk, 0, 1);
+    sync(&disk);
+    write(&disk, 0, 2);
+    directory.create("a").unwrap().write_at(0, b"x").unwrap();
+    let after = world.crash(CrashPolicy::Killed).restart();
+    assert_eq!(read_log(&after, 0), [2; BLOCK]);
+    assert_eq!(after.directory("dir").open("a").unwrap().len().unwrap(), 1);
+    let lost = after.crash(CrashPolicy::LoseAll).restart();
+    assert_eq!(read_log(&lost, 0), [1; BLOCK]);
+    assert!(lost.directory("dir").names().unwrap().is_empty());
+    // It is synced by whoever syncs next, also by another process.
+    sync(&after.disk("log"));
+    after.directory("dir").sync().unwrap();
+    after.directory("dir").open("a").unwrap().sync().unwrap();
+    let kept = after.crash(CrashPolicy::LoseAll).restart();
+    assert_eq!(read_log(&kept, 0), [2; BLOCK]);
+    assert_eq!(kept.directory("dir").open("a").unwrap().len().unwrap(), 1);
+    assert_eq!(after.first_event(), world.now() + 1);
+    assert_eq!(after.crash_points().count(), after.now() - after.first_event() + 1);
+    assert!(after.crash_point_at(world.now()).is_none());
+}
+
+#[test]
+fn what_a_failed_sync_was_to_cover_is_not_covered_by_the_next_process_either() {
+    let world = world();
+    write(&world.disk("log"), 0, 1);
+    world.fail(Access::DiskSync, When::Nth(1), Cause::Broken);
+    run(&world.disk("log"), IoRequest::sync()).result.unwrap_err();
+    let after = world.crash(CrashPolicy::Killed).restart();
+    write(&after.disk("log"), 1, 2);
+    sync(&after.disk("log"));
+    let lost = after.crash(CrashPolicy::LoseAll).restart();
+    assert_eq!((read_log(&lost, 0), read_log(&lost, 1)), (vec![0; BLOCK], vec![2; BLOCK]));
+}
+
+#[test]
+fn a_write_under_way_when_the_process_dies_is_carried_out_or_not() {
+    let (mut done, mut not_done) = (0, 0);
+    for seed in 0..50 {
+        let world = SimWorld::with(seed, SimConfig::default().with_latency(Latency::Uneven));
+        let (disk, queue) = (world.disk("log"), CompletionQueue::new());
+        start(&disk, write_request(0, 1), &queue);
+        if world.in_flight() == 0 {
+            continue;
+        }
+        let after = world.crash(CrashPolicy::Killed).restart();
+        match read_log(&after, 0).as_slice() {
+            [] => not_done += 1,
+            bytes => done += usize::from(*bytes == [1; BLOCK]),
+        }
+        world.settle();
+    }
+    assert!(done > 5 && not_done > 5, "{done} {not_done}");
 }
 
 #[test]

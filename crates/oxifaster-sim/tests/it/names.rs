@@ -101,6 +101,10 @@ fn a_failed_sync_of_the_directory_leaves_its_changes_uncertain_and_a_later_one_c
     put(&directory, "b", "2");
     directory.sync().unwrap();
     assert_eq!(outcomes(&world), set(["b=2", "a=1 b=2"]));
+    // Another process knows of no failure, and syncs what it finds.
+    let next = world.crash(CrashPolicy::Killed).restart();
+    next.directory("dir").sync().unwrap();
+    assert_eq!(look(&next.crash(CrashPolicy::LoseAll).image), "a=1 b=2");
     // What builds on an uncertain change makes it certain.
     directory.rename("a", "c").unwrap();
     directory.sync().unwrap();
