@@ -205,7 +205,8 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
                     pieces.clone_from(&base.pieces);
                     base.end
                 }
-                _ => self.written(),
+                // The log may have been written beyond the cut by now.
+                _ => self.written().min(end),
             };
             if pieces.is_empty() && from.is_valid() {
                 pieces.push(Piece { from: Address::INVALID, to: from, file: None });
