@@ -309,3 +309,25 @@ fn who_goes_back_gives_the_later_checkpoints_up() {
         }
     }
 }
+
+/// Index and log of sizes that were set, larger than the default budget: what opens a store recovers it as well.
+#[test]
+fn a_configuration_that_opens_a_store_recovers_it() {
+    let (disk, directory) = (MemoryDisk::new(), MemoryDirectory::new());
+    let config = || {
+        FasterKvConfig::default()
+            .with_table_size(1 << 22)
+            .with_log_memory_size(1 << 20)
+            .with_page_size_bits(14)
+            .with_pretouch(false)
+    };
+    let store: Store = FasterKv::open(config(), disk.clone()).unwrap();
+    let mut session = store.start_session();
+    (0..1000).for_each(|key| session.upsert(key, key).unwrap());
+    let options = options(CheckpointKind::FoldOver).with_index(false);
+    store.checkpoint_to(&directory, &options).unwrap();
+    drop((session, store));
+    let (store, _) = Store::recover_from(&directory, RecoveryTarget::Latest, config(), disk, &|_| ()).unwrap();
+    let mut session = store.start_session();
+    (0..1000).for_each(|key| assert_eq!(session.read(&key).unwrap(), Some(key)));
+}
