@@ -5,6 +5,7 @@ use oxifaster::address::{Address, AtomicAddress};
 use oxifaster::cache::ReadCacheConfig;
 use oxifaster::device::{FileSystemDisk, MemoryDisk, NullDisk};
 use oxifaster::epoch::LightEpoch;
+use oxifaster::log::faster_log::{FasterLog, FasterLogConfig};
 use oxifaster::record::{Key, Record, RecordInfo, RecordLayout, Value};
 use oxifaster::status::{OperationStatus, Status};
 use oxifaster::store::{Begun, FasterKv, FasterKvConfig, Session};
@@ -191,5 +192,22 @@ fn a_store_with_a_read_cache() -> oxifaster::Result<()> {
     let stats = store.stats();
     assert_eq!((stats.operations.reads, stats.read_hits, stats.read_misses), (2, 1, 1));
     assert!((stats.cache_hit_rate() - 0.5).abs() < 1e-9);
+    Ok(())
+}
+
+#[test]
+fn a_log_is_appended_to_committed_read_and_scanned() -> oxifaster::Result<()> {
+    let config = FasterLogConfig::default();
+    let device = NullDisk::new();
+    let log = FasterLog::new(config, device);
+    let addr = log.append(b"data")?;
+    log.commit()?;
+    let data = log.read_entry(addr)?;
+    assert_eq!(data, b"data");
+    let mut seen = Vec::new();
+    for (addr, data) in log.scan_all() {
+        seen.push(format!("{addr}: {data:?}"));
+    }
+    assert_eq!(seen, [format!("{addr}: [100, 97, 116, 97]")]);
     Ok(())
 }

@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{BufferPool, Purpose, Words};
 use crate::record::RecordRef;
 use crate::stats::LogCounters;
-use crate::sync::{Arc, Backoff, MonotonicU64, Mutex, Weak};
+use crate::sync::{Arc, AtomicU64, Backoff, MonotonicU64, Mutex, Weak};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -80,7 +80,7 @@ impl HybridLog {
     }
 
     /// A log in `state`, with nothing in its frames yet.
-    pub(super) fn at(
+    pub(crate) fn at(
         config: LogConfig,
         state: LogState,
         epoch: Arc<LightEpoch>,
@@ -182,6 +182,12 @@ impl HybridLog {
     #[inline]
     pub(crate) fn record<'g>(&'g self, address: Address, size: usize, _guard: &'g Guard<'_>) -> RecordRef<'g> {
         RecordRef::new(self.core.frames.words(address, size))
+    }
+
+    /// The words of the `size` bytes at `address`, under the same conditions as for [`record`](Self::record).
+    #[inline]
+    pub(crate) fn words<'g>(&'g self, address: Address, size: usize, _guard: &'g Guard<'_>) -> &'g [AtomicU64] {
+        self.core.frames.words(address, size)
     }
 
     /// What is in memory, for as long as this pin lasts.

@@ -30,6 +30,7 @@
 
 mod block;
 mod copy;
+mod durable;
 mod evict;
 mod fetch;
 mod flush;

@@ -12,6 +12,7 @@ mod crud;
 mod executor;
 mod faults;
 mod larger_than_memory;
+mod log;
 mod memory;
 mod model;
 mod paths;
