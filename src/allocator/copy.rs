@@ -1,14 +1,13 @@
 //! A part of the log as the blocks that its device has or would get: what a checkpoint keeps in a file.
 
 use super::block::{BLOCK_PAYLOAD, BLOCK_SIZE, seal, verify};
-use super::flush::CHUNK_BYTES;
 use super::hybrid_log::{HybridLog, LogCore};
 use super::pointers::FIRST;
 use crate::address::Address;
 use crate::device::{CompletionQueue, CompletionSink, IoRequest};
 use crate::epoch::{Guard, Participant};
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::{AlignedBuf, load_bytes};
+use crate::memory::{IoBuf, load_bytes};
 use crate::sync::Arc;
 use std::time::Duration;
 
@@ -29,8 +28,9 @@ impl LogCore {
 }
 
 impl HybridLog {
-    /// Hands the blocks from `from` to `to`, both block boundaries, to `sink`, in order and some at a time: from memory or, as
-    /// far as they have left it, from the device. What is in memory must not matter or not change any more.
+    /// Hands the blocks from `from` to `to`, both block boundaries, to `sink`, in order and as many at a time as `buffer`, at
+    /// least a block, has room for: from memory or, as far as they have left it, from the device. What is in memory must not
+    /// matter or not change any more. Returns the buffer.
     ///
     /// # Errors
     /// The sink's, the device's, or [`ErrorKind::Corrupt`] for a block that the device returned.
@@ -39,24 +39,24 @@ impl HybridLog {
         participant: &mut Participant,
         (from, to): (Address, Address),
         limit: Duration,
+        mut buffer: IoBuf,
         mut sink: impl FnMut(&[u8]) -> Result<()>,
-    ) -> Result<()> {
+    ) -> Result<IoBuf> {
         let geometry = self.geometry();
-        let chunk = (CHUNK_BYTES / BLOCK_SIZE * BLOCK_PAYLOAD) as u64;
-        let mut buf = AlignedBuf::zeroed(CHUNK_BYTES);
+        let chunk = (buffer.len() / BLOCK_SIZE * BLOCK_PAYLOAD) as u64;
         let mut start = from;
         while start < to {
             let page_end = geometry.page().start_of(geometry.page().page(start)).get() + geometry.page().page_size();
             let end = to.get().min(page_end).min(start.get() + chunk);
             let len = (end - start.get()) as usize;
             let bytes = len.div_ceil(BLOCK_PAYLOAD) * BLOCK_SIZE;
-            if !self.copy_from_memory(start, len, &mut buf[..bytes], &participant.pin()) {
-                buf = self.read_blocks(start, bytes, buf, limit)?;
+            if !self.copy_from_memory(start, len, &mut buffer[..bytes], &participant.pin()) {
+                buffer = self.read_blocks(start, bytes, buffer, limit)?;
             }
-            sink(&buf[..bytes])?;
+            sink(&buffer[..bytes])?;
             start = Address::new(end);
         }
-        Ok(())
+        Ok(buffer)
     }
 
     /// False if it is no longer all in memory.
@@ -69,7 +69,7 @@ impl HybridLog {
         is_there
     }
 
-    fn read_blocks(&self, start: Address, bytes: usize, buf: AlignedBuf, limit: Duration) -> Result<AlignedBuf> {
+    fn read_blocks(&self, start: Address, bytes: usize, buf: IoBuf, limit: Duration) -> Result<IoBuf> {
         let first = self.geometry().block_of(start);
         let (queue, offset) = (CompletionQueue::new(), self.geometry().device_offset(first));
         let request = IoRequest::read(offset, bytes, buf);
@@ -88,9 +88,7 @@ impl HybridLog {
                 .with("bytes wanted", bytes)
                 .with("bytes there", read));
         }
-        let mut copy = AlignedBuf::zeroed(CHUNK_BYTES);
-        copy[..bytes].copy_from_slice(&done.buf[..bytes]);
-        Ok(copy)
+        Ok(done.buf)
     }
 
     /// Makes durable what the device has written.

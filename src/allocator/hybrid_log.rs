@@ -167,14 +167,16 @@ impl HybridLog {
         self.core.pointers.begin()
     }
 
+    /// Below, nobody changes a record any more, or until it is [thawed](Self::thaw_to).
     #[inline]
-    pub(crate) fn safe_read_only(&self) -> Address {
-        self.core.pointers.safe_read_only()
+    pub(crate) fn immutable_below(&self) -> Address {
+        self.core.pointers.immutable_below()
     }
 
+    /// Who is pinned may change records in place from here on.
     #[inline]
-    pub(crate) fn read_only(&self) -> Address {
-        self.core.pointers.read_only()
+    pub(crate) fn mutable_from(&self) -> Address {
+        self.core.pointers.mutable_from()
     }
 
     /// The record of `size` bytes at `address`, which the caller, while pinned by `guard`, has compared with
@@ -325,7 +327,7 @@ impl<'g> LogView<'g> {
     /// Under this pin every record at or above this boundary may be changed in place.
     #[inline(always)]
     pub(crate) fn mutable_from(self) -> Address {
-        self.core.pointers.read_only()
+        self.core.pointers.mutable_from()
     }
 
     /// The oldest record there is.

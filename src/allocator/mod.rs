@@ -27,6 +27,8 @@
 //!   served.
 //! * **L9** A record that a cut left out counts as invalid wherever it is met: in memory its header says so, and whatever
 //!   reads the device sees it so.
+//! * **L10** While a checkpoint copies the log, a record below `settled` is changed by nobody, and one below `frozen` by nobody
+//!   who pinned since it was frozen. In between it is fuzzy, as between `safe_read_only` and `read_only`.
 
 mod block;
 mod copy;
@@ -35,6 +37,7 @@ mod evict;
 mod fetch;
 mod flush;
 mod frames;
+mod freeze;
 mod geometry;
 mod history;
 mod hybrid_log;

@@ -1,5 +1,6 @@
 //! The region boundaries of a log. Invariant L1 of [`crate::allocator`].
 
+use super::freeze::Frozen;
 use super::state::LogState;
 use crate::address::Address;
 use crate::sync::MonotonicU64;
@@ -7,7 +8,7 @@ use crate::sync::MonotonicU64;
 /// Where records begin: address 0 marks "no record", and the first block starts with a gap.
 pub(crate) const FIRST: u64 = 64;
 
-/// The boundaries that only grow. This is the one place that moves them.
+/// The boundaries that only grow, of which this is the one place that moves them; and what a checkpoint keeps as it is.
 #[derive(Debug)]
 pub(super) struct LogPointers {
     begin: MonotonicU64,
@@ -16,6 +17,7 @@ pub(super) struct LogPointers {
     flushed: MonotonicU64,
     safe_read_only: MonotonicU64,
     read_only: MonotonicU64,
+    pub(super) frozen: Frozen,
 }
 
 /// The region boundaries of a log at one moment, oldest first.
@@ -49,6 +51,7 @@ impl LogPointers {
             flushed: at(state.flushed),
             safe_read_only: at(state.end),
             read_only: at(state.end),
+            frozen: Frozen::none(),
         }
     }
 
@@ -78,6 +81,18 @@ impl LogPointers {
     #[inline]
     pub(super) fn read_only(&self) -> Address {
         Address::of_pointer(self.read_only.get())
+    }
+
+    /// From here on records are changed in place (L10).
+    #[inline(always)]
+    pub(super) fn mutable_from(&self) -> Address {
+        self.read_only().max(self.frozen.frozen())
+    }
+
+    /// Below, nobody changes a record (L2, L10).
+    #[inline]
+    pub(super) fn immutable_below(&self) -> Address {
+        self.safe_read_only().max(self.frozen.settled())
     }
 
     /// True if this call moved it.

@@ -2,9 +2,9 @@
 //!
 //! * **K1** All that is in the store is reached from index entries: an entry holds the newest record of a chain, each
 //!   record's `previous` the next older one. Every structural change is one compare-and-swap of the entry, whole.
-//! * **K2** A record is copied only where nobody can still change it: below `safe_read_only`, or on the device. (What is
-//!   found fuzzy by an operation that needs the old value is waited for.)
-//! * **K3** A record is changed in place only at or above `read_only`, as seen by a pinned thread.
+//! * **K2** A record is copied only where nobody can still change it: below `safe_read_only` or what a checkpoint has
+//!   settled, or on the device. (What is found fuzzy by an operation that needs the old value is waited for.)
+//! * **K3** A record is changed in place only at or above `read_only` and what is frozen, as seen by a pinned thread.
 //! * **K4** What was found out about a chain at or below some record stays true: chains grow at the head only. So an
 //!   operation that comes back from the device searches only what was added meanwhile.
 //!   While a checkpoint is under way, versions say more about it: [`version`].
@@ -12,6 +12,7 @@
 
 mod append;
 mod below;
+mod cut;
 mod delete;
 mod find;
 #[cfg(all(test, oxifaster_loom))]
@@ -32,6 +33,7 @@ use crate::record::{Key, RecordLayout, Value};
 use std::marker::PhantomData;
 use std::time::Duration;
 
+pub(crate) use cut::{Cut, Surroundings, closed_tail};
 pub(crate) use delete::DeleteOp;
 pub(crate) use read::ReadOp;
 pub(crate) use rmw::{Insert, Modify, RmwOp};

@@ -7,12 +7,14 @@ use crate::address::Address;
 use crate::allocator::{BLOCK_SIZE, FIRST};
 use crate::epoch::Participant;
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::load_bytes;
+use crate::memory::{AlignedBuf, IoBuf, load_bytes};
 use crate::sync::{Arc, Ordering};
 use std::ops::{Bound, RangeBounds};
 
 /// Bytes of the log that a scan reads at a time.
 const WINDOW: u64 = 256 << 10;
+/// Bytes of blocks that are copied at a time.
+const BUFFER: usize = 256 << 10;
 
 /// Reads the log's bytes, wherever they are.
 pub(super) struct Reader {
@@ -173,7 +175,8 @@ impl Reader {
         let mut window = std::mem::take(&mut self.window);
         window.clear();
         let mut number = geometry.block_of(from);
-        self.core.log.copy_blocks(&mut self.participant, (from, to), self.core.config.wait_limit, |blocks| {
+        let (limit, buffer) = (self.core.config.wait_limit, IoBuf::from(AlignedBuf::zeroed(BUFFER)));
+        self.core.log.copy_blocks(&mut self.participant, (from, to), limit, buffer, |blocks| {
             for block in blocks.chunks_exact(BLOCK_SIZE) {
                 window.extend_from_slice(&block[..geometry.payload_of_block(number)]);
                 number += 1;

@@ -207,7 +207,8 @@ impl FasterKvConfig {
         let read_buffers = (budget as usize / 32 / read_buffer).clamp(4, 4096);
         let read_cache = self.read_cache.map(|cache| cache.geometry(record_size)).transpose()?;
         let cache_bytes = read_cache.map_or(0, HybridLog::memory_bytes);
-        let other = index_bytes(index) + read_buffers * read_buffer + cache_bytes;
+        let checkpoint_buffer = checkpoint_buffer_for(budget);
+        let other = index_bytes(index) + read_buffers * read_buffer + cache_bytes + checkpoint_buffer;
         let left = budget.saturating_sub(other as u64);
         let wished = self.log_memory_size.unwrap_or(left);
         let page_bits = self.page_size_bits.unwrap_or_else(|| page_bits_for(wished, record_size));
@@ -219,7 +220,7 @@ impl FasterKvConfig {
         if frames < LogGeometry::MIN_FRAMES && self.log_memory_size.is_none() {
             return Err(Error::new(ErrorKind::Config, "the memory budget leaves too little room for the log")
                 .with("memory_budget", budget)
-                .with("taken by index, read buffers and read cache", other)
+                .with("taken by index, buffers and read cache", other)
                 .with("pages of the log that fit", frames)
                 .with("page_size_bits", page_bits)
                 .help("raise memory_budget, or lower table_size, page_size_bits or the read cache's mem_size"));
@@ -245,9 +246,11 @@ impl FasterKvConfig {
                 .with("taken by the index (table_size)", index_bytes(index))
                 .with("taken by read buffers", read_buffers * read_buffer)
                 .with("taken by the read cache", cache_bytes)
+                .with("taken by the buffer for checkpoints", checkpoint_buffer)
                 .help("raise memory_budget, or lower log_memory_size or table_size"));
         }
-        Ok(StoreSizes { index, geometry, read_cache, read_buffers, read_buffer, budget: budget as usize })
+        let budget = budget as usize;
+        Ok(StoreSizes { index, geometry, read_cache, read_buffers, read_buffer, checkpoint_buffer, budget })
     }
 }
 
@@ -259,11 +262,18 @@ pub(crate) struct StoreSizes {
     pub(crate) read_cache: Option<LogGeometry>,
     pub(crate) read_buffers: usize,
     pub(crate) read_buffer: usize,
+    pub(crate) checkpoint_buffer: usize,
     pub(crate) budget: usize,
 }
 
 /// The smallest budget: an index of a few buckets, and a log of a few of the smallest pages.
 const MIN_BUDGET: u64 = 256 << 10;
+
+/// Bytes of the buffer that a checkpoint works with: large enough for the device, small enough that to fill it does not take
+/// a processor away for long.
+fn checkpoint_buffer_for(budget: u64) -> usize {
+    (budget as usize / 64 / BLOCK_SIZE * BLOCK_SIZE).clamp(BLOCK_SIZE, 64 * BLOCK_SIZE)
+}
 
 fn out_of_range(field: &'static str, value: u64, smallest: u64, largest: u64) -> Error {
     Error::new(ErrorKind::Config, "a value is out of range")
@@ -280,7 +290,7 @@ impl StoreSizes {
         let page_bits = self.geometry.page().page_bits();
         let log = ((LogGeometry::MIN_FRAMES as usize) << page_bits) + HybridLog::write_buffer_bytes(page_bits);
         let cache = self.read_cache.map_or(0, HybridLog::memory_bytes);
-        let other = table + log + cache + self.read_buffers * self.read_buffer;
+        let other = table + log + cache + self.read_buffers * self.read_buffer + self.checkpoint_buffer;
         let left = self.budget.saturating_sub(other) / MemIndex::bytes(1, 0);
         self.index.overflow_buckets.max(left as u64)
     }

@@ -28,6 +28,8 @@ pub(crate) struct Database<K, V> {
     pub(crate) kernel: Kernel<K, V>,
     pub(crate) epoch: Arc<LightEpoch>,
     pub(crate) max_pending: usize,
+    /// Bytes of the buffer that a checkpoint works with.
+    pub(crate) checkpoint_buffer: usize,
     /// What the next increment is to be based on; held by who takes a checkpoint.
     pub(crate) chain: Mutex<Option<Chain>>,
     memory: Memory,
@@ -52,6 +54,8 @@ impl Memory {
             budget.reserve("log", HybridLog::memory_bytes(sizes.geometry))?,
             budget.reserve("read buffers", sizes.read_buffers * sizes.read_buffer)?,
         ];
+        // Held for good, though used while there is a checkpoint: it is not to fail for want of it.
+        held.push(budget.reserve("checkpoint buffer", sizes.checkpoint_buffer)?);
         if let Some(cache) = sizes.read_cache {
             held.push(budget.reserve("read cache", HybridLog::memory_bytes(cache))?);
         }
@@ -149,8 +153,8 @@ impl<K: Key, V: Value> Database<K, V> {
             pretouch(&parts)?;
         }
         let sessions = Mutex::new(Sessions { recovered: origin.sessions, ..Sessions::default() });
-        let (max_pending, chain) = (config.max_pending, Mutex::new(None));
-        Ok(Self { kernel, epoch, max_pending, chain, memory, sessions })
+        let (max_pending, chain, checkpoint_buffer) = (config.max_pending, Mutex::new(None), sizes.checkpoint_buffer);
+        Ok(Self { kernel, epoch, max_pending, checkpoint_buffer, chain, memory, sessions })
     }
 
     /// Enters the book of a session that begins.
@@ -245,6 +249,12 @@ impl<K: Key, V: Value> Database<K, V> {
                 sessions.ended.push(account);
             }
         }
+    }
+
+    /// How many operations there were of the sessions that are known; it grows with each.
+    pub(crate) fn operations(&self) -> u64 {
+        let sessions = self.sessions.lock();
+        sessions.live.iter().fold(0, |sum: u64, account| sum.wrapping_add(account.serial()))
     }
 
     pub(crate) fn session_count(&self) -> usize {

@@ -105,7 +105,10 @@ fn what_is_held_is_within_the_budget_and_named() {
         let held: usize = stats.memory.iter().map(|(_, bytes)| bytes).sum();
         assert_eq!(stats.memory_budget as u64, budget);
         assert!(held as u64 <= budget && held as u64 > budget / 2, "{:?}", stats.memory);
-        assert_eq!(stats.memory.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["index", "log", "read buffers"]);
+        assert_eq!(
+            stats.memory.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+            ["index", "log", "read buffers", "checkpoint buffer"]
+        );
     }
 }
 

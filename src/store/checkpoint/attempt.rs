@@ -1,31 +1,48 @@
 //! One attempt at a checkpoint, from its begin to its manifest.
 
 use super::control::{CheckpointStep, Control};
-use super::cut::{Cut, closed_tail, wait_for_pins};
 use super::options::{CheckpointOptions, CheckpointReport};
+use super::pace::Pace;
+use super::wait::Around;
 use crate::address::Address;
+use crate::allocator::BLOCK_PAYLOAD;
 use crate::checkpoint::{
     Aborted, Catalog, CheckpointKind, CheckpointToken, IndexPart, LogPart, Manifest, Piece, Schema,
 };
 use crate::directory::{Directory, DirectoryFile};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::stamp;
-use crate::memory::AlignedBuf;
+use crate::kernel::{Cut, Surroundings, closed_tail, stamp};
+use crate::memory::{AlignedBuf, IoBuf};
 use crate::operation::{Environment, Retry, Stall};
 use crate::record::{Key, Value};
 use crate::store::database::{Chain, Database};
-use crate::sync::MutexGuard;
+use crate::sync::{Arc, MutexGuard};
 use crate::utility::unix_milliseconds;
 use std::hash::{BuildHasher, RandomState};
+use std::task::{Wake, Waker};
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-/// Bytes of the index's image that are written at once.
-const IMAGE_BUFFER: usize = 1 << 20;
+/// Bytes of the log that are given to the device at a time, and how far that may be ahead of what it has written.
+const STEP: u64 = 64 * BLOCK_PAYLOAD as u64;
+const AHEAD: u64 = 4 * STEP;
+/// How long it waits at most for the device to tell that it has written something, before it looks by itself.
+const NAP: Duration = Duration::from_millis(5);
 
-/// A file whose writing is watched, and stopped if nobody wants it any more.
+/// Wakes a thread that waits for the device.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// A file whose writing is watched, paced, and stopped if nobody wants it any more.
 struct Watched<'a> {
     file: Box<dyn DirectoryFile>,
     control: &'a Control,
+    pace: &'a Pace<'a>,
 }
 
 impl DirectoryFile for Watched<'_> {
@@ -34,7 +51,7 @@ impl DirectoryFile for Watched<'_> {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        self.control.check()?;
+        self.pace.spend(bytes.len(), self.control)?;
         self.file.write_at(offset, bytes)?;
         self.control.add_bytes(bytes.len());
         Ok(())
@@ -59,6 +76,8 @@ pub(super) struct Attempt<'a, K: Key, V: Value> {
     begun: Instant,
     /// What the next increment is to be based on.
     chain: MutexGuard<'a, Option<Chain>>,
+    /// What is copied to files passes through this.
+    buffer: IoBuf,
 }
 
 impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
@@ -72,12 +91,15 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
             Error::new(ErrorKind::Busy, "another checkpoint of this store is under way").help("wait for it to end")
         })?;
         let (token, begun) = (CheckpointToken::random(), Instant::now());
-        Ok(Self { database, directory, options, control, token, begun, chain })
+        let buffer = IoBuf::from(AlignedBuf::try_zeroed(database.checkpoint_buffer)?);
+        Ok(Self { database, directory, options, control, token, begun, chain, buffer })
     }
 
     /// Takes the checkpoint. If that fails, removes what there is of it, as far as that is possible.
     pub(super) fn run(mut self) -> Result<CheckpointReport> {
-        let outcome = self.take();
+        let database = self.database;
+        let operations = || database.operations();
+        let outcome = self.take(&Pace::new(self.options.bytes_per_second, &operations));
         self.control.enter(CheckpointStep::Over);
         if outcome.is_err() {
             for left in [self.token.log_file(), self.token.index_file()] {
@@ -87,10 +109,10 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         outcome
     }
 
-    fn take(&mut self) -> Result<CheckpointReport> {
+    fn take(&mut self, pace: &Pace<'_>) -> Result<CheckpointReport> {
         let wanted = self.options.kind;
         self.check_device(wanted)?;
-        let index = if self.takes_image(wanted) { Some(self.take_image()?) } else { None };
+        let index = if self.takes_image(wanted) { Some(self.take_image(pace)?) } else { None };
         let mut manifest = Manifest {
             token: self.token,
             kind: wanted,
@@ -106,12 +128,10 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         if wanted != CheckpointKind::Index {
             self.control.enter(CheckpointStep::Cut);
             let began = Instant::now();
-            let cut = Cut::make(self.database, self.control)?;
+            let cut = self.cut(&mut manifest)?;
             cut_took = began.elapsed();
-            manifest.version = cut.version();
-            manifest.sessions = cut.sessions.clone();
             self.control.enter(CheckpointStep::Log);
-            next_chain = self.keep_log(cut, &mut manifest)?;
+            next_chain = self.keep_log(cut, &mut manifest, pace)?;
         }
         self.control.enter(CheckpointStep::Manifest);
         self.control.check()?;
@@ -131,6 +151,21 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
             took: self.begun.elapsed(),
             cut_took,
         })
+    }
+
+    fn around(&self) -> Around<'a, K, V> {
+        Around { database: self.database, control: self.control }
+    }
+
+    fn cut(&self, manifest: &mut Manifest) -> Result<Cut<'a, K, V>> {
+        let database = self.database;
+        // What is in the base is not changed in place, or the next increment would miss it.
+        let kept_below = self.chain.as_ref().map_or(Address::INVALID, |chain| chain.end);
+        let cut = Cut::make(&database.kernel, &database.epoch, &self.around(), kept_below, |version| {
+            manifest.sessions = database.cut_sessions_before(version);
+        })?;
+        manifest.version = cut.version();
+        Ok(cut)
     }
 
     fn check_device(&self, wanted: CheckpointKind) -> Result<()> {
@@ -156,48 +191,43 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         self.chain.as_ref().filter(|chain| chain.place == self.directory.place())
     }
 
-    fn take_image(&mut self) -> Result<IndexPart> {
+    fn take_image(&mut self, pace: &Pace<'_>) -> Result<IndexPart> {
         self.control.enter(CheckpointStep::Index);
         self.control.check()?;
-        let (database, name) = (self.database, self.token.index_file());
-        let replay_from = closed_tail(database, self.control)?;
-        wait_for_pins(database, self.control)?; // whoever allocated below has published by then
-        let file = Watched { file: self.directory.create(&name)?, control: self.control };
+        let (around, name) = (self.around(), self.token.index_file());
+        let kernel = &self.database.kernel;
+        let replay_from = closed_tail(kernel, &around)?;
+        around.wait_for_pins()?; // whoever allocated below has published by then
+        let file = Watched { file: self.directory.create(&name)?, control: self.control, pace };
         let generation = RandomState::new().hash_one("index") as u32;
-        let mut buffer = AlignedBuf::zeroed(IMAGE_BUFFER);
-        let size = database.kernel.index.write_image(
-            &file,
-            generation,
-            &mut buffer,
-            &mut database.epoch.join(),
-            &|address, guard| database.kernel.in_log(address, guard),
-        )?;
+        let mut participant = self.database.epoch.join();
+        let size =
+            kernel.index.write_image(&file, generation, &mut self.buffer, &mut participant, &|address, guard| {
+                kernel.in_log(address, guard)
+            })?;
         file.sync()?;
-        let complete_at = closed_tail(database, self.control)?;
+        let complete_at = closed_tail(kernel, &around)?;
         Ok(IndexPart {
             file: name,
             bytes: size.bytes,
             generation,
             buckets: size.buckets,
             overflow_buckets: size.overflow_buckets,
-            generations: database.kernel.log.history().generations_below(complete_at),
+            generations: kernel.log.history().generations_below(complete_at),
             replay_from,
             complete_at,
         })
     }
 
     /// Has the log up to the cut kept, and makes it durable. Returns what a later increment can be based on.
-    fn keep_log(&mut self, cut: Cut<'_, K, V>, manifest: &mut Manifest) -> Result<Option<Chain>> {
+    fn keep_log(&mut self, mut cut: Cut<'a, K, V>, manifest: &mut Manifest, pace: &Pace<'_>) -> Result<Option<Chain>> {
         let log = &self.database.kernel.log;
         let (start, end) = (cut.start, cut.end);
         let begin = log.begin();
         let mut pieces = Vec::new();
         let mut chain = None;
         if manifest.kind == CheckpointKind::FoldOver {
-            log.close_below(end);
-            cut.wait_until(|| log.safe_read_only() >= end)?;
-            drop(cut);
-            self.wait_for_flush(end)?;
+            self.write_to(end, pace)?;
             pieces.push(Piece { from: Address::INVALID, to: end, file: None });
         } else {
             let base = self.base().cloned();
@@ -218,17 +248,16 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
                 pieces.push(Piece { from: Address::INVALID, to: from, file: None });
             }
             if from < end {
-                self.copy_log(from, end)?;
+                self.copy_log(from, end, pace)?;
                 pieces.push(Piece { from, to: end, file: Some(self.token.log_file()) });
             }
             if is_first || manifest.kind == CheckpointKind::Incremental {
-                // What is in the base is not changed in place any more, or the next increment would miss it.
-                log.close_below(end);
+                cut.keep_below(end);
                 let (token, pieces) = (self.token, pieces.clone());
                 chain = Some(Chain { token, place: self.directory.place(), end, pieces });
             }
-            drop(cut);
         }
+        drop(cut);
         self.control.enter(CheckpointStep::Sync);
         self.control.check()?;
         log.sync_device(self.database.kernel.wait_limit())?;
@@ -253,11 +282,12 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         }
     }
 
-    fn copy_log(&self, from: Address, to: Address) -> Result<()> {
-        let file = Watched { file: self.directory.create(&self.token.log_file())?, control: self.control };
+    fn copy_log(&mut self, from: Address, to: Address, pace: &Pace<'_>) -> Result<()> {
+        let file = self.directory.create(&self.token.log_file())?;
+        let file = Watched { file, control: self.control, pace };
         let (mut participant, mut offset) = (self.database.epoch.join(), 0);
-        let limit = self.database.kernel.wait_limit();
-        self.database.kernel.log.copy_blocks(&mut participant, (from, to), limit, |blocks| {
+        let (limit, buffer) = (self.database.kernel.wait_limit(), std::mem::replace(&mut self.buffer, IoBuf::empty()));
+        self.buffer = self.database.kernel.log.copy_blocks(&mut participant, (from, to), limit, buffer, |blocks| {
             file.write_at(offset, blocks)?;
             offset += blocks.len() as u64;
             Ok(())
@@ -265,20 +295,33 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         file.sync()
     }
 
-    fn wait_for_flush(&self, end: Address) -> Result<()> {
-        let mut stall = Stall::new();
-        let (log, mut seen) = (&self.database.kernel.log, Address::INVALID);
+    /// Has the log written up to `end`, the cut, step by step.
+    fn write_to(&self, end: Address, pace: &Pace<'_>) -> Result<()> {
+        let log = &self.database.kernel.log;
+        let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+        let (mut stall, mut seen) = (Stall::new(), Address::INVALID);
+        let mut closed = log.addresses().read_only;
         loop {
             let flushed = log.addresses().flushed;
             if flushed >= end {
                 return Ok(());
+            }
+            // No further ahead of the device than it takes to keep it busy.
+            if closed < end && closed.get() < flushed.get() + AHEAD {
+                pace.spend(STEP as usize, self.control)?;
+                closed = Address::new(closed.get() + STEP).min(end);
+                log.close_settled(closed);
+                continue;
             }
             self.control.check()?;
             if flushed > seen {
                 // As long as it goes on, it may take as long as there is to write.
                 (seen, stall) = (flushed, Stall::new());
             }
-            stall.wait(&self.database.kernel, Retry::Room)?;
+            stall.prepare(&self.database.kernel, Retry::Room, &waker)?;
+            if log.addresses().flushed == flushed {
+                std::thread::park_timeout(NAP);
+            }
         }
     }
 

@@ -12,9 +12,10 @@
 
 mod attempt;
 mod control;
-mod cut;
 mod handle;
 mod options;
+mod pace;
+mod wait;
 
 use self::attempt::Attempt;
 use self::control::Control;

@@ -15,11 +15,18 @@ pub struct CheckpointOptions {
     pub deadline: Option<Duration>,
     /// See [`with_keep_last`](Self::with_keep_last).
     pub keep_last: Option<usize>,
+    /// See [`with_bytes_per_second`](Self::with_bytes_per_second).
+    pub bytes_per_second: Option<u64>,
 }
+
+/// What one processor more allows.
+const BYTES_PER_SECOND: u64 = 64 << 20;
 
 impl Default for CheckpointOptions {
     fn default() -> Self {
-        Self { kind: CheckpointKind::FoldOver, index: true, deadline: None, keep_last: None }
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as u64;
+        let bytes_per_second = Some(processors * BYTES_PER_SECOND);
+        Self { kind: CheckpointKind::FoldOver, index: true, deadline: None, keep_last: None, bytes_per_second }
     }
 }
 
@@ -45,6 +52,18 @@ impl CheckpointOptions {
     #[must_use]
     pub fn with_deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
+        self
+    }
+
+    /// How fast it copies and writes while sessions operate: `None` for as fast as it can. By default 64 MiB a second for each
+    /// processor, which takes about a twentieth of their time. While no session does anything, there is nobody to be
+    /// considerate of, and it goes as fast as it can.
+    ///
+    /// A checkpoint that takes longer holds nobody up for longer; but the log up to it stays immutable for as long, so that
+    /// updates append.
+    #[must_use]
+    pub fn with_bytes_per_second(mut self, rate: impl Into<Option<u64>>) -> Self {
+        self.bytes_per_second = rate.into();
         self
     }
 
