@@ -1,5 +1,6 @@
 //! One thread's book: which answers are right, which came, and how long they took.
 
+use super::checkpoints::{Divider, Signal};
 use super::faults::Faults;
 use super::growth::{Growth, Inserts};
 use super::oracle::{Claim, FIRST, Oracle, Stamps};
@@ -17,6 +18,8 @@ pub(crate) struct Check<'a> {
     pub(crate) faults: &'a Faults,
     /// The stage, for the report of a fault.
     pub(crate) during: &'a str,
+    /// Says when a checkpoint is under way, if any are to be taken.
+    pub(crate) signal: Option<&'a Signal>,
 }
 
 /// A key that the store is being asked for, and the lowest version that it may answer with.
@@ -76,6 +79,7 @@ pub(crate) struct Audit<'a, const N: usize> {
     stamps: Stamps,
     clock: Instant,
     tally: Tally,
+    divider: Option<Divider<'a>>,
 }
 
 impl<'a, const N: usize> Audit<'a, N> {
@@ -86,6 +90,7 @@ impl<'a, const N: usize> Audit<'a, N> {
             stamps: Stamps::default(),
             clock: Instant::now(),
             tally: Tally::default(),
+            divider: check.signal.map(Divider::new),
         }
     }
 
@@ -93,7 +98,8 @@ impl<'a, const N: usize> Audit<'a, N> {
         &self.tally
     }
 
-    pub(crate) fn into_tally(self) -> Tally {
+    pub(crate) fn into_tally(mut self) -> Tally {
+        self.tally.sides = self.divider.map(Divider::finish).unwrap_or_default();
         self.tally
     }
 
@@ -171,7 +177,7 @@ impl<'a, const N: usize> Audit<'a, N> {
     /// An operation is done that began when the one before it was done.
     pub(crate) fn done(&mut self, operation: Operation) {
         let now = Instant::now();
-        self.tally.record(operation, now - self.clock, 1);
+        self.took(operation, now - self.clock, 1);
         self.clock = now;
     }
 
@@ -193,6 +199,9 @@ impl<'a, const N: usize> Audit<'a, N> {
     /// `count` operations took `latency` each.
     pub(crate) fn took(&mut self, operation: Operation, latency: Duration, count: u64) {
         self.tally.record(operation, latency, count);
+        if let Some(divider) = &mut self.divider {
+            divider.record(latency, count);
+        }
     }
 
     fn count_check(&mut self, key: u64) {

@@ -1,6 +1,7 @@
 //! Load, runs and final pass against one store.
 
 use super::audit::Check;
+use super::checkpoints::{CheckpointsReport, Signal, Taken, Taker, vanished};
 use super::faults::Faults;
 use super::growth::Growth;
 use super::issue::Api;
@@ -20,6 +21,7 @@ use oxifaster::Result;
 use oxifaster::device::StorageDevice;
 use oxifaster::stats::StatsSnapshot;
 use oxifaster::store::FasterKv;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Reads in flight in the final pass, even if the runs have fewer.
@@ -56,6 +58,8 @@ pub(crate) struct Campaign<'a, const N: usize> {
     ledger: &'a Ledger,
     checked: u64,
     exact: u64,
+    /// Where checkpoints go, if any are to be taken.
+    checkpoints: Option<PathBuf>,
 }
 
 impl<'a, const N: usize> Campaign<'a, N> {
@@ -66,7 +70,17 @@ impl<'a, const N: usize> Campaign<'a, N> {
         interrupt: &'a Interrupt,
         progress: &'a Progress,
     ) -> Self {
-        Self { store, plan, interrupt, progress, peak: PeakMeter::default(), ledger, checked: 0, exact: 0 }
+        Self {
+            store,
+            plan,
+            interrupt,
+            progress,
+            peak: PeakMeter::default(),
+            ledger,
+            checked: 0,
+            exact: 0,
+            checkpoints: None,
+        }
     }
 
     /// The most that the process has held so far.
@@ -80,7 +94,7 @@ impl<'a, const N: usize> Campaign<'a, N> {
         let done = self.stage(
             "load",
             Length::Items(records),
-            (self.plan.api, self.plan.depth),
+            (self.plan.api, self.plan.depth, None),
             |thread, control, mut pipeline| {
                 while let Some(keys) = control.next_keys(records) {
                     for key in keys {
@@ -97,26 +111,49 @@ impl<'a, const N: usize> Campaign<'a, N> {
         Ok((LoadReport { records: loaded, data_bytes, seconds, records_per_second }, loaded == records))
     }
 
+    /// Has checkpoints go to `directory`.
+    pub(crate) fn with_checkpoints_in(mut self, directory: Option<PathBuf>) -> Self {
+        self.checkpoints = directory;
+        self
+    }
+
     /// Runs one workload for the planned time.
     pub(crate) fn run(&mut self, workload: Workload, preference: Preference) -> Result<RunReport, Failure> {
         let (plan, growth) = (self.plan, &self.ledger.growth);
         let label = format!("{} {preference}", workload.letter());
         let before = self.store.stats();
-        let done =
-            self.stage(&label, Length::Time(plan.duration), (plan.api, plan.depth), |thread, control, pipeline| {
+        let wish = plan.checkpoints.clone().zip(self.checkpoints.clone());
+        let signal = Arc::new(Signal::default());
+        let taker = wish.map(|(wish, directory)| Taker::new(wish, directory, Arc::clone(&signal)));
+        let calls = (plan.api, plan.depth, taker.as_ref().map(|_| &*signal));
+        let store = self.store;
+        let (done, taken) = std::thread::scope(|scope| {
+            let takes = taker.as_ref().map(|taker| scope.spawn(|| taker.take_all(store)));
+            let done = self.stage(&label, Length::Time(plan.duration), calls, |thread, control, pipeline| {
                 Worker::new(plan, workload, preference, growth, thread).work(control, pipeline)
-            })?;
+            });
+            taker.iter().for_each(Taker::stop);
+            let taken = takes.map(|takes| takes.join().unwrap_or_else(|_| Err(vanished()))).transpose();
+            (done, taken)
+        });
+        let (done, taken): (Done, Option<Taken>) = (done?, taken?);
         let after = self.store.stats();
         let waited = after.read_misses - before.read_misses;
         let names = (workload.letter(), workload.summary(), preference.name());
-        Ok(RunReport::new(names, &done.tally, done.elapsed, waited, work_between(&before, &after)))
+        let mut report = RunReport::new(names, &done.tally, done.elapsed, waited, work_between(&before, &after));
+        report.checkpoints = plan
+            .checkpoints
+            .as_ref()
+            .zip(taken)
+            .map(|(wish, taken)| CheckpointsReport::new(wish.kind, &taken, &done.tally.sides, plan.threads));
+        Ok(report)
     }
 
     /// Reads every key once more: as the runs did, but not one key at a time, which would take too long.
     pub(crate) fn verify(&mut self) -> Result<VerificationReport, Failure> {
         let records = self.plan.records;
         let api = if self.plan.api == Api::Sync { Api::Pending } else { self.plan.api };
-        let calls = (api, self.plan.depth.max(FINAL_DEPTH));
+        let calls = (api, self.plan.depth.max(FINAL_DEPTH), None);
         let growth = &self.ledger.growth;
         let keys = growth.total();
         let done = self.stage("verify", Length::Items(keys), calls, |thread, control, mut pipeline| {
@@ -154,15 +191,22 @@ impl<'a, const N: usize> Campaign<'a, N> {
         }
     }
 
-    /// `calls` is how the store is called, and with how many operations in flight.
-    fn stage<B>(&mut self, label: &str, length: Length, calls: (Api, usize), body: B) -> Result<Done, Failure>
+    /// `calls` is how the store is called, with how many operations in flight, and what says when checkpoints are under way.
+    fn stage<B>(
+        &mut self,
+        label: &str,
+        length: Length,
+        calls: (Api, usize, Option<&Signal>),
+        body: B,
+    ) -> Result<Done, Failure>
     where
         B: Fn(usize, &Control, Pipeline<'_, N>) -> Result<Tally> + Sync,
     {
         let Ledger { oracle, growth, faults } = self.ledger;
-        let check = Check { oracle, growth, faults, during: label };
+        let (api, depth, signal) = calls;
+        let check = Check { oracle, growth, faults, during: label, signal };
         let mut watch = Watch { interrupt: self.interrupt, peak: &mut self.peak, progress: self.progress };
-        let (store, batch, (api, depth)) = (self.store, self.plan.batch, calls);
+        let (store, batch) = (self.store, self.plan.batch);
         let done = stage::run(label, self.plan.threads, length, &mut watch, |thread, control| {
             body(thread, control, Pipeline::new(api.issuer(store, depth, batch), check, thread))
         })?;
@@ -207,6 +251,7 @@ mod tests {
             device: Device::Memory,
             verify: Verify::Every,
             seed: 7,
+            checkpoints: None,
         }
     }
 

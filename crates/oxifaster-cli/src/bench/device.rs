@@ -41,7 +41,7 @@ impl Device {
         directory: Option<&Directory>,
         api: Api,
     ) -> Result<(Arc<dyn StorageDevice>, DeviceReport)> {
-        let Some(directory) = directory else {
+        let Some(directory) = directory.filter(|_| self.has_files()) else {
             let used = DeviceReport { used: self.name(), why: None };
             return Ok(match self {
                 Self::None => (Arc::new(NullDisk::new()), used),

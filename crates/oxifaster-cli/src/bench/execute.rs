@@ -38,7 +38,7 @@ pub(crate) fn execute(options: Options) -> Result<u8, Failure> {
 
 /// The place for the store's files, if it has any.
 fn prepare(plan: &Plan, interrupt: &Interrupt) -> Result<Option<Directory>, Failure> {
-    if !plan.device.has_files() {
+    if !plan.device.has_files() && plan.checkpoints.is_none() {
         return Ok(None);
     }
     let directory = match &plan.directory {
@@ -77,7 +77,8 @@ fn measure<const N: usize>(
     let (device, used) = plan.device.open(directory, plan.api)?;
     let (config, division) = configure::<N>(plan)?;
     let store: Store<N> = Store::open(config, device)?;
-    let mut campaign = Campaign::new(&store, plan, &ledger, interrupt, progress);
+    let checkpoints = directory.map(|directory| directory.path().join("checkpoints"));
+    let mut campaign = Campaign::new(&store, plan, &ledger, interrupt, progress).with_checkpoints_in(checkpoints);
     let (load, loaded) = campaign.load()?;
     let mut runs = Vec::new();
     for (workload, preference) in &plan.runs {

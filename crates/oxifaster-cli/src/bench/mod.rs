@@ -17,6 +17,7 @@
 
 mod audit;
 mod campaign;
+mod checkpoints;
 mod device;
 mod directory;
 mod distribution;

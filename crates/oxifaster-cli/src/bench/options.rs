@@ -1,5 +1,6 @@
 //! What the user may ask for.
 
+use super::checkpoints::{Kind, Wish};
 use super::device::Device;
 use super::issue::Api;
 use super::value::SIZES;
@@ -35,6 +36,9 @@ Examples:
       oxifaster bench --device memory --records 1M
   Nothing but memory:
       oxifaster bench --device none --records 1M --memory 1GiB --batch 256
+  What checkpoints cost, in memory:
+      oxifaster bench --records 20M --value-size 8 --memory 4GiB --workload A \
+        --distribution zipfian --seconds 40 --checkpoint snapshot --every 4
   For machines:
       oxifaster bench --json > result.json
 
@@ -158,6 +162,15 @@ pub(crate) struct Options {
     /// Of which keys the exact version is remembered
     #[arg(long, value_name = "KEYS", default_value = "sample")]
     verify: Verify,
+    /// Take checkpoints during the runs, and report what they cost
+    #[arg(long, value_name = "KIND")]
+    checkpoint: Option<Kind>,
+    /// Seconds from the end of a checkpoint to the beginning of the next [default: 3]
+    #[arg(long, value_name = "SECONDS", requires = "checkpoint")]
+    every: Option<f64>,
+    /// Bytes a second of a checkpoint while the runs go on; 0 for as fast as it can [default: that of the store]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, requires = "checkpoint")]
+    checkpoint_rate: Option<u64>,
     /// Seed of the random numbers
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
@@ -184,6 +197,7 @@ pub(crate) struct Plan {
     pub(crate) device: Device,
     pub(crate) verify: Verify,
     pub(crate) seed: u64,
+    pub(crate) checkpoints: Option<Wish>,
 }
 
 impl Options {
@@ -212,6 +226,7 @@ impl Options {
             let what = format!("--device {} writes no files", self.device.name());
             return Err(Failure::usage(what, "leave --dir or --device out"));
         }
+        let checkpoints = wish(self.checkpoint, self.every, self.checkpoint_rate, self.device)?;
         Ok(Plan {
             records: self.records,
             value_size,
@@ -227,8 +242,27 @@ impl Options {
             device: self.device,
             verify: self.verify,
             seed: self.seed,
+            checkpoints,
         })
     }
+}
+
+/// Seconds between two checkpoints unless said otherwise.
+const EVERY: f64 = 3.0;
+
+fn wish(kind: Option<Kind>, every: Option<f64>, rate: Option<u64>, device: Device) -> Result<Option<Wish>, Failure> {
+    let Some(kind) = kind else { return Ok(None) };
+    let every = every.unwrap_or(EVERY);
+    if !(every > 0.0 && every <= 1e6) {
+        let what = format!("--every {every} is no time between two checkpoints");
+        return Err(Failure::usage(what, "give more than 0"));
+    }
+    if kind == Kind::FoldOver && device == Device::None {
+        let what = "--checkpoint fold-over writes the log to its device, and --device none keeps nothing";
+        return Err(Failure::usage(what, "give --checkpoint snapshot or another device"));
+    }
+    let rate = rate.map(|rate| (rate > 0).then_some(rate));
+    Ok(Some(Wish { kind, every: Duration::from_secs_f64(every), rate }))
 }
 
 fn within(option: &str, value: u64, low: u64, high: u64) -> Result<(), Failure> {

@@ -2,6 +2,7 @@
 //!
 //! Fields may be added; a field that is removed or changes its meaning raises `schema`.
 
+use super::checkpoints::CheckpointsReport;
 use super::faults::Fault;
 use super::tally::Tally;
 use super::workload::Operation;
@@ -76,7 +77,7 @@ pub(crate) struct LatencyReport {
 }
 
 impl LatencyReport {
-    fn new(histogram: &Histogram<u64>) -> Self {
+    pub(super) fn new(histogram: &Histogram<u64>) -> Self {
         Self {
             mean: histogram.mean(),
             p50: histogram.value_at_quantile(0.5),
@@ -112,6 +113,9 @@ pub(crate) struct RunReport {
     pub(crate) disk_reads_per_second: f64,
     pub(crate) disk_read_bytes: u64,
     pub(crate) disk_written_bytes: u64,
+    /// What checkpoints cost it, if any were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) checkpoints: Option<CheckpointsReport>,
 }
 
 /// What the device did between two moments.
@@ -152,6 +156,7 @@ impl RunReport {
             disk_reads_per_second: per_second(device.reads, seconds),
             disk_read_bytes: device.read_bytes,
             disk_written_bytes: device.written_bytes,
+            checkpoints: None,
         }
     }
 }

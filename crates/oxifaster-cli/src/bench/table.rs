@@ -1,6 +1,6 @@
 //! A report for people: what can be pasted into an issue.
 
-use super::report::{DeviceReport, LatencyReport, MemoryReport, OptionsReport, Report, VerificationReport};
+use super::report::{DeviceReport, LatencyReport, MemoryReport, OptionsReport, Report, RunReport, VerificationReport};
 use crate::units::{grouped, latency, rounded, size};
 use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
 use std::fmt::{self, Write};
@@ -30,6 +30,7 @@ fn write(text: &mut String, report: &Report) -> fmt::Result {
     if !report.runs.is_empty() {
         writeln!(text, "{}\n", runs(report))?;
         legend(text, report)?;
+        report.runs.iter().try_for_each(|run| checkpoints(text, run))?;
     }
     let load = &report.load;
     let rate = rounded(load.records_per_second);
@@ -88,6 +89,45 @@ fn runs(report: &Report) -> Table {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table
+}
+
+/// What the checkpoints of a run cost it.
+fn checkpoints(text: &mut String, run: &RunReport) -> fmt::Result {
+    let Some(all) = &run.checkpoints else { return Ok(()) };
+    writeln!(
+        text,
+        "{} {}: {} {} checkpoints of {:.2} s, {} to files, {:.2} s of processor time, cuts up to {:.0} us\n",
+        run.workload,
+        run.distribution,
+        all.count,
+        all.kind,
+        all.seconds_mean,
+        size(all.file_bytes),
+        all.processor_seconds,
+        all.cut_microseconds_max,
+    )?;
+    let mut table = Table::new();
+    table.load_style(ASCII_MARKDOWN);
+    table.set_header(["", "ops/s", "ops per processor second", "p50", "p99", "p99.9"]);
+    for (name, side) in [("without", &all.without), ("with", &all.with)] {
+        let of = |pick: fn(&LatencyReport) -> u64| {
+            side.latency_ns.as_ref().map_or("-".to_owned(), |latencies| latency(pick(latencies)))
+        };
+        table.add_row([
+            name.to_owned(),
+            rounded(side.operations_per_second),
+            rounded(side.operations_per_processor_second),
+            of(|all| all.p50),
+            of(|all| all.p99),
+            of(|all| all.p99_9),
+        ]);
+    }
+    let (throughput, tail) = (all.throughput_ratio, all.p99_9_ratio);
+    table.add_row(["ratio", &format!("{throughput:.2}"), "", "", "", &format!("{tail:.2}")]);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    writeln!(text, "{table}\n")
 }
 
 /// What the letters stand for, each once.

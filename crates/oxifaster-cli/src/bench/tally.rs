@@ -1,5 +1,6 @@
 //! What one thread, or all of them, did in a stage.
 
+use super::checkpoints::Sides;
 use super::workload::Operation;
 use hdrhistogram::Histogram;
 use std::time::Duration;
@@ -17,6 +18,13 @@ pub(crate) struct Tally {
     pub(crate) checked: u64,
     /// Values that were held to the exact version of their key.
     pub(crate) exact: u64,
+    /// With and without a checkpoint, if any were asked for.
+    pub(crate) sides: Sides,
+}
+
+/// An empty histogram; `None` is impossible.
+pub(crate) fn histogram() -> Option<Histogram<u64>> {
+    Histogram::new_with_max(LONGEST.as_nanos() as u64, DIGITS).ok()
 }
 
 impl Tally {
@@ -30,7 +38,7 @@ impl Tally {
             histogram.saturating_record_n(latency.as_nanos() as u64, count);
             return;
         }
-        if let Ok(mut histogram) = Histogram::new_with_max(LONGEST.as_nanos() as u64, DIGITS) {
+        if let Some(mut histogram) = histogram() {
             histogram.saturating_record_n(latency.as_nanos() as u64, count);
             *slot = Some(histogram);
         }
@@ -68,6 +76,7 @@ impl Tally {
         }
         self.checked += other.checked;
         self.exact += other.exact;
+        self.sides.add(other.sides);
     }
 }
 

@@ -123,7 +123,7 @@ mod tests {
             let directory = tempfile::tempdir().unwrap();
             let store = evicted(directory.path());
             let (oracle, growth, faults) = (Oracle::new(RECORDS, true), Growth::new(RECORDS, 1), Faults::default());
-            let check = Check { oracle: &oracle, growth: &growth, faults: &faults, during: "test" };
+            let check = Check { oracle: &oracle, growth: &growth, faults: &faults, during: "test", signal: None };
             let (mut audit, mut issuer) = (Audit::new(check, 0), api.issuer(&store, 16, 16));
             for key in 0..5 {
                 issuer.issue(Order::Read(key), &mut audit).unwrap();
