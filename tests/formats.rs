@@ -325,3 +325,38 @@ fn checkpoints_of_format_1_verify() {
         assert_eq!((report.records.values, report.records.aborted), (values, aborted));
     }
 }
+
+/// An image of four chains as `docs/format.md` has it: one entry, eight in two buckets, a saturated chain, and an empty one.
+fn image() -> Vec<u8> {
+    let entry = |tag: u64, address: u64| 1 << 62 | tag << 48 | address;
+    let mut words = vec![0u64; 5 * 8];
+    words[0] = entry(5, 64);
+    for place in 0..7 {
+        words[8 + place] = entry(10 + place as u64, 1000 + place as u64 * 8);
+        words[24 + place] = entry(20 + place as u64, 2000 + place as u64 * 8);
+    }
+    (words[15], words[16]) = (1, entry(17, 1056));
+    words[31] = 1 << 63 | 3000;
+    let mut block: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    block.resize(Log::BLOCK_PAYLOAD, 0);
+    block.extend(GENERATION.to_le_bytes());
+    let sum = crc32c(&[block.as_slice(), &0u64.to_le_bytes()].concat());
+    block.extend(sum.to_le_bytes());
+    block
+}
+
+/// The test of the library's image code reads and writes the same file.
+#[test]
+fn an_image_of_the_index_has_the_bytes_that_the_document_says() {
+    let bytes = image();
+    assert_golden("image/four-chains.index", &bytes);
+    let (temporary, token) = (tempfile::tempdir().unwrap(), CheckpointToken::new(1));
+    let mut manifest = index();
+    let part = manifest.index.as_mut().unwrap();
+    (part.bytes, part.generation, part.buckets, part.overflow_buckets) = (4096, GENERATION, 4, 1);
+    std::fs::write(temporary.path().join(token.index_file()), &bytes).unwrap();
+    let directory = FileDirectory::open(temporary.path()).unwrap();
+    Catalog::new(&directory).write(&manifest).unwrap();
+    let report = verify(&directory, None, token, &mut |_| {}).unwrap();
+    assert!(report.is_sound() && report.is_complete(), "{:?}", report.defects);
+}

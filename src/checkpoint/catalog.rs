@@ -1,5 +1,6 @@
 //! The checkpoints of a directory: written, listed, loaded. Invariants P1, P2 and P4 of [`crate::checkpoint`].
 
+use super::check::same_log;
 use super::file_name::{FileName, Role};
 use super::manifest::Manifest;
 use super::{CheckpointToken, block_map::BlockMap};
@@ -55,6 +56,18 @@ impl Listing {
     /// is given once and a younger checkpoint has a higher one.
     pub fn highest_version(&self) -> Option<u64> {
         self.checkpoints.last().map(|manifest| manifest.version)
+    }
+
+    /// True if the store went back to a state before this checkpoint and then wrote over its part on the device, as the newest
+    /// checkpoint says: this one cannot be recovered any more.
+    pub fn is_given_up(&self, manifest: &Manifest) -> bool {
+        let newest = self.checkpoints.iter().rev().find_map(|newest| newest.log.as_ref());
+        let (Some(newest), Some(log)) = (newest, &manifest.log) else { return false };
+        log.pieces.iter().filter(|piece| piece.file.is_none()).any(|piece| {
+            let from = piece.from.max(newest.begin).max(log.begin);
+            let to = piece.to.min(newest.end);
+            from < to && !same_log(&log.generations, &newest.generations, from, to)
+        })
     }
 
     /// The files that the intact manifests name, their own included, each once.

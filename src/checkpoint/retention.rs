@@ -25,7 +25,8 @@ pub struct Removed {
 }
 
 impl Catalog<'_> {
-    /// Removes all but the newest `count` checkpoints of the log. With them stay the images of the index that they would
+    /// Removes all but the newest `count` checkpoints of the log, of which those that were [given up](Listing::is_given_up)
+    /// are none. With them stay the images of the index that they would
     /// be recovered with, the newest image of all, and every file that one of them needs.
     ///
     /// Before anything is removed the newest checkpoint is verified, its part on the `device` included if one is given.
@@ -41,7 +42,8 @@ impl Catalog<'_> {
                 .help("keep at least one; to give all up, remove the directory"));
         }
         let listing = self.list_intact()?;
-        let mut newest_first = listing.checkpoints.iter().rev().filter(|manifest| manifest.log.is_some());
+        let is_state = |manifest: &&Manifest| manifest.log.is_some() && !listing.is_given_up(manifest);
+        let mut newest_first = listing.checkpoints.iter().rev().filter(is_state);
         let Some(newest) = newest_first.next() else { return Ok(Removed::default()) };
         self.require_sound(newest, device)?;
         let mut kept = HashSet::from([newest.token]);

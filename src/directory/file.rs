@@ -2,10 +2,12 @@
 
 use super::{Directory, DirectoryFile, check_name, check_range};
 use crate::error::{Error, ErrorKind, Result};
+use crate::memory::AlignedBuf;
 use crate::sync::Mutex;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// A directory of the file system.
 ///
@@ -119,11 +121,30 @@ struct OpenFile {
     writable: bool,
     /// The first failed sync (D4). The kernel reports a lost write once and then forgets it.
     sync_failure: Mutex<Option<Error>>,
+    /// The same file past the page cache, once that was tried.
+    direct: OnceLock<Option<File>>,
 }
+
+/// Writes of so many bytes go past the page cache: to copy them into it would cost more than all else that is done for them,
+/// and drive out what is of use there.
+const DIRECT_MIN: usize = 16 << 10;
 
 impl OpenFile {
     fn new(file: File, path: PathBuf, writable: bool) -> Self {
-        Self { file, path, writable, sync_failure: Mutex::new(None) }
+        Self { file, path, writable, sync_failure: Mutex::new(None), direct: OnceLock::new() }
+    }
+
+    /// Writes past the page cache. False if that is not possible; something may have been written then.
+    fn write_direct(&self, offset: u64, bytes: &[u8]) -> bool {
+        let is_aligned = [offset, bytes.len() as u64, bytes.as_ptr() as u64]
+            .iter()
+            .all(|number| number.is_multiple_of(AlignedBuf::ALIGN as u64));
+        if !is_aligned || bytes.len() < DIRECT_MIN {
+            return false;
+        }
+        // Whatever is wrong, a write through the cache is what tells it.
+        let direct = self.direct.get_or_init(|| os::direct(&self.file));
+        direct.as_ref().is_some_and(|file| os::write_all(file, bytes, offset).is_ok())
     }
 
     fn check_sound(&self) -> Result<()> {
@@ -148,6 +169,9 @@ impl DirectoryFile for OpenFile {
                 .with("path", self.path.display()));
         }
         self.check_sound()?;
+        if self.write_direct(offset, bytes) {
+            return Ok(());
+        }
         let failed = |error| failure(&self.path, "writing a file", error).with("offset", offset);
         os::write_all(&self.file, bytes, offset).map_err(failed)
     }
@@ -192,6 +216,21 @@ mod os {
         File::open(path)?.sync_all()
     }
 
+    /// The same file, opened once more for writes past the page cache, if the system and the file system can.
+    #[cfg(target_os = "linux")]
+    pub(super) fn direct(file: &File) -> Option<File> {
+        use std::os::fd::AsRawFd;
+        use std::os::unix::fs::OpenOptionsExt;
+        let again = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let flags = rustix::fs::OFlags::DIRECT.bits() as i32;
+        File::options().write(true).custom_flags(flags).open(again).ok()
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn direct(_file: &File) -> Option<File> {
+        None
+    }
+
     pub(super) fn write_all(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
         file.write_all_at(bytes, offset)
     }
@@ -211,6 +250,10 @@ mod os {
     /// Opens a file for reading; it can be synced, for which this system wants the right to write.
     pub(super) fn open(path: &Path) -> io::Result<File> {
         File::options().read(true).write(true).open(path)
+    }
+
+    pub(super) fn direct(_file: &File) -> Option<File> {
+        None
     }
 
     /// The file system keeps its names durable by itself.

@@ -10,10 +10,12 @@ use crate::index::{IndexConfig, MemIndex, Slot};
 use crate::operation::{Operation, Retry, Step};
 use crate::record::Value as _;
 use crate::status::OperationStatus;
-use crate::sync::Arc;
+use crate::sync::{Arc, Visible, publish_all};
 use crate::utility::KeyHash;
 use loom::thread;
 use std::time::Duration;
+
+mod cut;
 
 type Store = Kernel<u64, u64>;
 
@@ -84,6 +86,8 @@ enum Change {
     Append,
     InPlace,
     Blindly,
+    /// As in a batch: a plain store, and one barrier at the end of the batch.
+    Later,
     Delete,
 }
 
@@ -110,8 +114,14 @@ impl Change {
     }
 
     fn make(self, store: &Store, key: u64, guard: &Guard<'_>) {
+        if self == Self::Later {
+            assert!(store.view(guard).set(&key, &1u64, entry_of(store, key, guard), Visible::Later));
+            return publish_all();
+        }
         match self {
-            Self::First | Self::Append | Self::Blindly => under_one_pin(store, UpsertOp::new(key, 1), guard),
+            Self::First | Self::Append | Self::Blindly | Self::Later => {
+                under_one_pin(store, UpsertOp::new(key, 1), guard)
+            }
             Self::InPlace => under_one_pin(store, RmwOp::new(key, add_one()), guard),
             Self::Delete => under_one_pin(store, DeleteOp::new(&key), guard),
         };
@@ -122,10 +132,10 @@ impl Change {
 /// other's change. All under one pin: a pin has no fence of its own on Linux, whereas loom's has.
 ///
 /// Broken by: a release store in place of `publish` at the end of `MemIndex::claim` or in `set_value`; no
-/// `after_exchange` in the index's `replace`, in `try_modify`, in `set_tombstone`.
+/// `after_exchange` in the index's `replace`, in `try_modify`, in `set_tombstone`; no fence in `publish_all`.
 #[test]
 fn of_two_changes_one_is_seen_by_who_made_the_other() {
-    for change in [Change::First, Change::Append, Change::InPlace, Change::Blindly, Change::Delete] {
+    for change in [Change::First, Change::Append, Change::InPlace, Change::Blindly, Change::Later, Change::Delete] {
         model(move || {
             let epoch = LightEpoch::new();
             let store = store(&epoch);
@@ -203,9 +213,14 @@ fn an_increment_in_place_is_not_lost_to_a_copy() {
     });
 }
 
+/// The index entry of a key.
+fn entry_of<'g>(store: &'g Store, key: u64, guard: &'g Guard<'_>) -> Slot<'g> {
+    store.index.find(KeyHash::of_bytes(key.as_bytes()), guard)
+}
+
 /// The index entry of key 1.
 fn entry_of_one<'g>(store: &'g Store, guard: &'g Guard<'_>) -> Slot<'g> {
-    store.index.find(KeyHash::of_bytes(1u64.as_bytes()), guard)
+    entry_of(store, 1, guard)
 }
 
 /// A copy in the read cache is of the newest value: one thread puts in what it read, or renews a copy it found, while another

@@ -1,7 +1,7 @@
 //! Checkpoints while sessions go on, and what is there after a recovery.
 
 use oxifaster::cache::ReadCacheConfig;
-use oxifaster::checkpoint::{CheckpointKind, ImageUse, SessionCut};
+use oxifaster::checkpoint::{Catalog, CheckpointKind, CheckpointToken, ImageUse, SessionCut};
 use oxifaster::device::{MemoryDisk, NullDisk};
 use oxifaster::directory::MemoryDirectory;
 use oxifaster::store::{CheckpointOptions, FasterKv, FasterKvConfig, RecoveryTarget, Session};
@@ -260,6 +260,28 @@ fn an_increment_holds_what_was_touched_and_needs_its_base() {
 }
 
 #[test]
+fn an_increment_after_touching_one_key_in_a_hundred_writes_at_most_three_hundredths_of_a_full_one() {
+    const MANY: u64 = 200_000;
+    let (disk, directory) = (MemoryDisk::new(), MemoryDirectory::new());
+    let config = FasterKvConfig::default().with_memory_budget(32 << 20);
+    let store: Store = FasterKv::open(config, disk).unwrap();
+    let mut session = store.start_session();
+    (0..MANY).for_each(|key| session.upsert(key, key).unwrap());
+    let options = options(CheckpointKind::Incremental).with_index(false);
+    let full = store.checkpoint_to(&directory, &options).unwrap();
+    for round in 0..3 {
+        // Touched more than once, as keys are: what counts is how many they are.
+        for key in (0..MANY).filter(|key| key % 100 == round).cycle().take(MANY as usize / 20) {
+            session.upsert(key, round).unwrap();
+        }
+        let next = store.checkpoint_to(&directory, &options).unwrap();
+        assert_eq!((full.kind, next.kind), (CheckpointKind::Snapshot, CheckpointKind::Incremental));
+        assert!(full.file_bytes >= MANY * 24, "{full:?}");
+        assert!(next.file_bytes * 100 <= full.file_bytes * 3, "{} of {}", next.file_bytes, full.file_bytes);
+    }
+}
+
+#[test]
 fn a_cancelled_checkpoint_leaves_nothing_and_the_next_one_succeeds() {
     let (disk, directory) = (MemoryDisk::new(), std::sync::Arc::new(MemoryDirectory::new()));
     let store: Store = FasterKv::open(config(), disk).unwrap();
@@ -308,6 +330,64 @@ fn who_goes_back_gives_the_later_checkpoints_up() {
         for key in 0..1000 {
             assert_eq!(session.read(&key).unwrap(), Some(if key < 500 { 3 } else { 1 }), "{kind:?}: key {key}");
         }
+    }
+}
+
+/// After going back, every checkpoint of the directory is one of the states it was taken of, or refused: whatever was written
+/// since, and whichever kinds were mixed.
+#[test]
+fn no_checkpoint_of_a_given_up_future_comes_back_as_a_mixture() {
+    let all = |value: u64, below: u64, other: u64| -> HashMap<u64, u64> {
+        (0..1000).map(|key| (key, if key < below { value } else { other })).collect()
+    };
+    for (kind, later) in KINDS.into_iter().flat_map(|kind| KINDS.map(|later| (kind, later))) {
+        let (disk, directory) = (MemoryDisk::new(), MemoryDirectory::new());
+        let store: Store = FasterKv::open(config(), disk.clone()).unwrap();
+        let mut session = store.start_session();
+        let mut expected = Vec::new();
+        for round in 1..=3 {
+            (0..1000).for_each(|key| session.upsert(key, round).unwrap());
+            let report = store.checkpoint_to(&directory, &options(kind)).unwrap();
+            expected.push((report.token, all(round, 1000, 0)));
+        }
+        drop((session, store));
+        let store = recover(&directory, RecoveryTarget::Token(expected[0].0), &disk).unwrap();
+        let mut session = store.start_session();
+        (0..500).for_each(|key| session.upsert(key, 9).unwrap());
+        let try_all = |expected: &[(CheckpointToken, HashMap<u64, u64>)]| -> Vec<CheckpointToken> {
+            let mut refused = Vec::new();
+            for (token, state) in expected {
+                match recover(&directory, RecoveryTarget::Token(*token), &disk.duplicate()) {
+                    Ok(store) => {
+                        let mut session = store.start_session();
+                        let found = (0..1000).filter_map(|key| Some((key, session.read(&key).unwrap()?))).collect();
+                        assert!(*state == found, "{kind:?}, {later:?}: another state than that of {token}");
+                    }
+                    Err(error) => {
+                        assert_eq!(error.kind(), ErrorKind::Corrupt, "{kind:?}, {later:?}: {error}");
+                        refused.push(*token);
+                    }
+                }
+            }
+            refused
+        };
+        try_all(&expected);
+        store.flush().unwrap();
+        try_all(&expected);
+        let report = store.checkpoint_to(&directory, &options(later)).unwrap();
+        expected.push((report.token, all(9, 500, 1)));
+        let refused = try_all(&expected);
+        let listing = Catalog::new(&directory).list().unwrap();
+        let given_up = listing.checkpoints.iter().filter(|manifest| listing.is_given_up(manifest));
+        let given_up: Vec<_> = given_up.map(|manifest| manifest.token).collect();
+        assert_eq!(given_up, refused, "{kind:?}, {later:?}");
+        assert_eq!(refused.is_empty(), kind != CheckpointKind::FoldOver, "{kind:?}, {later:?}");
+        drop((session, store));
+        // Those that cannot come back do not count among those that are kept.
+        Catalog::new(&directory).keep_last(2, Some(&disk)).unwrap();
+        let left = Catalog::new(&directory).list().unwrap();
+        assert!(left.checkpoints.iter().all(|manifest| !refused.contains(&manifest.token)), "{kind:?}, {later:?}");
+        assert_eq!(left.checkpoints.iter().filter(|manifest| manifest.log.is_some()).count(), 2);
     }
 }
 

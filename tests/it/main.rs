@@ -9,6 +9,7 @@ mod checkpoint;
 mod concurrency;
 mod config;
 mod crud;
+mod damage;
 mod executor;
 mod faults;
 mod larger_than_memory;

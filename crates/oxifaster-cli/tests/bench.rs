@@ -305,3 +305,39 @@ fn an_interrupt_stops_reports_what_there_is_and_leaves_nothing_behind() {
     assert_eq!(document(&output)["interrupted"], true);
     assert!(is_empty(parent.path()), "the temporary directory is still there");
 }
+
+#[test]
+fn checkpoints_of_every_kind_are_taken_during_a_run_and_what_they_cost_is_reported() {
+    for kind in ["fold-over", "snapshot", "incremental", "index"] {
+        let parent = tempfile::tempdir().unwrap();
+        let run = format!("--json --workload A --distribution zipfian --seconds 1 --checkpoint {kind} --every 0.05");
+        let output = small(&run, parent.path());
+        assert_eq!(output.status.code(), Some(0), "{kind}: {}", stderr(&output));
+        let document = document(&output);
+        let checkpoints = &document["runs"][0]["checkpoints"];
+        assert_eq!(checkpoints["kind"], kind);
+        assert!(checkpoints["count"].as_u64().unwrap() > 0, "{checkpoints}");
+        for side in ["with", "without"] {
+            assert!(checkpoints[side]["operations"].as_u64().unwrap() > 0, "{checkpoints}");
+            assert!(checkpoints[side]["operations_per_second"].as_f64().unwrap() > 0.0, "{checkpoints}");
+        }
+        let sides = ["with", "without"].map(|side| checkpoints[side]["operations"].as_u64().unwrap());
+        assert_eq!(sides.iter().sum::<u64>(), document["runs"][0]["operations"].as_u64().unwrap());
+        assert_eq!(document["verification"]["faults"], 0);
+        assert!(is_empty(parent.path()), "the temporary directory is still there");
+    }
+}
+
+#[test]
+fn a_store_comes_back_with_an_image_of_its_index_and_without() {
+    let parent = tempfile::tempdir().unwrap();
+    let output = small("--json --workload load --recovery", parent.path());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let recoveries = &document(&output)["recoveries"];
+    assert_eq!((&recoveries[0]["with_image"], &recoveries[1]["with_image"]), (&Value::from(false), &Value::from(true)));
+    assert_eq!(recoveries[0]["records"], 20_000, "all are replayed without an image");
+    assert_eq!(recoveries[1]["records"], 0, "and none with one");
+    let output = small("--workload load --recovery", parent.path());
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("from the log alone") && text.contains("with an image of the index"), "{text}");
+}

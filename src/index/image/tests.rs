@@ -440,3 +440,29 @@ fn the_payload_of_a_block_is_no_multiple_of_a_bucket() {
     // Otherwise the tests above would not see a bucket in two blocks.
     assert_ne!(BLOCK_PAYLOAD % super::BUCKET_BYTES, 0);
 }
+
+/// The file that `docs/format.md` describes and `tests/formats.rs` writes from the description.
+#[test]
+fn the_golden_image_is_read_and_written_as_it_is() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/v1/image/four-chains.index");
+    let golden = std::fs::read(path).unwrap();
+    let (index, mut participant) = (index(4, 1), LightEpoch::new().join());
+    let mut expected = BTreeMap::from([((0, 5), 64), ((1, 17), 1056), ((2, 27), 3000)]);
+    for place in 0..7 {
+        expected.extend([((1, 10 + place), 1000 + place * 8), ((2, 20 + place), 2000 + place * 8)]);
+    }
+    for ((bucket, tag), address) in &expected {
+        set(&index, &mut participant, hash(*bucket, *tag), *address);
+    }
+    let file = MemoryDirectory::new().create("image").unwrap();
+    let mut buffer = vec![0; BLOCK_SIZE];
+    let generation = u32::from_le_bytes(*golden[BLOCK_PAYLOAD..].first_chunk().unwrap());
+    let size = index.write_image(&*file, generation, &mut buffer, &mut participant, &|address, _| address).unwrap();
+    assert_eq!((size.buckets, size.overflow_buckets, size.bytes), (4, 1, 4096));
+    let mut written = vec![0; 4096];
+    file.read_at(0, &mut written).unwrap();
+    assert!(written == golden, "other bytes than those of the format");
+    let image = ImageSource { generation, ..source(&*file, size) };
+    let config = IndexConfig { buckets: 4, overflow_buckets: 1 };
+    assert_holds(&MemIndex::load_image(config, &image, 1 << 16).unwrap(), &expected);
+}

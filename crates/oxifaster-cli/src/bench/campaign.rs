@@ -80,6 +80,7 @@ impl<'a, const N: usize> Campaign<'a, N> {
             checked: 0,
             exact: 0,
             checkpoints: None,
+            recovery: false,
         }
     }
 

@@ -7,6 +7,7 @@ use super::issue::Api;
 use super::memory::Division;
 use super::options::{Options, Plan};
 use super::progress::Progress;
+use super::recovery::{self, RecoveryReport};
 use super::report::{
     DeviceReport, DiskReport, HolderReport, LoadReport, MemoryReport, OptionsReport, Report, RunReport,
     VerificationReport,
@@ -76,7 +77,7 @@ fn measure<const N: usize>(
     let ledger = Ledger::new(plan);
     let (device, used) = plan.device.open(directory, plan.api)?;
     let (config, division) = configure::<N>(plan)?;
-    let store: Store<N> = Store::open(config, device)?;
+    let store: Store<N> = Store::open(config.clone(), device)?;
     let checkpoints = directory.map(|directory| directory.path().join("checkpoints"));
     let mut campaign = Campaign::new(&store, plan, &ledger, interrupt, progress).with_checkpoints_in(checkpoints);
     let (load, loaded) = campaign.load()?;
@@ -87,8 +88,31 @@ fn measure<const N: usize>(
         }
     }
     let verification = if loaded && !interrupt.is_raised() { campaign.verify()? } else { campaign.verification() };
-    let found = Found { device: used, load, runs, verification, peak: campaign.peak(), stats: store.stats() };
+    let (peak, stats) = (campaign.peak(), store.stats());
+    let recoveries = match directory.filter(|_| plan.recovery && !interrupt.is_raised()) {
+        Some(directory) => recoveries(plan, directory, config, store)?,
+        None => Vec::new(),
+    };
+    let found = Found { device: used, load, runs, verification, recoveries, peak, stats };
     Ok(found.report(plan, division, directory, interrupt))
+}
+
+/// Takes checkpoints of the store, gives it up, and comes back to each.
+fn recoveries<const N: usize>(
+    plan: &Plan,
+    directory: &Directory,
+    config: FasterKvConfig,
+    store: Store<N>,
+) -> Result<Vec<RecoveryReport>, Failure> {
+    let path = directory.path().join("recovery");
+    let tokens = recovery::prepare(&store, &path)?;
+    drop(store);
+    let mut reports = Vec::new();
+    for token in tokens {
+        let (device, _) = plan.device.open(Some(directory), plan.api)?;
+        reports.push(recovery::recover::<N>(&path, token, config.clone(), device)?);
+    }
+    Ok(reports)
 }
 
 /// Divides the memory between the benchmark and the store.
@@ -119,6 +143,7 @@ struct Found {
     load: LoadReport,
     runs: Vec<RunReport>,
     verification: VerificationReport,
+    recoveries: Vec<RecoveryReport>,
     peak: Option<u64>,
     stats: StatsSnapshot,
 }
@@ -149,6 +174,7 @@ impl Found {
             load: self.load,
             runs: self.runs,
             verification: self.verification,
+            recoveries: self.recoveries,
             memory: MemoryReport {
                 budget_bytes: division.budget,
                 store_budget_bytes: stats.memory_budget as u64,

@@ -30,6 +30,7 @@ mod options;
 mod oracle;
 mod pipeline;
 mod progress;
+mod recovery;
 mod report;
 mod signal;
 mod stage;

@@ -171,6 +171,9 @@ pub(crate) struct Options {
     /// Bytes a second of a checkpoint while the runs go on; 0 for as fast as it can [default: that of the store]
     #[arg(long, value_name = "SIZE", value_parser = parse_size, requires = "checkpoint")]
     checkpoint_rate: Option<u64>,
+    /// At the end take checkpoints, give the store up, and measure how it comes back, with an image of the index and without
+    #[arg(long)]
+    recovery: bool,
     /// Seed of the random numbers
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
@@ -198,6 +201,7 @@ pub(crate) struct Plan {
     pub(crate) verify: Verify,
     pub(crate) seed: u64,
     pub(crate) checkpoints: Option<Wish>,
+    pub(crate) recovery: bool,
 }
 
 impl Options {
@@ -226,6 +230,10 @@ impl Options {
             let what = format!("--device {} writes no files", self.device.name());
             return Err(Failure::usage(what, "leave --dir or --device out"));
         }
+        if self.recovery && !self.device.has_files() {
+            let what = format!("--recovery reads files, and --device {} writes none", self.device.name());
+            return Err(Failure::usage(what, "leave --recovery or --device out"));
+        }
         let checkpoints = wish(self.checkpoint, self.every, self.checkpoint_rate, self.device)?;
         Ok(Plan {
             records: self.records,
@@ -243,6 +251,7 @@ impl Options {
             verify: self.verify,
             seed: self.seed,
             checkpoints,
+            recovery: self.recovery,
         })
     }
 }
@@ -402,6 +411,9 @@ mod tests {
             (&["--device", "memory", "--dir", "x"], "--dir"),
             (&["--device", "none", "--dir", "x"], "--dir"),
             (&["--device", "none", "--workload", "A,D"], "--device none"),
+            (&["--device", "memory", "--recovery"], "--recovery"),
+            (&["--device", "none", "--checkpoint", "fold-over"], "--checkpoint fold-over"),
+            (&["--checkpoint", "snapshot", "--every", "0"], "--every"),
             (&["--batch", "0"], "--batch"),
             (&["--batch", "65537"], "--batch"),
             (&["--batch", "32", "--api", "async"], "--batch"),

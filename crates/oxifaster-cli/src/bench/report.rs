@@ -4,6 +4,7 @@
 
 use super::checkpoints::CheckpointsReport;
 use super::faults::Fault;
+use super::recovery::RecoveryReport;
 use super::tally::Tally;
 use super::workload::Operation;
 use hdrhistogram::Histogram;
@@ -21,6 +22,9 @@ pub(crate) struct Report {
     pub(crate) load: LoadReport,
     pub(crate) runs: Vec<RunReport>,
     pub(crate) verification: VerificationReport,
+    /// How the store came back, if that was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) recoveries: Vec<RecoveryReport>,
     pub(crate) memory: MemoryReport,
     pub(crate) disk: DiskReport,
     /// True if the user stopped it: what is there was measured until then.
@@ -262,6 +266,7 @@ pub(crate) mod tests {
                 first_faults: vec![fault(77), fault(78)],
                 ..VerificationReport::default()
             },
+            recoveries: Vec::new(),
             memory: MemoryReport {
                 budget_bytes: 256 << 20,
                 store_budget_bytes: 240 << 20,

@@ -1,5 +1,6 @@
 //! A report for people: what can be pasted into an issue.
 
+use super::recovery::RecoveryReport;
 use super::report::{DeviceReport, LatencyReport, MemoryReport, OptionsReport, Report, RunReport, VerificationReport};
 use crate::units::{grouped, latency, rounded, size};
 use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
@@ -39,10 +40,19 @@ fn write(text: &mut String, report: &Report) -> fmt::Result {
     memory(text, &report.memory)?;
     disk(text, report)?;
     verification(text, &report.verification)?;
+    report.recoveries.iter().try_for_each(|recovery| recovered(text, recovery))?;
     if report.interrupted {
         writeln!(text, "stopped   by Ctrl-C: the above was measured until then")?;
     }
     Ok(())
+}
+
+fn recovered(text: &mut String, recovery: &RecoveryReport) -> fmt::Result {
+    let how = if recovery.with_image { "with an image of the index" } else { "from the log alone" };
+    let (rate, bytes) = (rounded(recovery.records_per_second), size(recovery.bytes_per_second as u64));
+    let [image, replay, copy, load] = recovery.parts_seconds;
+    writeln!(text, "recovered {how} in {:.2} s: {bytes}/s verified, {rate} records/s replayed", recovery.seconds)?;
+    writeln!(text, "          image {image:.2} s, replay {replay:.2} s, copy {copy:.2} s, load {load:.2} s")
 }
 
 fn calls(text: &mut String, options: &OptionsReport) -> fmt::Result {

@@ -53,6 +53,8 @@ pub(super) struct Entry {
     pub(super) files: Vec<String>,
     /// What is wrong with its files, if anything is.
     pub(super) problem: Option<String>,
+    /// True if the store went back to an older state and wrote over it.
+    pub(super) given_up: bool,
 }
 
 /// The log of a checkpoint.
@@ -114,6 +116,7 @@ impl Entry {
             sessions: manifest.sessions.len(),
             files: manifest.files(),
             problem,
+            given_up: false,
         }
     }
 }

@@ -14,7 +14,10 @@ pub(super) fn execute(options: &ListOptions) -> Result<u8, Failure> {
     let directory = place::directory(&options.directory)?;
     let catalog = Catalog::new(&directory);
     let listing = catalog.list()?;
-    let entry = |manifest| Entry::new(manifest, catalog.check_files(manifest).err().map(|error| error.to_string()));
+    let entry = |manifest| {
+        let problem = catalog.check_files(manifest).err().map(|error| error.to_string());
+        Entry { given_up: listing.is_given_up(manifest), ..Entry::new(manifest, problem) }
+    };
     let document = ListDocument {
         head: Head::new(options.directory.display().to_string()),
         checkpoints: listing.checkpoints.iter().map(entry).collect(),
@@ -51,6 +54,12 @@ fn write(text: &mut String, document: &ListDocument, directory: &str) -> fmt::Re
     for (checkpoint, problem) in problems {
         writeln!(text, "\nNOT WHOLE {checkpoint}: {problem}")?;
     }
+    if document.checkpoints.iter().any(|entry| entry.given_up) {
+        writeln!(
+            text,
+            "\ngiven up  the store went back to an older state and wrote over these: they cannot be recovered"
+        )?;
+    }
     for broken in &document.broken {
         writeln!(text, "\nBROKEN    {}: {}", broken.file, broken.problem)?;
     }
@@ -79,7 +88,12 @@ fn table(entries: &[Entry]) -> Table {
             bytes(entry.log.as_ref().map(|log| log.on_device_bytes + log.in_files_bytes)),
             bytes(entry.index.as_ref().map(|index| index.bytes)),
             grouped(entry.sessions as u64),
-            if entry.problem.is_none() { "whole" } else { "NOT WHOLE" }.to_owned(),
+            match entry {
+                Entry { problem: Some(_), .. } => "NOT WHOLE",
+                Entry { given_up: true, .. } => "given up",
+                _ => "whole",
+            }
+            .to_owned(),
         ]);
     }
     for column in [2, 4, 5, 6] {
