@@ -7,8 +7,8 @@ use crate::checkpoint::{CheckpointToken, Piece, SessionCut};
 use crate::device::StorageDevice;
 use crate::epoch::LightEpoch;
 use crate::error::{Error, ErrorKind, Result};
-use crate::index::{MemIndex, tag_match_name};
-use crate::kernel::Kernel;
+use crate::index::{GROWTH_HOLDER, Grower, MemIndex, tag_match_name};
+use crate::kernel::{Kernel, LogRecords};
 use crate::memory::{MemoryBudget, Reservation, pretouch};
 use crate::operation::Account;
 use crate::record::{Key, RecordLayout, Value};
@@ -36,7 +36,9 @@ pub(crate) struct Database<K, V> {
 /// The budget, and what the parts of the store have drawn from it.
 pub(super) struct Memory {
     budget: MemoryBudget,
-    _held: [Reservation; 3],
+    _held: [Reservation; 2],
+    /// Passed on to the index, which becomes larger.
+    index: Option<Reservation>,
 }
 
 impl Memory {
@@ -46,12 +48,12 @@ impl Memory {
     /// [`ErrorKind::Limit`] if that is more than the budget.
     pub(super) fn reserve(sizes: &StoreSizes) -> Result<Self> {
         let budget = MemoryBudget::new(sizes.budget);
+        let index = Some(budget.reserve(GROWTH_HOLDER, index_bytes(sizes.index))?);
         let held = [
-            budget.reserve("index", index_bytes(sizes.index))?,
             budget.reserve("log", HybridLog::memory_bytes(sizes.geometry))?,
             budget.reserve("read buffers", sizes.read_buffers * sizes.read_buffer)?,
         ];
-        Ok(Self { budget, _held: held })
+        Ok(Self { budget, _held: held, index })
     }
 }
 
@@ -130,13 +132,24 @@ impl<K: Key, V: Value> Database<K, V> {
         epoch: Arc<LightEpoch>,
         index: MemIndex,
         log: HybridLog,
-        memory: Memory,
+        mut memory: Memory,
         origin: Origin,
     ) -> Result<Self> {
         let kernel = Kernel::new(index, log, origin.version, config.wait_limit);
         if config.pretouch {
-            let [table, overflow] = kernel.index.memory();
-            pretouch(&[table, overflow, kernel.log.memory()])?;
+            let mut areas = kernel.index.memory();
+            areas.push(kernel.log.memory());
+            pretouch(&areas)?;
+        }
+        if let Some(held) = memory.index.take() {
+            let grower = Grower {
+                records: Box::new(LogRecords::<K, V>::new(&kernel.log)),
+                epoch: Arc::clone(&epoch),
+                budget: memory.budget.clone(),
+                automatic: config.index_growth,
+                buckets_max: config.table_size_max.unwrap_or(u64::MAX),
+            };
+            kernel.index.let_grow(grower, held);
         }
         let sessions = Mutex::new(Sessions { recovered: origin.sessions, ..Sessions::default() });
         let (max_pending, chain) = (config.max_pending, Mutex::new(None));
@@ -235,6 +248,11 @@ impl<K: Key, V: Value> Database<K, V> {
                 sessions.ended.push(account);
             }
         }
+    }
+
+    /// The memory budget of all parts.
+    pub(crate) fn budget(&self) -> &MemoryBudget {
+        &self.memory.budget
     }
 
     pub(crate) fn session_count(&self) -> usize {

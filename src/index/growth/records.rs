@@ -1,0 +1,28 @@
+//! What the index has to know of the records to which its entries lead.
+
+use crate::address::Address;
+use crate::utility::KeyHash;
+
+/// What there is at an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// A record, the hash of its key, and where the chain goes on.
+    Record(KeyHash, Address),
+    /// A record that was never part of the store, and where the chain goes on.
+    Invalid(Address),
+    /// Something that cannot be looked at now: of any key, and with any others behind it.
+    Away,
+    /// The chain ended before it came here.
+    Gone,
+}
+
+/// Gives the index a look at records. Its calls neither block nor panic, and are made by threads that are pinned.
+pub(crate) trait Records: Send + Sync {
+    /// What there is at `address`.
+    fn look(&self, address: Address) -> Look;
+
+    /// Starts loading what [`look`](Self::look) will look at.
+    fn prefetch(&self, address: Address) {
+        let _ = address;
+    }
+}
