@@ -26,7 +26,7 @@ pub(crate) struct IndexConfig {
 pub(super) const BUCKETS_MAX: u64 = 1 << 36;
 
 /// The most tables that an index can have after its first one: each has twice as many buckets as the one before.
-const GROWTHS_MAX: usize = BUCKETS_MAX.ilog2() as usize;
+const GROWTHS_MAX: usize = if cfg!(oxifaster_loom) { 1 } else { BUCKETS_MAX.ilog2() as usize };
 
 /// The hash index in memory. See [`crate::index`] for the picture and the invariants.
 pub(crate) struct MemIndex {

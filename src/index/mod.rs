@@ -46,9 +46,7 @@ mod tag_match;
 #[cfg(not(oxifaster_loom))]
 mod tests;
 
-#[cfg(not(oxifaster_loom))]
-pub(crate) use growth::Haste;
-pub(crate) use growth::{GROWTH_HOLDER, Grower, Look, Records};
+pub(crate) use growth::{GROWTH_HOLDER, Grower, Haste, Look, Records};
 pub use growth::{GrowthRefusal, IndexGrowth};
 #[cfg(not(oxifaster_loom))]
 pub(crate) use image::ImageSource;

@@ -31,8 +31,9 @@
 //!   Only then is its memory given back.
 //! * **W6** An entry leads to its newest record, maybe by way of others. Each half has one entry for a tag, at most (I1).
 
-#[cfg(not(oxifaster_loom))]
 mod ask;
+#[cfg(all(test, oxifaster_loom))]
+mod loom;
 mod progress;
 mod records;
 mod run;
@@ -42,7 +43,6 @@ mod state;
 #[cfg(not(oxifaster_loom))]
 mod tests;
 
-#[cfg(not(oxifaster_loom))]
 pub(crate) use ask::Haste;
 pub(super) use progress::Progress;
 pub(crate) use records::{Look, Records};

@@ -128,7 +128,7 @@ impl MemIndex {
     }
 
     /// Splits a bucket of the table before the one in force, unless somebody else does. The caller is pinned.
-    fn split(&self, bucket: u64, records: &dyn Records, epoch: &LightEpoch) {
+    pub(super) fn split(&self, bucket: u64, records: &dyn Records, epoch: &LightEpoch) {
         let current = self.current();
         let (from, to) = (self.table_at(current.saturating_sub(1)), self.table_at(current));
         if (Split { from, to, bucket, records }).run() && to.progress.split.finish(from.len()) {
@@ -190,8 +190,8 @@ impl MemIndex {
         state.refused = None;
         self.growth.wishes.store(0, Ordering::Relaxed);
         self.growth.target.store(current + 1, Ordering::Release);
-        if pieces_of(self.table_at(current + 1).memory()[0], POPULATE_WORDS) == 0 {
-            self.put_next_in_force(state);
+        if cfg!(oxifaster_loom) {
+            self.put_next_in_force(state); // the models' memory is there
         }
         Ok(())
     }
@@ -316,19 +316,20 @@ fn discard(words: &Words, range: Range<usize>) -> bool {
     words.discard(range)
 }
 
-/// The models' memory is there from birth, and stays.
+/// The models' memory is there from birth. Who looks at what was given back finds nothing there.
 #[cfg(oxifaster_loom)]
 fn populate(_: &Words, _: Range<usize>) -> bool {
     true
 }
 
 #[cfg(oxifaster_loom)]
-fn discard(_: &Words, _: Range<usize>) -> bool {
+fn discard(words: &Words, range: Range<usize>) -> bool {
+    words[range].iter().for_each(|word| word.store(0, Ordering::Relaxed));
     true
 }
 
 fn pieces_of(words: &Words, len: usize) -> u64 {
-    if cfg!(oxifaster_loom) { 0 } else { words.len().div_ceil(len) as u64 }
+    words.len().div_ceil(len) as u64
 }
 
 fn piece(words: &Words, len: usize, number: u64) -> Range<usize> {
