@@ -131,7 +131,7 @@ impl MemIndex {
     pub(super) fn split(&self, bucket: u64, records: &dyn Records, epoch: &LightEpoch) {
         let current = self.current();
         let (from, to) = (self.table_at(current.saturating_sub(1)), self.table_at(current));
-        if (Split { from, to, bucket, records }).run() && to.progress.split.finish(from.len()) {
+        if Split::new(from, to, bucket, records).run() && to.progress.split.finish(from.len()) {
             epoch.bump(to.progress.settle()); // W5
         }
     }

@@ -9,11 +9,11 @@ use crate::index::entry::{Entry, Overflow};
 use crate::index::table::Table;
 use crate::sync::Ordering;
 use crate::utility::KeyHash;
+use std::cell::Cell;
 
-/// Records of a chain that are looked at for the sake of one entry. Behind them both halves get the rest.
-const WALK_MAX: usize = if cfg!(oxifaster_loom) { 3 } else { 32 };
-/// The same for a catch-all, which is many chains in one.
-const CATCH_ALL_WALK_MAX: usize = 512;
+/// Records that are looked at for the sake of one bucket. Behind them both halves get the rest of each chain. It takes the chains
+/// of a bucket with dozens of times more keys than it has room for, and less than a millisecond.
+const LOOKS_MAX: usize = 1 << 13;
 
 /// The bucket that is split, and what it is split into.
 pub(super) struct Split<'t> {
@@ -21,9 +21,27 @@ pub(super) struct Split<'t> {
     pub(super) to: &'t Table,
     pub(super) bucket: u64,
     pub(super) records: &'t dyn Records,
+    /// Records that were looked at.
+    looks: Cell<usize>,
 }
 
 impl<'t> Split<'t> {
+    pub(super) fn new(from: &'t Table, to: &'t Table, bucket: u64, records: &'t dyn Records) -> Self {
+        Self { from, to, bucket, records, looks: Cell::new(0) }
+    }
+
+    fn look(&self, at: Address) -> Look {
+        let looks = self.looks.get();
+        self.looks.set(looks + 1);
+        if !at.is_valid() {
+            Look::Gone
+        } else if looks < LOOKS_MAX {
+            self.records.look(at)
+        } else {
+            Look::Away
+        }
+    }
+
     /// Splits the bucket, unless somebody else has begun to. True if this call did it.
     pub(super) fn run(&self) -> bool {
         let Some(lower) = self.first(0) else { return false };
@@ -53,7 +71,7 @@ impl<'t> Split<'t> {
         };
         self.to.arena.keep_less(2 * links);
         let [lower, upper] = halves;
-        // Who finds the lower one complete takes the upper one for complete as well.
+        // In this order, because that of the lower one is what tells those who walk over the whole table.
         upper.finish(ends[1]);
         lower.finish(ends[0]);
         true
@@ -82,9 +100,8 @@ impl<'t> Split<'t> {
     /// Where the chain that begins at `at` begins for the keys of each half.
     fn heads(&self, tag: u16, mut at: Address) -> [Address; 2] {
         let mut heads = [Address::INVALID; 2];
-        for step in 0.. {
-            let look = if step < WALK_MAX { self.records.look(at) } else { Look::Away };
-            match look {
+        loop {
+            match self.look(at) {
                 Look::Gone => return heads,
                 Look::Away => return heads.map(|head| if head.is_valid() { head } else { at }),
                 Look::Invalid(previous) => at = previous,
@@ -101,11 +118,7 @@ impl<'t> Split<'t> {
                     at = previous;
                 }
             }
-            if !at.is_valid() {
-                return heads;
-            }
         }
-        heads
     }
 
     /// Gives every tag that is met in a catch-all chain an entry of its own, and returns how the halves end: open, if all of the
@@ -113,26 +126,22 @@ impl<'t> Split<'t> {
     ///
     /// What an entry made here leads to goes on into that rest, so no key of its tag is hidden (I1).
     fn take_catch_all_apart(&self, mut at: Address, halves: &mut [Half<'t>; 2]) -> [u64; 2] {
-        for _ in 0..CATCH_ALL_WALK_MAX {
-            if !at.is_valid() {
-                return [Overflow::FILLED_END; 2];
-            }
-            at = match self.records.look(at) {
+        loop {
+            at = match self.look(at) {
                 Look::Gone => return [Overflow::FILLED_END; 2],
-                Look::Away => break,
+                Look::Away => return [Overflow::catch_all(at); 2],
                 Look::Invalid(previous) => previous,
                 Look::Record(hash, previous) => {
                     if let Some(side) = self.side(hash)
                         && !halves[side].has(hash.tag())
                         && !halves[side].add(Entry::new(hash.tag(), at))
                     {
-                        break; // no bucket left
+                        return [Overflow::catch_all(at); 2]; // no bucket left
                     }
                     previous
                 }
             };
         }
-        [Overflow::catch_all(at); 2]
     }
 }
 

@@ -320,6 +320,41 @@ fn an_entry_that_leads_to_the_device_is_in_both_halves() {
     assert_eq!(world.index.stats().entries, 2);
 }
 
+/// The new table keeps as many overflow buckets as the chains that are still to be moved can take, whoever inserts meanwhile.
+#[test]
+fn inserts_leave_the_overflow_buckets_for_what_is_still_to_be_moved() {
+    let world = World::new(2, 1, 1 << 14);
+    world.let_grow(1 << 30, false);
+    let (mut participant, mut expected) = (world.epoch.join(), HashMap::new());
+    for key in (0..14).map(|tag| 1 | tag << 32) {
+        expected.insert(key, world.upsert(key, &mut participant));
+    }
+    // All of them will be in both halves.
+    world.log.head.store(world.log.next.load(Ordering::Relaxed), Ordering::Relaxed);
+    world.begin().unwrap();
+    world.step(&mut participant, 1); // the memory
+    let before = world.index.growth().buckets_split;
+    world.step(&mut participant, 1); // bucket 0, in which there is nothing
+    assert_eq!((before, world.index.growth().buckets_split), (0, 1));
+    {
+        // Without what would have an insert take part in the growth.
+        let (guard, table) = (participant.pin(), world.index.table());
+        for key in (0..20).map(|tag| tag << 32) {
+            let slot = world.index.find(hash_of(key, world.tags), &guard);
+            assert!(!slot.is_there());
+            if table.arena.used() == table.arena.len() {
+                panic!("the buckets that were kept are gone");
+            }
+            if let Ok(Some(_)) = world.index.insert_own(table, hash_of(key, world.tags), Address::new(1 << 20)) {
+                break;
+            }
+        }
+        assert_eq!((table.arena.used(), table.arena.len()), (0, 2), "both are kept");
+    }
+    world.finish(&mut participant);
+    world.assert_holds(&expected, expected.keys().copied(), "after the growth");
+}
+
 #[test]
 fn the_budget_has_to_have_room_for_both_tables_and_gets_the_first_one_back() {
     let world = World::new(1 << 10, 1 << 7, 1 << 14);
