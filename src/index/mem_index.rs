@@ -43,6 +43,9 @@ pub(crate) struct MemIndex {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Conflict;
 
+/// What an open slot has seen: no word of a bucket looks like this to who looks for a tag.
+const OPEN: u64 = u64::MAX << Address::BITS;
+
 /// What [`MemIndex::find`] found: an entry and the word seen in it, or that there is none.
 #[derive(Clone, Copy)]
 pub(crate) struct Slot<'g> {
@@ -52,7 +55,11 @@ pub(crate) struct Slot<'g> {
     seen: u64,
 }
 
-impl Slot<'_> {
+impl<'g> Slot<'g> {
+    pub(super) fn new(hash: KeyHash, (word, seen): (Option<&'g AtomicU64>, u64)) -> Self {
+        Self { hash, word, seen }
+    }
+
     /// The head of the chain of records, invalid if it is empty.
     #[inline]
     pub(crate) fn address(&self) -> Address {
@@ -69,6 +76,12 @@ impl Slot<'_> {
     #[inline]
     pub(super) fn is_there(&self) -> bool {
         self.word.is_some()
+    }
+
+    /// True if it is to be [resolved](MemIndex::resolve) first: the view could not say whether there is an entry.
+    #[inline]
+    pub(crate) fn is_open(&self) -> bool {
+        self.seen == OPEN
     }
 
     /// The whole word, 0 if there is no entry.
@@ -122,7 +135,7 @@ impl MemIndex {
     /// The guard keeps the records alive to which the addresses lead, and the table.
     #[inline(always)]
     pub(crate) fn view<'g>(&'g self, _guard: &'g Guard<'_>) -> IndexView<'g> {
-        IndexView { index: self, table: self.table() }
+        IndexView { table: self.table() }
     }
 
     /// The table in force. It stays so, or is split into the next one, for as long as the caller is pinned.
@@ -159,7 +172,13 @@ impl MemIndex {
     /// The entry that keys of this hash share. Never allocates, never waits.
     #[inline]
     pub(crate) fn find<'g>(&'g self, hash: KeyHash, guard: &'g Guard<'_>) -> Slot<'g> {
-        self.view(guard).find(hash)
+        self.resolve(self.view(guard).find(hash))
+    }
+
+    /// The slot that [`IndexView::find`] left open, found at last; any other as it is. The caller still holds the guard.
+    #[inline]
+    pub(crate) fn resolve<'g>(&'g self, slot: Slot<'g>) -> Slot<'g> {
+        if slot.is_open() { self.find_unfinished(slot.hash) } else { slot }
     }
 
     /// Makes `new` the head of the chain that `slot` leads to, if nothing happened to it since it was found. An invalid
@@ -329,7 +348,6 @@ fn add_to_catch_all(
 /// A [`MemIndex`] under one pin.
 #[derive(Clone, Copy)]
 pub(crate) struct IndexView<'g> {
-    index: &'g MemIndex,
     table: &'g Table,
 }
 
@@ -340,26 +358,22 @@ impl<'g> IndexView<'g> {
         prefetch(self.table.first(hash).overflow(), Purpose::Read);
     }
 
-    /// See [`MemIndex::find`].
+    /// The entry that keys of this hash share. While the index grows it may be left [open](Slot::is_open): then it leads to
+    /// no record, and says nothing.
     #[inline(always)]
     pub(crate) fn find(self, hash: KeyHash) -> Slot<'g> {
         let bucket = self.table.first(hash);
         let found = bucket.find(hash.tag(), self.table.level).map(|(word, seen)| (Some(word), seen));
-        let (word, seen) = found.unwrap_or_else(|| find_further(self.index, self.table, hash, bucket.overflow()));
+        let (word, seen) = found.unwrap_or_else(|| find_further(self.table, hash.tag(), bucket.overflow()));
         Slot { hash, word, seen }
     }
 }
 
-/// Looks for a hash's tag in the chain of buckets that goes on at `last`. Its arguments and its result fit into registers: what
+/// Looks for a tag in the chain of buckets that goes on at `last`. Its arguments and its result fit into registers: what
 /// the usual way had to keep in memory for it would fill the processor's store queue while a load is waited for.
 #[inline(never)]
-fn find_further<'t>(
-    index: &'t MemIndex,
-    table: &'t Table,
-    hash: KeyHash,
-    last: &'t AtomicU64,
-) -> (Option<&'t AtomicU64>, u64) {
-    if table.progress.is_over() { table.find_behind(hash.tag(), last) } else { index.find_unfinished(table, hash) }
+fn find_further<'t>(table: &'t Table, tag: u16, last: &'t AtomicU64) -> (Option<&'t AtomicU64>, u64) {
+    if table.progress.is_over() { table.find_behind(tag, last) } else { (None, OPEN) }
 }
 
 /// Ends a chain for good: turns its last overflow word into the head of an empty catch-all chain.

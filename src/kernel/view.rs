@@ -35,7 +35,7 @@ impl<'g> View<'g> {
         self.index.prefetch(hash);
     }
 
-    /// The entry that keys of this hash share.
+    /// The entry that keys of this hash share; open while the index grows ([`Slot::is_open`]).
     #[inline(always)]
     pub(crate) fn find(self, hash: KeyHash) -> Slot<'g> {
         self.index.find(hash)
@@ -59,6 +59,7 @@ impl<'g> View<'g> {
     pub(crate) fn read<K: Key, V: Value>(self, key: &K, slot: Slot<'_>) -> Option<Option<V>> {
         match self.newest::<K, V>(key, slot) {
             Some(record) => Some(Some(record.value::<K, V>())),
+            None if slot.is_open() => None,
             None => self.read_further(key, slot.address()),
         }
     }

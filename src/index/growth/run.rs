@@ -6,10 +6,10 @@ use super::{Look, Records};
 use crate::epoch::LightEpoch;
 use crate::index::MemIndex;
 use crate::index::entry::Entry;
-use crate::index::mem_index::{BUCKETS_MAX, Conflict};
+use crate::index::mem_index::{BUCKETS_MAX, Conflict, Slot};
 use crate::index::table::{Filling, Table};
 use crate::memory::{MemoryBudget, Reservation, Words};
-use crate::sync::{Arc, AtomicU64, MutexGuard, Ordering};
+use crate::sync::{Arc, MutexGuard, Ordering};
 use crate::utility::KeyHash;
 use std::ops::Range;
 use std::time::Instant;
@@ -87,11 +87,8 @@ impl MemIndex {
     /// The entry in a chain that may not be complete yet (W3).
     #[cold]
     #[inline(never)]
-    pub(in crate::index) fn find_unfinished<'t>(
-        &'t self,
-        table: &'t Table,
-        hash: KeyHash,
-    ) -> (Option<&'t AtomicU64>, u64) {
+    pub(in crate::index) fn find_unfinished(&self, hash: KeyHash) -> Slot<'_> {
+        let table = self.table();
         let first = table.first(hash);
         // Bits that are neither of the bucket nor of the tag, in tables of less than a petabyte.
         if (hash.get() >> 44).is_multiple_of(LOOKUPS_PER_SHARE)
@@ -102,11 +99,11 @@ impl MemIndex {
         }
         if table.filling(first) == Filling::Done {
             // Its slots were looked at before this was known, and may have been empty then.
-            return table.find_in_chain(hash.tag(), first);
+            return Slot::new(hash, table.find_in_chain(hash.tag(), first));
         }
         // A table that is not complete is the one in force (W1).
         let before = self.table_at(self.current().saturating_sub(1));
-        before.find_in_chain(hash.tag(), before.first(hash))
+        Slot::new(hash, before.find_in_chain(hash.tag(), before.first(hash)))
     }
 
     /// Sees to it that the chain of a hash is complete (W4).
