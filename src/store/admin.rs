@@ -33,7 +33,7 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     /// returns. The index keeps the size that it has come to, and the store goes on.
     pub fn grow_index(&self, buckets: u64) -> Result<()> {
         let Database { kernel, epoch, .. } = &*self.database;
-        let (records, budget) = (LogRecords::<K, V>::new(&kernel.log), self.database.budget());
+        let (records, budget) = (LogRecords::new(kernel), self.database.budget());
         let way = (Haste::Gentle, kernel.wait_limit());
         kernel.index.grow_to(buckets, &records, Some(budget), &mut epoch.join(), way)
     }
@@ -47,6 +47,10 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
         MemoryStats {
             index: area_of(&kernel.index.memory(), huge_pages.as_ref()),
             log: area_of(&[kernel.log.memory()], huge_pages.as_ref()),
+            read_cache: kernel
+                .cache
+                .as_ref()
+                .map_or_else(Area::default, |cache| area_of(&[cache.memory()], huge_pages.as_ref())),
         }
     }
 

@@ -3,6 +3,7 @@
 
 use super::checkpoint::{apply, assert_prefix};
 use oxifaster::ErrorKind;
+use oxifaster::cache::ReadCacheConfig;
 use oxifaster::checkpoint::CheckpointKind;
 use oxifaster::device::MemoryDisk;
 use oxifaster::directory::MemoryDirectory;
@@ -77,13 +78,15 @@ fn assert_holds(store: &Store, oracle: &HashMap<u64, u64>, keys: u64) {
     }
 }
 
-/// From 2^4 buckets to 2^16, with everything in memory and with most of it on the device.
+/// From 2^4 buckets to 2^16: with everything in memory, with most of it on the device, and with copies of that in a read cache.
 #[test]
 fn writers_find_everything_while_the_index_grows_a_thousandfold() {
     const WRITERS: u64 = 3;
     const OPERATIONS: u64 = 60_000;
-    for log_memory in [16 << 20, 256 << 10] {
-        let store = open(small_index(log_memory));
+    let cached = small_index(256 << 10).with_read_cache(ReadCacheConfig::default().with_mem_size(128 << 10));
+    for config in [small_index(16 << 20), small_index(256 << 10), cached] {
+        let fits = config.log_memory_size == Some(16 << 20);
+        let store = open(config);
         let begun = Barrier::new(WRITERS as usize + 1);
         let oracle: HashMap<u64, u64> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..WRITERS)
@@ -107,7 +110,7 @@ fn writers_find_everything_while_the_index_grows_a_thousandfold() {
         });
         let stats = store.index_stats();
         assert_eq!((stats.buckets, stats.growth.doublings, stats.growth.under_way), (1 << 16, 12, false), "{stats:?}");
-        if log_memory >= 16 << 20 {
+        if fits {
             assert_eq!(stats.saturated_buckets, 0, "{stats:?}");
         }
         assert_holds(&store, &oracle, OPERATIONS * WRITERS);

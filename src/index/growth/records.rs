@@ -8,8 +8,9 @@ use crate::utility::KeyHash;
 pub(crate) enum Look {
     /// A record, the hash of its key, and where the chain goes on.
     Record(KeyHash, Address),
-    /// A record that was never part of the store, and where the chain goes on.
-    Invalid(Address),
+    /// Something that the chain does without, and where it goes on: a record that was never part of the store, or a copy in a
+    /// read cache.
+    Skip(Address),
     /// Something that cannot be looked at now: of any key, and with any others behind it.
     Away,
     /// The chain ended before it came here.

@@ -341,7 +341,11 @@ fn leads_away(table: &Table, records: &dyn Records) -> bool {
         let Some(bucket) = table.bucket((at * table.len() / SAMPLE.min(table.len())) as usize) else { continue };
         for entry in bucket.slots().map(|slot| Entry(slot.load(Ordering::Acquire))).filter(|entry| entry.is_plain()) {
             all += 1;
-            away += u64::from(records.look(entry.address()) == Look::Away);
+            let mut look = records.look(entry.address());
+            while let Look::Skip(address) = look {
+                look = records.look(address);
+            }
+            away += u64::from(look == Look::Away);
         }
     }
     away * 2 > all

@@ -35,7 +35,8 @@ impl<'t> Split<'t> {
         self.looks.set(looks + 1);
         if !at.is_valid() {
             Look::Gone
-        } else if looks < LOOKS_MAX {
+        } else if looks < LOOKS_MAX || at.is_cached() {
+            // Copies in a read cache are never passed on: a copy is in one chain only, or in none.
             self.records.look(at)
         } else {
             Look::Away
@@ -104,7 +105,7 @@ impl<'t> Split<'t> {
             match self.look(at) {
                 Look::Gone => return heads,
                 Look::Away => return heads.map(|head| if head.is_valid() { head } else { at }),
-                Look::Invalid(previous) => at = previous,
+                Look::Skip(previous) => at = previous,
                 Look::Record(hash, previous) => {
                     // A chain may have come from a larger one, and hold others besides.
                     if let Some(side) = self.side(hash).filter(|_| hash.tag() == tag)
@@ -130,7 +131,7 @@ impl<'t> Split<'t> {
             at = match self.look(at) {
                 Look::Gone => return [Overflow::FILLED_END; 2],
                 Look::Away => return [Overflow::catch_all(at); 2],
-                Look::Invalid(previous) => previous,
+                Look::Skip(previous) => previous,
                 Look::Record(hash, previous) => {
                     if let Some(side) = self.side(hash)
                         && !halves[side].has(hash.tag())
