@@ -361,6 +361,12 @@ pub(crate) struct IndexView<'g> {
 }
 
 impl<'g> IndexView<'g> {
+    /// True if no look-up is left open: the index does not grow just now.
+    #[inline(always)]
+    pub(crate) fn is_whole(self) -> bool {
+        self.table.progress.is_over()
+    }
+
     /// Starts loading the bucket of this hash into the cache, for callers that have other hashes to look up meanwhile.
     #[inline(always)]
     pub(crate) fn prefetch(self, hash: KeyHash) {
@@ -398,7 +404,7 @@ fn saturate(last: &AtomicU64, seen: u64) -> Result<(), Conflict> {
 }
 
 /// One word for another, if it is still what it was. The end of a write, like
-/// [`publish`](crate::sync::publish).
+/// [`Visible::Now`](crate::sync::Visible::Now).
 #[inline]
 fn replace(word: &AtomicU64, seen: u64, new: u64) -> Result<(), Conflict> {
     match word.compare_exchange(seen, new, Ordering::AcqRel, Ordering::Relaxed) {

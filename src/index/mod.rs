@@ -14,7 +14,7 @@
 //!   bucket 18 [e][e][e][e][e][e][e][S a]            a: catch-all for every tag that has no entry in bucket 18
 //! ```
 //!
-//! When many buckets are full the table is split into one twice as large ([`growth`]). If the memory for it is not to be had,
+//! When many buckets are full the table is split into one twice as large (`growth`). If the memory for it is not to be had,
 //! the index stays as it is: when a bucket is full and the arena is used up, the bucket is *saturated*: its last
 //! overflow word becomes an entry without a tag, and keys that find no entry of their own share its chain. Longer chains
 //! cost time, but an insert is never refused.
@@ -38,6 +38,8 @@ mod image;
 mod loom;
 mod mem_index;
 #[cfg(not(oxifaster_loom))]
+mod memory_index;
+#[cfg(not(oxifaster_loom))]
 mod replay;
 mod stats;
 mod table;
@@ -54,6 +56,8 @@ pub(crate) use image::ImageSource;
 #[cfg(not(oxifaster_loom))]
 use mem_index::Conflict;
 pub(crate) use mem_index::{IndexConfig, IndexView, MemIndex, Slot};
+#[cfg(not(oxifaster_loom))]
+pub use memory_index::MemoryIndex;
 #[cfg(not(oxifaster_loom))]
 pub(crate) use replay::Replay;
 pub use stats::IndexStats;

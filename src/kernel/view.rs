@@ -35,6 +35,12 @@ impl<K: Key, V: Value> Kernel<K, V> {
 }
 
 impl<'g> View<'g> {
+    /// True if no slot that is found is open.
+    #[inline(always)]
+    pub(crate) fn is_whole(self) -> bool {
+        self.index.is_whole()
+    }
+
     /// Starts loading the bucket of a hash.
     #[inline(always)]
     pub(crate) fn prefetch_bucket(self, hash: KeyHash) {

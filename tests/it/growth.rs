@@ -212,7 +212,7 @@ fn reads_that_wait_for_the_device_find_their_key_in_an_index_that_has_grown_mean
         session.delete(&key).unwrap();
     }
     store.evict().unwrap();
-    let expected = |key: u64| if key % 7 == 0 { None } else { Some(key * 3) };
+    let expected = |key: u64| if key.is_multiple_of(7) { None } else { Some(key * 3) };
     let mut bits = store.index_stats().buckets.ilog2();
     for round in 0..3 {
         let mut pending = HashMap::new();

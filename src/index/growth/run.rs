@@ -8,7 +8,7 @@ use crate::index::MemIndex;
 use crate::index::entry::Entry;
 use crate::index::mem_index::{BUCKETS_MAX, Conflict, Slot};
 use crate::index::table::{Filling, Table};
-use crate::memory::{MemoryBudget, Reservation, Words};
+use crate::memory::{MemoryBudget, Purpose, Reservation, Words, prefetch};
 use crate::sync::{Arc, MutexGuard, Ordering};
 use crate::utility::KeyHash;
 use std::ops::Range;
@@ -20,7 +20,7 @@ const RELEASE_WORDS: usize = 4 * POPULATE_WORDS;
 /// Buckets that an insert splits besides its own.
 const SHARE: u64 = 4;
 /// Of how many look-ups in buckets that are not split yet one splits a few.
-const LOOKUPS_PER_SHARE: u64 = 64;
+const LOOKUPS_PER_SHARE: u64 = 512;
 /// Buckets that are split under one pin, at most.
 pub(super) const SHARE_MAX: u64 = 64;
 /// Inserts from one attempt at growing that was refused to the next.
@@ -82,6 +82,12 @@ impl MemIndex {
             current
         };
         (first..=target).flat_map(|number| self.table_at(number).memory()).collect()
+    }
+
+    /// Starts loading the bucket of a hash in the table before the one in force, where its chain may still be.
+    pub(crate) fn prefetch_before(&self, hash: KeyHash) {
+        let before = self.table_at(self.current().saturating_sub(1));
+        prefetch(before.first(hash).overflow(), Purpose::Read);
     }
 
     /// The entry in a chain that may not be complete yet (W3).

@@ -45,7 +45,8 @@ fn address_of(number: u64) -> Address {
 
 /// Keys collide in tag and bucket; the bits of the bucket are those of the key, the tag is what is above its 32nd bit.
 fn hash_of(key: u64, tags: u64) -> KeyHash {
-    KeyHash::from_raw((key >> 32) % tags << (64 - KeyHash::TAG_BITS) | key & 0xffff_ffff)
+    let tag = (key >> 32) % tags;
+    KeyHash::from_raw(tag << (64 - KeyHash::TAG_BITS) | key & 0xffff_ffff)
 }
 
 impl Records for (Arc<Log>, u64) {
