@@ -85,8 +85,8 @@ impl MemoryIndex {
     }
 
     /// Doubles the number of buckets, and returns when that is done; others go on meanwhile. `rehash` says what the hash is to
-    /// which the address at hand was given, or `None` if it does not know: then the entry is in both of the buckets that its
-    /// bucket becomes. It may be called by several threads and more than once for an address, and must not panic.
+    /// which the address at hand was given, or `None` if it does not know, or the address leads to records of several hashes: then
+    /// the entry is in both of the buckets that its bucket becomes. It may be called by several threads and more than once for an address, and must not panic.
     ///
     /// # Errors
     /// [`ErrorKind::Limit`] if the system does not give the memory, or the index is as large as it may be.
@@ -114,5 +114,9 @@ struct Rehash<F>(F);
 impl<F: Fn(Address) -> Option<u64> + Send + Sync> Records for Rehash<F> {
     fn look(&self, address: Address) -> Look {
         (self.0)(address).map_or(Look::Away, |hash| Look::Record(KeyHash::from_raw(hash), Address::INVALID))
+    }
+
+    fn sees_chains(&self) -> bool {
+        false
     }
 }

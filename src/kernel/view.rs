@@ -74,9 +74,9 @@ impl<'g> View<'g> {
     /// The value of `key`, or that it has none; `None` if memory does not say.
     #[inline(always)]
     pub(crate) fn read<K: Key, V: Value>(self, key: &K, slot: Slot<'_>) -> Option<Option<V>> {
+        debug_assert!(!slot.is_open(), "an open slot says nothing");
         match self.newest::<K, V>(key, slot) {
             Some(record) => Some(Some(record.value::<K, V>())),
-            None if slot.is_open() => None,
             None => self.read_further(key, slot.address()),
         }
     }

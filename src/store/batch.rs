@@ -280,7 +280,6 @@ fn step_whole<'g, K: Key, V: Value, O: KeyOperation<K, V>>(
     flight: &[InFlight<O>],
     waiting: &mut Waiting<O>,
 ) -> Result<Option<Stop<O>>> {
-    let slot = kernel.index.resolve(slot);
     let hash = slot.hash();
     if O::WRITES && (flight.iter().any(|o| o.hash == hash) || waiting.iter().any(|w| w.1 == hash)) {
         return Ok(Some(Stop::Order(place)));

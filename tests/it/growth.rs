@@ -4,7 +4,7 @@
 use super::checkpoint::{apply, assert_prefix};
 use oxifaster::ErrorKind;
 use oxifaster::cache::ReadCacheConfig;
-use oxifaster::checkpoint::CheckpointKind;
+use oxifaster::checkpoint::{CheckpointKind, ImageUse};
 use oxifaster::device::MemoryDisk;
 use oxifaster::directory::MemoryDirectory;
 use oxifaster::index::GrowthRefusal;
@@ -168,7 +168,9 @@ fn checkpoints_between_and_during_doublings_hold_every_session_at_one_serial_num
         let some = reports.iter().step_by(reports.len().div_ceil(6)).chain(reports.last());
         for report in some {
             let (copy, target) = (disk.duplicate(), RecoveryTarget::Token(report.token));
-            let (store, _) = FasterKv::recover_from(&directory, target, config(), copy, &|_| ()).unwrap();
+            let (store, report) = FasterKv::recover_from(&directory, target, config(), copy, &|_| ()).unwrap();
+            let has_own_image = kind != CheckpointKind::Incremental;
+            assert!(!has_own_image || matches!(report.image, ImageUse::Used { .. }), "{report:?}");
             assert_prefix(&store, &guids, &[0; WRITERS]);
             store.grow_index(store.index_stats().buckets * 2).unwrap();
             assert_prefix(&store, &guids, &[0; WRITERS]);

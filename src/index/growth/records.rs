@@ -22,6 +22,12 @@ pub(crate) trait Records: Send + Sync {
     /// What there is at `address`.
     fn look(&self, address: Address) -> Look;
 
+    /// Whether [`look`](Self::look) tells where a chain goes on. Otherwise a record is taken for all that its entry leads to,
+    /// and the catch-all of a saturated bucket is left as it is.
+    fn sees_chains(&self) -> bool {
+        true
+    }
+
     /// Starts loading what [`look`](Self::look) will look at.
     fn prefetch(&self, address: Address) {
         let _ = address;

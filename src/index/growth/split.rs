@@ -65,10 +65,12 @@ impl<'t> Split<'t> {
             next = self.from.next(Overflow::of_word(end));
             links += u64::from(next.is_some());
         }
-        let ends = if Overflow::is_catch_all(end) {
-            self.take_catch_all_apart(Entry(end).address(), &mut halves)
-        } else {
-            [Overflow::FILLED_END; 2]
+        let ends = match Overflow::of_word(end) {
+            Overflow::Saturated if self.records.sees_chains() => {
+                self.take_catch_all_apart(Entry(end).address(), &mut halves)
+            }
+            Overflow::Saturated => [Overflow::catch_all(Entry(end).address()); 2],
+            _ => [Overflow::FILLED_END; 2],
         };
         self.to.arena.keep_less(2 * links);
         let [lower, upper] = halves;

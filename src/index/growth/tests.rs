@@ -366,6 +366,10 @@ fn the_budget_has_to_have_room_for_both_tables_and_gets_the_first_one_back() {
     let mut grow_to = |buckets| world.index.grow_to(buckets, &world.records(), Some(&budget), &mut participant, way);
     grow_to(1 << 11).unwrap();
     assert_eq!(budget.used(), large);
+    #[cfg(target_os = "linux")]
+    for words in world.index.table_at(0).memory() {
+        assert_eq!(crate::memory::resident_bytes(words), Some(0), "the system has the memory back");
+    }
     let error = grow_to(1 << 12).unwrap_err();
     assert_eq!((error.kind(), error.field("reason")), (ErrorKind::Limit, Some(GrowthRefusal::Budget.reason())));
     assert_eq!((budget.used(), world.index.config().buckets), (large, 1 << 11));
