@@ -18,6 +18,8 @@
 //!
 //! Begin with [`store::FasterKv`] and [`store::Session`]; choose a [`device`]; declare own types with [`pod!`].
 #![deny(missing_docs)]
+// The model checker is given the parts that threads share, and nobody calls the rest of them there.
+#![cfg_attr(oxifaster_loom, allow(dead_code, unused_imports))]
 
 #[cfg(target_endian = "big")]
 compile_error!(

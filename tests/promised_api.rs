@@ -157,3 +157,23 @@ fn outcomes_are_one_byte() {
     assert_eq!((size_of::<Status>(), size_of::<OperationStatus>()), (1, 1));
     assert!(OperationStatus::Created.changed() && !OperationStatus::NotFound.changed());
 }
+
+#[test]
+fn a_checkpoint_and_back() -> oxifaster::Result<()> {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, checkpoints) = (dir.path().join("log"), dir.path().join("checkpoints"));
+    let config = FasterKvConfig::default().with_memory_budget(4 << 20);
+    let store = Arc::new(FasterKv::open(config.clone(), FileSystemDisk::open(&log)?)?);
+    let mut session = store.start_session();
+    session.upsert(1u64, 10u64)?;
+    let token = store.checkpoint(&checkpoints)?;
+    session.upsert(1, 11)?;
+    drop((session, store));
+
+    let store = FasterKv::recover(&checkpoints, token, config, FileSystemDisk::open(&log)?)?;
+    let sessions = store.get_recovered_sessions();
+    assert_eq!((sessions.len(), sessions[0].serial), (1, 1));
+    let mut session: Session<u64, u64> = store.continue_session(sessions[0])?;
+    assert_eq!((session.read(&1)?, session.serial()), (Some(10), 2));
+    Ok(())
+}

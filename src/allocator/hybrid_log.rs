@@ -174,7 +174,7 @@ impl HybridLog {
     }
 
     /// The record of `size` bytes at `address`, which the caller, while pinned by `guard`, has compared with
-    /// [`head`](Self::head) (L3) or was given by [`allocate`](Self::allocate).
+    /// [`LogView::head`] (L3) or was given by [`allocate`](Self::allocate).
     #[inline]
     pub(crate) fn record<'g>(&'g self, address: Address, size: usize, _guard: &'g Guard<'_>) -> RecordRef<'g> {
         RecordRef::new(self.core.frames.words(address, size))

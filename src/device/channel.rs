@@ -19,6 +19,10 @@ pub trait IoChannel: Send {
     /// Starts everything that is queued. Never waits for an access.
     fn flush(&mut self);
 
+    /// An occasion to start a part of what is queued, for an owner who has more to submit before he waits: a device that
+    /// has little left to do need not wait for him.
+    fn keep_busy(&mut self) {}
+
     /// A completion, if one is there.
     fn try_take(&mut self) -> Option<(Token, IoDone)>;
 

@@ -72,7 +72,7 @@ impl Directory for MemoryDirectory {
     }
 
     fn place(&self) -> String {
-        "memory".to_owned()
+        format!("memory at {:p}", Arc::as_ptr(&self.files))
     }
 }
 

@@ -149,6 +149,13 @@ impl Driver {
         }
     }
 
+    /// Sees to it that the device has something to do while more is being queued.
+    pub(crate) fn keep_busy(&mut self) {
+        if let Some(channel) = &mut self.channel {
+            channel.keep_busy();
+        }
+    }
+
     /// A completion, if one is there.
     pub(crate) fn try_take(&mut self) -> Option<(Token, IoDone)> {
         if let Some(merged) = self.merger.take() {

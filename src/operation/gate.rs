@@ -1,13 +1,15 @@
 //! A bound on how many accesses are under way, for callers that wait without a thread.
 //!
-//! A permit is out from the start of an access until its outcome was looked at: its buffer is in use for as long.
+//! A permit is out from the start of an access until its outcome was looked at: its buffer is in use for as long. While
+//! buffers are scarce all over the store, a gate has one permit only.
 //!
-//! * **G1** Each permit that comes back calls the first in line: as many are called as can enter, not everybody.
+//! * **G1** Each permit that comes back calls the first in line: as many are called as can enter, not everybody. While less
+//!   than half of the permits are out it calls two, so that after a shortage of whatever kind their number grows again.
 //! * **G2** Who was called keeps his place until he enters or leaves. If he leaves, the call goes on to the next.
 //! * **G3** A permit that is free is had by whoever asks first: somebody who was called and does not come does not hold it.
 //! * **G4** When no access is under way any more, everybody in line is called: perhaps those who were called do not come,
-//!   and nothing else will happen that could call the next. If every permit is then held by somebody who does not come for
-//!   his outcome, who asks looks at the outcomes in the holders' place, and the permits come back.
+//!   and nothing else will happen that could call the next. If no permit is left because nobody comes for the outcomes, who
+//!   asks looks at them in the holders' place, and the permits come back.
 //!
 //! So nobody waits for somebody who waits for nothing, however futures are polled and left alone.
 
@@ -67,8 +69,9 @@ impl<E: ?Sized> Gate<E> {
         Place { gate: Arc::clone(self), number: None }
     }
 
-    fn have_all_ended(&self) -> bool {
-        self.line.lock().ended == self.permits
+    fn is_idle(&self) -> bool {
+        let line = self.line.lock();
+        line.ended == line.out
     }
 
     /// Has all outcomes looked at that nobody has looked at.
@@ -82,9 +85,9 @@ impl<E: ?Sized> Gate<E> {
 }
 
 impl<E: ?Sized> Line<E> {
-    /// Takes the first out of the line, to be called without the lock.
-    fn call_next(&mut self) -> Calls {
-        self.waiting.pop_first().into_iter().collect()
+    /// Takes the first `count` out of the line, to be called without the lock.
+    fn call_next(&mut self, count: usize) -> Calls {
+        std::iter::from_fn(|| self.waiting.pop_first()).take(count).collect()
     }
 
     /// The same for all, if no access is under way.
@@ -101,22 +104,30 @@ fn call(calls: Calls) {
 }
 
 impl<E: ?Sized> Place<E> {
-    /// A permit for `holder` if one is to be had; otherwise `waker` is woken when that may have changed.
-    pub(crate) fn enter(&mut self, environment: &E, holder: &Weak<dyn Digest<E>>, waker: &Waker) -> Option<Permit<E>> {
-        let permit = self.ask(holder, waker);
-        if permit.is_some() || !self.gate.have_all_ended() {
+    /// A permit for `holder` if one is to be had; otherwise `waker` is woken when that may have changed. `are_scarce` says
+    /// whether buffers are.
+    pub(crate) fn enter(
+        &mut self,
+        environment: &E,
+        holder: &Weak<dyn Digest<E>>,
+        waker: &Waker,
+        are_scarce: bool,
+    ) -> Option<Permit<E>> {
+        let permits = if are_scarce { 1 } else { self.gate.permits };
+        let permit = self.ask(permits, holder, waker);
+        if permit.is_some() || !self.gate.is_idle() {
             return permit;
         }
         self.gate.digest_ended(environment);
-        self.ask(holder, waker)
+        self.ask(permits, holder, waker)
     }
 
-    fn ask(&mut self, holder: &Weak<dyn Digest<E>>, waker: &Waker) -> Option<Permit<E>> {
+    fn ask(&mut self, permits: usize, holder: &Weak<dyn Digest<E>>, waker: &Waker) -> Option<Permit<E>> {
         // The one of the last time is dropped without the lock: it may be the last thing that holds somebody's future.
         let _former;
         let waker = waker.clone();
         let mut line = self.gate.line.lock();
-        if line.out == self.gate.permits {
+        if line.out >= permits {
             let place = *self.number.get_or_insert_with(|| {
                 line.next_place += 1;
                 line.next_place
@@ -148,7 +159,7 @@ impl<E: ?Sized> Drop for Place<E> {
             let former = line.waiting.remove(&place);
             // Not in line any more: he was called, and does not come.
             let is_call_left = former.is_none() && line.out < self.gate.permits;
-            (former, if is_call_left { line.call_next() } else { Calls::new() })
+            (former, if is_call_left { line.call_next(1) } else { Calls::new() })
         };
         drop(former);
         call(calls);
@@ -174,7 +185,8 @@ impl<E: ?Sized> Drop for Permit<E> {
             line.holders[self.number] = None;
             line.free_numbers.push(self.number);
             let mut calls = line.call_all_if_idle();
-            calls.append(&mut line.call_next());
+            let count = if line.out < self.gate.permits / 2 { 2 } else { 1 };
+            calls.append(&mut line.call_next(count));
             calls
         };
         call(calls);
@@ -211,17 +223,23 @@ mod tests {
         place: Place<()>,
         calls: Arc<Count>,
         holder: Arc<Holder>,
+        are_scarce: bool,
     }
 
     impl Somebody {
         fn at(gate: &Arc<Gate<()>>) -> Self {
-            Self { place: gate.place(), calls: Arc::default(), holder: Arc::new(Holder(Mutex::new(None))) }
+            Self {
+                place: gate.place(),
+                calls: Arc::default(),
+                holder: Arc::new(Holder(Mutex::new(None))),
+                are_scarce: false,
+            }
         }
 
         /// True if he has got a permit, which he keeps.
         fn enter(&mut self) -> bool {
             let holder = Arc::downgrade(&self.holder) as Weak<dyn Digest<()>>;
-            let permit = self.place.enter(&(), &holder, &Waker::from(Arc::clone(&self.calls)));
+            let permit = self.place.enter(&(), &holder, &Waker::from(Arc::clone(&self.calls)), self.are_scarce);
             *self.holder.0.lock() = permit;
             self.holder.0.lock().is_some()
         }
@@ -301,5 +319,36 @@ mod tests {
         assert_eq!(calls([&c, &d]), [1, 1]);
         assert!(d.enter() && c.enter());
         assert!(a.holder.0.lock().is_none() && b.holder.0.lock().is_none());
+    }
+
+    #[test]
+    fn while_buffers_are_scarce_a_gate_has_one_permit() {
+        let [mut a, mut b, mut c] = line(&Gate::new(3));
+        for somebody in [&mut a, &mut b, &mut c] {
+            somebody.are_scarce = true;
+        }
+        assert!(a.enter() && !b.enter());
+        a.give_back();
+        assert_eq!(calls([&b]), [1]);
+        assert!(b.enter() && !c.enter());
+        b.end();
+        assert!(c.enter(), "what was not looked at is looked at for it");
+        c.are_scarce = false;
+        a.are_scarce = false;
+        assert!(a.enter());
+    }
+
+    #[test]
+    fn after_a_shortage_the_accesses_under_way_become_more_again() {
+        let [mut a, mut b, mut c, mut d] = line(&Gate::new(4));
+        for somebody in [&mut a, &mut b, &mut c, &mut d] {
+            somebody.are_scarce = true;
+        }
+        assert!(a.enter() && !b.enter() && !c.enter() && !d.enter());
+        a.are_scarce = false;
+        b.are_scarce = false;
+        assert!(b.enter());
+        a.give_back();
+        assert_eq!(calls([&c, &d]), [1, 1]);
     }
 }

@@ -13,8 +13,9 @@ use crate::sync::Arc;
 ///
 /// A call does what memory allows at once, without an allocation, a lock or a task switch: its future is then ready at the
 /// first poll. What needs the device goes on when the future is polled. Futures do not borrow the session, so any number can
-/// be in flight; as many accesses are under way as [`with_max_pending`](super::FasterKvConfig::with_max_pending) says, and
-/// the others wait their turn. Operations in flight take effect in any order.
+/// be in flight. Of their accesses, twice as many as [`with_max_pending`](super::FasterKvConfig::with_max_pending) says have
+/// a buffer, under way or waiting to be looked at, and the others wait their turn. Operations in flight take effect in any
+/// order.
 ///
 /// ```
 /// # use oxifaster::device::MemoryDisk;
@@ -36,7 +37,9 @@ pub struct AsyncSession<K: Key, V: Value> {
 impl<K: Key, V: Value> AsyncSession<K, V> {
     pub(super) fn new(database: Arc<Database<K, V>>, account: Account) -> Self {
         let (participant, account) = (database.epoch.join(), database.enter(account));
-        let gate = Gate::new(database.max_pending);
+        // A session's thread looks at outcomes as they come; a future's executor may be busy elsewhere meanwhile, and the
+        // device is to have something to do.
+        let gate = Gate::new(2 * database.max_pending);
         Self { participant, home: Arc::new(Home { database, gate, account }) }
     }
 

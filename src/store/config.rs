@@ -161,7 +161,9 @@ impl FasterKvConfig {
     /// The same wishes for a store that has an index of `buckets` buckets already. The budget is raised if it was not set.
     pub(super) fn with_index_of(&self, buckets: u64) -> Self {
         let index = index_bytes(index_of(buckets)) as u64;
-        let needed = (index > DEFAULT_BUDGET / 10 * 6).then_some((index / 6).saturating_mul(10));
+        // With the log's memory set as well, the budget is what the parts take, as for a new store.
+        let is_open = self.log_memory_size.is_none() && index > DEFAULT_BUDGET / 10 * 6;
+        let needed = is_open.then_some((index / 6).saturating_mul(10));
         Self { table_size: Some(buckets), memory_budget: self.memory_budget.or(needed), ..self.clone() }
     }
 

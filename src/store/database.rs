@@ -182,9 +182,26 @@ impl<K: Key, V: Value> Database<K, V> {
         Ok(sessions.recovered.swap_remove(at).serial)
     }
 
+    /// That no session has this name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] if one has, or if one of a recovered checkpoint has and nobody has gone on with it.
+    pub(crate) fn check_name(&self, guid: u128) -> Result<()> {
+        let sessions = self.sessions.lock();
+        let is_taken = sessions.live.iter().any(|account| account.guid == guid)
+            || sessions.recovered.iter().any(|session| session.guid == guid);
+        if !is_taken {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Config, "there is a session of this name")
+            .with("guid", format_args!("{guid:032x}"))
+            .help("go on with a recovered one by continue_session, or choose another name"))
+    }
+
     pub(crate) fn for_each_account(&self, mut visit: impl FnMut(&Account)) {
         let sessions = self.sessions.lock();
-        sessions.live.iter().for_each(|account| visit(account));
+        // Futures of a session that ended may still be in flight.
+        sessions.live.iter().chain(&sessions.ended).for_each(|account| visit(account));
     }
 
     /// True while a batched call of any session is under way.

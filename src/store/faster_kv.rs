@@ -66,6 +66,15 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
         Session::new(Arc::clone(&self.database), Account::new(new_guid(), 0))
     }
 
+    /// A session of this name, under which a recovery finds it again.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if there is a session of that name, or one to go on with.
+    pub fn start_named_session(&self, guid: u128) -> Result<Session<K, V>> {
+        self.database.check_name(guid)?;
+        Ok(Session::new(Arc::clone(&self.database), Account::new(guid, 0)))
+    }
+
     /// A session whose operations are futures. Starting one always succeeds.
     pub fn start_async_session(&self) -> AsyncSession<K, V> {
         AsyncSession::new(Arc::clone(&self.database), Account::shared(new_guid(), 0))

@@ -34,6 +34,7 @@ impl<K: Key, V: Value> Session<K, V> {
         }
         let token = self.parked.spend_token();
         self.driver.submit(&self.database.kernel, request, token);
+        self.driver.keep_busy();
         flight.push(InFlight { at, hash, token, operation });
         Ok(())
     }
@@ -56,6 +57,7 @@ impl<K: Key, V: Value> Session<K, V> {
             Progress::Done(output) => done(landed.at, output),
             Progress::Wait(request) => {
                 self.driver.submit(kernel, request, token);
+                self.driver.keep_busy();
                 flight.push(landed);
             }
         }

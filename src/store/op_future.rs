@@ -79,11 +79,12 @@ impl<K: Key, V: Value, T: 'static> OpFuture<K, V, T> {
             }
             State::Queued(arrival, mut request, mut place) => {
                 let holder = Arc::downgrade(&arrival) as _;
-                let Some(permit) = place.enter(kernel, &holder, waker) else {
+                let pool = kernel.log.read_pool();
+                let Some(permit) = place.enter(kernel, &holder, waker, pool.is_strained()) else {
                     return (State::Queued(arrival, request, place), false);
                 };
                 arrival.begin(permit);
-                request.buf = kernel.log.read_pool().take(request.len);
+                request.buf = pool.take(request.len);
                 kernel.log.count_read(request.len);
                 kernel.log.device().submit(request, Arc::clone(&arrival) as Arc<dyn CompletionSink>, 0);
                 (State::Waiting(arrival), true)

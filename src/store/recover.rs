@@ -4,7 +4,9 @@ use super::config::{FasterKvConfig, StoreSizes};
 use super::database::{Database, Memory, Origin, check_device, log_config, random_generation};
 use super::faster_kv::FasterKv;
 use crate::allocator::HybridLog;
-use crate::checkpoint::{IndexPart, Manifest, Recovery, RecoveryLimits, RecoveryProgress, RecoveryReport, log_of};
+use crate::checkpoint::{
+    Catalog, IndexPart, Manifest, Recovery, RecoveryLimits, RecoveryProgress, RecoveryReport, log_of,
+};
 use crate::device::StorageDevice;
 use crate::directory::Directory;
 use crate::error::{Error, ErrorKind, Result};
@@ -70,8 +72,10 @@ fn recover<K: Key, V: Value>(
     let memory = Memory::reserve(&sizes)?;
     let epoch = Arc::clone(recovery.epoch());
     let (log, report) = recovery.log(log_config(&sizes, layout, plan.generation))?;
-    // What the version of the cut's own future left behind is known by its stamp, so that version is used again.
-    let origin = Origin { version: manifest.version + 1, sessions: manifest.sessions.clone() };
+    // Above every version that was given, also by a future that is given up now: the newest checkpoint is the one with the
+    // highest version.
+    let highest = Catalog::new(directory).list()?.highest_version().unwrap_or(0).max(manifest.version);
+    let origin = Origin { version: highest + 1, sessions: manifest.sessions.clone() };
     Ok((Database::of_parts(config, epoch, index, log, memory, origin)?, report))
 }
 

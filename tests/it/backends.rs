@@ -1,6 +1,7 @@
 //! The same promises with files that are read through rings and with files that are read by threads.
 
-use super::async_session::{block_on, poll_once};
+use super::async_session::poll_once;
+use super::executor::block_on;
 use oxifaster::ErrorKind;
 use oxifaster::device::{FaultPlan, FaultyDisk, FileSystemDisk, FileSystemDiskOptions, IoBackend, IoOp};
 use oxifaster::store::{Begun, FasterKv, FasterKvConfig, Outcome, Session};

@@ -280,3 +280,54 @@ fn a_cancelled_checkpoint_leaves_nothing_and_the_next_one_succeeds() {
     let report = store.begin_checkpoint(directory, options(CheckpointKind::FoldOver)).unwrap().wait().unwrap();
     assert_eq!((report.version, store.version()), (version, version + 1));
 }
+
+/// Back to the first of two checkpoints, and on from there: the newest is then the one of the new future, not that of the one
+/// that was given up.
+#[test]
+fn who_goes_back_gives_the_later_checkpoints_up() {
+    for kind in KINDS {
+        let (disk, directory) = (MemoryDisk::new(), MemoryDirectory::new());
+        let store: Store = FasterKv::open(config(), disk.clone()).unwrap();
+        let mut session = store.start_session();
+        (0..1000).for_each(|key| session.upsert(key, 1).unwrap());
+        let first = store.checkpoint_to(&directory, &options(kind)).unwrap();
+        (0..1000).for_each(|key| session.upsert(key, 2).unwrap());
+        let abandoned = store.checkpoint_to(&directory, &options(kind)).unwrap();
+        drop((session, store));
+
+        let store = recover(&directory, RecoveryTarget::Token(first.token), &disk).unwrap();
+        let mut session = store.start_session();
+        (0..500).for_each(|key| session.upsert(key, 3).unwrap());
+        let newest = store.checkpoint_to(&directory, &options(kind)).unwrap();
+        assert!(newest.version > abandoned.version, "{kind:?}");
+        drop((session, store));
+
+        let store = recover(&directory, RecoveryTarget::Latest, &disk).unwrap();
+        let mut session = store.start_session();
+        for key in 0..1000 {
+            assert_eq!(session.read(&key).unwrap(), Some(if key < 500 { 3 } else { 1 }), "{kind:?}: key {key}");
+        }
+    }
+}
+
+/// Index and log of sizes that were set, larger than the default budget: what opens a store recovers it as well.
+#[test]
+fn a_configuration_that_opens_a_store_recovers_it() {
+    let (disk, directory) = (MemoryDisk::new(), MemoryDirectory::new());
+    let config = || {
+        FasterKvConfig::default()
+            .with_table_size(1 << 22)
+            .with_log_memory_size(1 << 20)
+            .with_page_size_bits(14)
+            .with_pretouch(false)
+    };
+    let store: Store = FasterKv::open(config(), disk.clone()).unwrap();
+    let mut session = store.start_session();
+    (0..1000).for_each(|key| session.upsert(key, key).unwrap());
+    let options = options(CheckpointKind::FoldOver).with_index(false);
+    store.checkpoint_to(&directory, &options).unwrap();
+    drop((session, store));
+    let (store, _) = Store::recover_from(&directory, RecoveryTarget::Latest, config(), disk, &|_| ()).unwrap();
+    let mut session = store.start_session();
+    (0..1000).for_each(|key| assert_eq!(session.read(&key).unwrap(), Some(key)));
+}

@@ -70,7 +70,9 @@ impl Left {
         let history = pieces.history.with_generation(flushed, Address::MAX, NEW_GENERATION);
         let state = LogState { begin, head, flushed, end: self.end, history };
         let read = AtomicU64::new(0);
-        let progress = |bytes| drop(read.fetch_add(bytes, Ordering::Relaxed));
+        let progress = |bytes| {
+            read.fetch_add(bytes, Ordering::Relaxed);
+        };
         let scan = Scan { pieces, layout: LAYOUT, range: head..self.end, limits: LIMITS, progress: &progress };
         let log = HybridLog::recovered(config(self.page_bits, frames), state, Arc::clone(&epoch), &scan, 2).unwrap();
         assert_eq!(read.load(Ordering::Relaxed), scan.bytes());

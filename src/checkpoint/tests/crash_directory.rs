@@ -20,6 +20,8 @@ struct State {
     /// The step that fails, counted from zero, and whether it takes effect all the same.
     failing: Option<(usize, bool)>,
     snapshots: Vec<Vec<MemoryDirectory>>,
+    /// This byte of everything that is read comes back changed.
+    lying: Option<usize>,
 }
 
 #[derive(Default)]
@@ -121,6 +123,11 @@ impl CrashDirectory {
         self.state().failing = Some((step, takes_effect));
     }
 
+    /// Lets every read give another byte than was written at `offset`.
+    pub(super) fn lie_at(&self, offset: Option<usize>) {
+        self.state().lying = offset;
+    }
+
     pub(super) fn steps(&self) -> Vec<String> {
         self.state().steps.clone()
     }
@@ -219,6 +226,9 @@ impl DirectoryFile for CrashFile {
         let rest = state.files[self.number].bytes.get(offset as usize..).unwrap_or_default();
         let count = rest.len().min(bytes.len());
         bytes[..count].copy_from_slice(&rest[..count]);
+        if let Some(at) = state.lying.and_then(|at| at.checked_sub(offset as usize)).filter(|at| *at < count) {
+            bytes[at] ^= 1;
+        }
         Ok(count)
     }
 

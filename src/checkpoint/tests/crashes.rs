@@ -110,6 +110,24 @@ fn a_failure_at_any_step_of_writing_is_reported_and_leaves_nothing_half_done() {
     });
 }
 
+#[test]
+fn a_manifest_that_is_not_kept_as_it_was_written_is_no_checkpoint() {
+    let directory = about_to_write();
+    directory.lie_at(Some(100));
+    let error = Catalog::new(&directory).write(&snapshot(1)).unwrap_err();
+    assert_eq!((error.kind(), error.field("offset")), (ErrorKind::Corrupt, Some("100")));
+    directory.lie_at(None);
+    assert!(whole(&directory).is_empty() && directory.names().unwrap().len() == 2, "{:?}", directory.names());
+}
+
+#[test]
+fn what_an_earlier_attempt_left_is_not_in_the_way() {
+    let directory = about_to_write();
+    sample::replace(&directory, &format!("{}.tmp", token(1).manifest_file()), &[b'x'; 5000]);
+    Catalog::new(&directory).write(&snapshot(1)).unwrap();
+    assert_eq!(whole(&directory), [token(1)]);
+}
+
 /// Snapshots 1 and 2, an increment 3 to 2, and a checkpoint 4 of the index.
 fn many() -> CrashDirectory {
     let directory = CrashDirectory::default();

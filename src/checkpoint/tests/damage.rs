@@ -187,6 +187,20 @@ fn a_device_that_ends_early_or_fails_is_reported_with_the_place() {
     assert_eq!(report.blocks, 3, "the files are looked at all the same");
 }
 
+/// What a manifest says of a length is no reason to read for years.
+#[test]
+fn an_image_that_ends_long_before_its_length_is_not_read_on() {
+    let mut manifest = index(1);
+    let (directory, _) = stored(&[&manifest]);
+    let part = manifest.index.as_mut().unwrap();
+    part.bytes = 1 << 60;
+    sample::replace(&directory, &token(1).manifest_file(), &manifest.to_bytes().unwrap());
+    let mut calls = 0;
+    let report = verify(&directory, None, token(1), &mut |_| calls += 1).unwrap();
+    let name = token(1).index_file();
+    assert_eq!((places(&report), calls), (vec![(name.as_str(), 8192, (1 << 60) - 8192)], 1));
+}
+
 #[test]
 fn a_read_that_fails_once_costs_nothing_but_a_second_read() {
     let manifest = snapshot(1);

@@ -34,14 +34,16 @@ impl Stretch<'_> {
     }
 }
 
-/// Looks into blocks whose seal was checked: their number, their bytes, and whether they may be believed. What it finds
-/// wrong it places within the block.
+/// Looks into the blocks of a stretch, in order.
 pub(super) trait Look {
     /// What a block must carry as its generation.
     fn generation(&self, block: u64) -> Option<u32>;
 
-    /// Takes the next block.
-    fn look(&mut self, block: u64, bytes: &[u8], is_sound: bool) -> Option<Defect>;
+    /// Takes a block whose seal is right. What is wrong with it nevertheless is placed within the block.
+    fn look(&mut self, block: u64, bytes: &[u8]) -> Option<Defect>;
+
+    /// The blocks up to this one could not be read, or must not be believed.
+    fn lose(&mut self, last: u64);
 }
 
 pub(super) struct Inspection<'a> {
@@ -88,36 +90,42 @@ impl<'a> Inspection<'a> {
 
     /// Checks every block of a stretch.
     pub(super) fn stretch(&mut self, stretch: &Stretch<'_>, source: &Source<'_>, look: &mut dyn Look) -> Result<()> {
-        let (from, to) = (stretch.offset_of(stretch.first), stretch.offset_of(stretch.first + stretch.blocks));
-        let mut chunks = Chunks::new(source, from, to);
+        let end = stretch.first + stretch.blocks;
+        let mut chunks = Chunks::new(source, stretch.offset_of(stretch.first), stretch.offset_of(end));
         while let Some(chunk) = chunks.next()? {
-            match chunk.bytes() {
-                Ok(bytes) => self.blocks(stretch, &chunk, bytes, look),
+            let first = stretch.block_at(chunk.offset);
+            let next = match chunk.bytes() {
+                Ok(bytes) => self.blocks(stretch, first, bytes, look),
                 Err(error) => self.one_by_one(stretch, &mut chunks, &chunk, error, look)?,
+            };
+            // Reads are short only where there is no more: what is missed is not asked for, however much it is.
+            let is_short = next < first + chunk.len / BLOCK;
+            if is_short {
+                let what = "the bytes end here".to_owned();
+                self.report.add(stretch.defect(next, end - next, DefectKind::Missing, what));
+                look.lose(end - 1);
             }
-            self.done += chunk.len;
+            self.done += if is_short { stretch.offset_of(end) - chunk.offset } else { chunk.len };
             (self.progress)(VerifyProgress::new(self.done, self.total, stretch.file));
+            if is_short {
+                break;
+            }
             chunks.recycle(chunk);
         }
         Ok(())
     }
 
-    fn blocks(&mut self, stretch: &Stretch<'_>, chunk: &Chunk, bytes: &[u8], look: &mut dyn Look) {
-        let first = stretch.block_at(chunk.offset);
-        let mut whole = 0;
-        for (block, bytes) in (first..).zip(bytes.chunks_exact(BLOCK_SIZE)) {
-            self.block(stretch, block, bytes, look);
-            whole += 1;
+    /// Checks the whole blocks among these bytes; returns the number of the one behind them.
+    fn blocks(&mut self, stretch: &Stretch<'_>, first: u64, bytes: &[u8], look: &mut dyn Look) -> u64 {
+        let mut next = first;
+        for bytes in bytes.chunks_exact(BLOCK_SIZE) {
+            self.block(stretch, next, bytes, look);
+            next += 1;
         }
-        let missing = chunk.len / BLOCK - whole;
-        if missing > 0 {
-            let what = "the bytes end here".to_owned();
-            self.report.add(stretch.defect(first + whole, missing, DefectKind::Missing, what));
-            (first + whole..).take(missing as usize).for_each(|block| drop(look.look(block, &[], false)));
-        }
+        next
     }
 
-    /// After the read of a chunk failed: as much of it as can be read.
+    /// After the read of a chunk failed: as much of it as can be read. Returns the number of the block behind that.
     fn one_by_one(
         &mut self,
         stretch: &Stretch<'_>,
@@ -125,40 +133,39 @@ impl<'a> Inspection<'a> {
         chunk: &Chunk,
         error: &Error,
         look: &mut dyn Look,
-    ) -> Result<()> {
+    ) -> Result<u64> {
         let first = stretch.block_at(chunk.offset);
-        for block in first..first + chunk.len / BLOCK {
+        let blocks = chunk.len / BLOCK;
+        if error.kind() == ErrorKind::DeviceFailed {
             // Whoever has failed for good is not asked again for each block.
-            let again = if error.kind() == ErrorKind::DeviceFailed {
-                None
-            } else {
-                Some(chunks.again(stretch.offset_of(block), BLOCK)?)
-            };
-            match again.as_ref().map_or(Err(error), Chunk::bytes) {
-                Ok(bytes) if bytes.len() == BLOCK_SIZE => self.block(stretch, block, bytes, look),
-                Ok(_) => self.unreadable(stretch, block, DefectKind::Missing, "the bytes end here".to_owned(), look),
-                Err(error) => self.unreadable(stretch, block, DefectKind::Unreadable, error.to_string(), look),
-            }
-            again.into_iter().for_each(|chunk| chunks.recycle(chunk));
+            self.unreadable(stretch, first, blocks, error, look);
+            return Ok(first + blocks);
         }
-        Ok(())
+        for block in first..first + blocks {
+            let again = chunks.again(stretch.offset_of(block), BLOCK)?;
+            match again.bytes() {
+                Ok(bytes) if bytes.len() < BLOCK_SIZE => return Ok(block),
+                Ok(bytes) => self.block(stretch, block, bytes, look),
+                Err(error) => self.unreadable(stretch, block, 1, error, look),
+            }
+            chunks.recycle(again);
+        }
+        Ok(first + blocks)
     }
 
-    fn unreadable(&mut self, stretch: &Stretch<'_>, block: u64, kind: DefectKind, what: String, look: &mut dyn Look) {
-        self.report.add(stretch.defect(block, 1, kind, what));
-        look.look(block, &[], false);
+    fn unreadable(&mut self, stretch: &Stretch<'_>, block: u64, blocks: u64, error: &Error, look: &mut dyn Look) {
+        self.report.add(stretch.defect(block, blocks, DefectKind::Unreadable, error.to_string()));
+        look.lose(block + blocks - 1);
     }
 
     fn block(&mut self, stretch: &Stretch<'_>, block: u64, bytes: &[u8], look: &mut dyn Look) {
         self.report.blocks += 1;
         self.report.bytes += BLOCK;
         // In a file of the log and on the device blocks carry the same numbers.
-        let fault = fault(bytes, block, look.generation(block));
-        let is_sound = fault.is_none();
-        if let Some((kind, what)) = fault {
+        if let Some((kind, what)) = fault(bytes, block, look.generation(block)) {
             self.report.add(stretch.defect(block, 1, kind, what));
-        }
-        if let Some(defect) = look.look(block, bytes, is_sound) {
+            look.lose(block);
+        } else if let Some(defect) = look.look(block, bytes) {
             let offset = stretch.offset_of(block) + defect.offset;
             self.report.add(Defect { file: stretch.file.map(str::to_owned), offset, ..defect });
         }

@@ -85,12 +85,12 @@ impl Look for LogLook<'_> {
         generation_at(self.generations, self.map.start_of(block))
     }
 
-    fn look(&mut self, block: u64, bytes: &[u8], is_sound: bool) -> Option<Defect> {
-        if is_sound {
-            return self.walk.block(block, bytes);
-        }
-        self.walk.lose_block(block);
-        None
+    fn look(&mut self, block: u64, bytes: &[u8]) -> Option<Defect> {
+        self.walk.block(block, bytes)
+    }
+
+    fn lose(&mut self, last: u64) {
+        self.walk.lose(self.map.start_of(last).get() + self.map.len_of(last));
     }
 }
 
@@ -102,9 +102,11 @@ impl Look for IndexLook {
         Some(self.0)
     }
 
-    fn look(&mut self, _block: u64, _bytes: &[u8], _is_sound: bool) -> Option<Defect> {
+    fn look(&mut self, _block: u64, _bytes: &[u8]) -> Option<Defect> {
         None
     }
+
+    fn lose(&mut self, _last: u64) {}
 }
 
 fn verify_log(

@@ -52,11 +52,6 @@ impl<'a> RecordWalk<'a> {
         }
     }
 
-    /// A block could not be read, or must not be believed.
-    pub(super) fn lose_block(&mut self, number: u64) {
-        self.lose(self.map.start_of(number).get() + self.map.len_of(number));
-    }
-
     /// Goes on through block `number`. What is wrong is told by where it lies in the block.
     pub(super) fn block(&mut self, number: u64, block: &[u8]) -> Option<Defect> {
         let start = self.map.start_of(number);

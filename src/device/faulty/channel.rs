@@ -59,6 +59,10 @@ impl IoChannel for FaultyChannel {
         self.channel.flush();
     }
 
+    fn keep_busy(&mut self) {
+        self.channel.keep_busy();
+    }
+
     fn try_take(&mut self) -> Option<(Token, IoDone)> {
         if let Some((token, done)) = self.channel.try_take() {
             return Some(self.falsify(token, done));

@@ -33,8 +33,9 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// Reads under way at most, and the bell: as many as all sessions together have that keep a disk busy.
-const DEPTH: usize = 256;
+/// Places in the ring: reads under way at most, and the bell. Twice the depth at which one thread keeps a disk busy; more
+/// only queues up in the kernel, at a price.
+const DEPTH: usize = 2 * super::ring::DEPTH + 1;
 const STACK_SIZE: usize = 256 * 1024;
 /// Bytes that a ring of the bell is read as.
 const BELL: usize = size_of::<u64>();

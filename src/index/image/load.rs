@@ -9,12 +9,16 @@ use crate::index::bucket::{Bucket, ENTRIES, WORDS};
 use crate::index::entry::{Entry, Overflow};
 use crate::index::{IndexConfig, MemIndex};
 use crate::sync::Ordering;
+use std::panic::resume_unwind;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::ScopedJoinHandle;
 
 /// Bytes that are read at a time, at most.
 const ACCESS_MAX: usize = 1 << 20;
-/// Buffers: one being read into, one being taken apart, and one in between.
-const BUFFERS: usize = 3;
+/// Threads that read and verify, each every second part.
+const READERS: usize = 2;
+/// Buffers of a reader: one that it fills, and one that is taken apart or waits for it.
+const BUFFERS: usize = 2;
 
 /// An image, and what its maker said of it.
 #[derive(Clone, Copy)]
@@ -56,7 +60,7 @@ impl ImageSource<'_> {
 
 impl MemIndex {
     /// A new index of `config.buckets` buckets, which are those of the image, filled from the image. `config` has at least as many
-    /// overflow buckets as the image. Buffers take about `buffer_bytes`, at least three blocks.
+    /// overflow buckets as the image. Buffers take about `buffer_bytes`, at least a few blocks.
     ///
     /// # Errors
     /// [`ErrorKind::Corrupt`] names the file and the offset of what is wrong; the errors of the file and of
@@ -70,20 +74,25 @@ impl MemIndex {
                 .with("buckets of the image", image.buckets)
                 .with("overflow buckets of the image", image.overflow_buckets));
         }
-        let buffer_len = ((buffer_bytes / BUFFERS).min(ACCESS_MAX) / BLOCK_SIZE).max(1) * BLOCK_SIZE;
+        let part = ((buffer_bytes / (READERS * BUFFERS)).min(ACCESS_MAX) / BLOCK_SIZE).max(1) * BLOCK_SIZE;
         let mut builder = Builder::new(&index, *image);
         std::thread::scope(|scope| {
-            let (full, arriving) = sync_channel(BUFFERS);
-            let (empty, returning) = sync_channel(BUFFERS);
-            for _ in 0..BUFFERS {
-                let _ = empty.send(vec![0; buffer_len]); // the receiver is in this scope
+            let (mut lines, mut readers) = (Vec::new(), Vec::new());
+            for first in 0..READERS {
+                let (full, arriving) = sync_channel(BUFFERS);
+                let (empty, returning) = sync_channel(BUFFERS);
+                for _ in 0..BUFFERS {
+                    let _ = empty.send(vec![0; part]); // the receiver is in this scope
+                }
+                readers.push(scope.spawn(move || read_parts(image, first, &full, &returning)));
+                lines.push(Line { arriving, empty });
             }
-            let reader = scope.spawn(move || read_all(image, &full, &returning));
-            let built = builder.take_all(&arriving, &empty);
-            // The reader ends when it can neither get an empty buffer nor hand on a full one.
-            drop((arriving, empty));
-            let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            read.and(built)
+            let built = builder.take_all(&lines);
+            // A reader ends when it can neither get an empty buffer nor hand on a full one.
+            drop(lines);
+            let join =
+                |reader: ScopedJoinHandle<'_, Result<()>>| reader.join().unwrap_or_else(|panic| resume_unwind(panic));
+            readers.into_iter().try_for_each(join).and(built)
         })?;
         builder.finish()?;
         Ok(index)
@@ -97,11 +106,21 @@ struct Part {
     buffer: Vec<u8>,
 }
 
-/// Reads and verifies the whole file, in order.
-fn read_all(image: &ImageSource<'_>, full: &SyncSender<Part>, empty: &Receiver<Vec<u8>>) -> Result<()> {
-    let mut offset = 0;
-    while offset < image.bytes {
-        let Ok(mut buffer) = empty.recv() else { return Ok(()) };
+/// What comes from a reader, and where its buffers go when they are empty.
+struct Line {
+    arriving: Receiver<Part>,
+    empty: SyncSender<Vec<u8>>,
+}
+
+/// Reads and verifies every [`READERS`]th part of the file, from the part `first` on.
+fn read_parts(image: &ImageSource<'_>, first: usize, full: &SyncSender<Part>, empty: &Receiver<Vec<u8>>) -> Result<()> {
+    let mut number = first as u64;
+    while let Ok(mut buffer) = empty.recv() {
+        let offset = number * buffer.len() as u64;
+        if offset >= image.bytes {
+            return Ok(());
+        }
+        number += READERS as u64;
         let len = (image.bytes - offset).min(buffer.len() as u64) as usize;
         let got = image.file.read_at(offset, &mut buffer[..len])?;
         if got < len {
@@ -112,11 +131,10 @@ fn read_all(image: &ImageSource<'_>, full: &SyncSender<Part>, empty: &Receiver<V
                 .map_err(|error| error.with("file", image.name).with("offset", number * BLOCK_SIZE as u64))?;
         }
         if full.send(Part { offset, len, buffer }).is_err() {
-            return Ok(()); // what came before was refused
+            break;
         }
-        offset += len as u64;
     }
-    Ok(())
+    Ok(()) // what came before was refused
 }
 
 /// Puts buckets in place, one after the other as they come.
@@ -141,8 +159,10 @@ impl<'i> Builder<'i> {
         Self { index, image, words, filled: 0, previous: None, chains: 0, tags, entries }
     }
 
-    fn take_all(&mut self, arriving: &Receiver<Part>, empty: &SyncSender<Vec<u8>>) -> Result<()> {
-        while let Ok(Part { offset, len, buffer }) = arriving.recv() {
+    /// Takes in the parts, from each reader in turn, until one has no more.
+    fn take_all(&mut self, lines: &[Line]) -> Result<()> {
+        for Line { arriving, empty } in lines.iter().cycle() {
+            let Ok(Part { offset, len, buffer }) = arriving.recv() else { break };
             for (index, block) in buffer[..len].chunks_exact(BLOCK_SIZE).enumerate() {
                 self.take_block(offset + (index * BLOCK_SIZE) as u64, &block[..BLOCK_PAYLOAD])?;
             }

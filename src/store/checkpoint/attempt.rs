@@ -15,8 +15,9 @@ use crate::operation::{Environment, Retry, Stall};
 use crate::record::{Key, Value};
 use crate::store::database::{Chain, Database};
 use crate::sync::MutexGuard;
+use crate::utility::unix_milliseconds;
 use std::hash::{BuildHasher, RandomState};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// Bytes of the index's image that are written at once.
 const IMAGE_BUFFER: usize = 1 << 20;
@@ -87,7 +88,6 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
     }
 
     fn take(&mut self) -> Result<CheckpointReport> {
-        let created = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_millis() as u64;
         let wanted = self.options.kind;
         self.check_device(wanted)?;
         let index = if self.takes_image(wanted) { Some(self.take_image()?) } else { None };
@@ -95,7 +95,7 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
             token: self.token,
             kind: wanted,
             version: self.database.kernel.versions.current(),
-            created,
+            created: unix_milliseconds(),
             base: None,
             schema: Schema::of::<K, V>(self.database.kernel.log.geometry().page().page_bits()),
             log: None,
@@ -205,7 +205,8 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
                     pieces.clone_from(&base.pieces);
                     base.end
                 }
-                _ => self.written(),
+                // The log may have been written beyond the cut by now.
+                _ => self.written().min(end),
             };
             if pieces.is_empty() && from.is_valid() {
                 pieces.push(Piece { from: Address::INVALID, to: from, file: None });

@@ -44,6 +44,9 @@ impl<'d, K: Key, V: Value> Cut<'d, K, V> {
         cut.advance()?; // Capture
         cut.sessions = database.cut_sessions_before(version + 1);
         cut.end = closed_tail(database, control)?;
+        // Operations of the new version were given space below, too. Until they have filled it (L7), a copy would have zeros
+        // there, and zeros say that nothing follows in the block (R1): what does would be missing after a recovery.
+        wait_for_pins(database, control)?;
         Ok(cut)
     }
 

@@ -59,7 +59,7 @@ impl CheckpointHandle {
         self.control.progress()
     }
 
-    /// Asks for it to be given up. It then ends with [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled), unless it is
+    /// Asks for it to be given up. It then ends with [`ErrorKind::Cancelled`], unless it is
     /// durable before it notices.
     pub fn cancel(&self) {
         self.control.cancel();

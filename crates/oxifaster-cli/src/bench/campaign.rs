@@ -223,8 +223,9 @@ mod tests {
         let mut campaign = Campaign::new(&store, &plan, &ledger, &interrupt, &progress);
         assert!(campaign.load().unwrap().1);
         for workload in Workload::ALL {
-            let run = campaign.run(workload, Preference::Zipfian).unwrap();
-            assert!(run.operations > 0, "{workload:?}");
+            // On a busy machine the time of a run can be over before a thread of it came to its first operation.
+            let did_something = || campaign.run(workload, Preference::Zipfian).unwrap().operations > 0;
+            assert!(std::iter::repeat_with(did_something).take(100).any(|did| did), "{workload:?}");
         }
         assert_eq!(campaign.verification().faults, 0, "{:?}", campaign.verification().first_faults);
         tamper(&mut store.start_session(), &ledger);

@@ -155,7 +155,7 @@ impl<const N: usize> Answer<N> {
 }
 
 /// Waits for one operation alone.
-fn finished<const N: usize, T>(future: OpFuture<u64, [u8; N], T>) -> Result<T: 'static> {
+fn finished<const N: usize, T: 'static>(future: OpFuture<u64, [u8; N], T>) -> Result<T> {
     let mut tasks = Tasks::new();
     let mut outcome = tasks.start(future);
     loop {

@@ -1,0 +1,138 @@
+//! Real processes, killed at random moments while four sessions write and checkpoints of every kind are taken without a
+//! pause: after each kill the store comes back with every session at one serial number, none below what was reported.
+//!
+//! A program of its own, because it starts itself: `cargo test --test kill`, or with more rounds
+//! `OXIFASTER_KILL_ROUNDS=200 cargo test --release --test kill`.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test, though without the harness that clippy would know it by"
+)]
+
+mod child;
+mod life;
+
+use life::{GUIDS, KEYS, Model, WRITERS, open};
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const DEFAULT_ROUNDS: u64 = 12;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    match arguments.get(1).map(String::as_str) {
+        Some("child") => child::run(Path::new(&arguments[2]), &arguments[3]),
+        Some("--list") => println!("kill: test"),
+        _ => parent(),
+    }
+}
+
+fn parent() {
+    let rounds =
+        std::env::var("OXIFASTER_KILL_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(DEFAULT_ROUNDS);
+    let seed = std::env::var("OXIFASTER_KILL_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(0x5eed);
+    println!("\nrunning 1 test: {rounds} kills, seed {seed}");
+    let directory = std::env::temp_dir().join(format!("oxifaster-kill-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&directory);
+    std::fs::create_dir_all(&directory).unwrap();
+    let (mut random, mut models, begun) = (seed, [(); WRITERS].map(|()| Model::default()), Instant::now());
+    let (mut void, mut operations) = (0, 0);
+    for round in 0..rounds {
+        random = next(random);
+        let kind = ["fold-over", "snapshot", "incremental"][(random % 3) as usize];
+        let life = Duration::from_millis(5 + random / 3 % 300);
+        let acknowledged = live_and_die(&directory, kind, life);
+        let before: u64 = models.iter().map(|model| model.serial).sum();
+        if !verify(&directory, &acknowledged, &mut models, round, kind) {
+            void += 1;
+        }
+        operations += models.iter().map(|model| model.serial).sum::<u64>() - before;
+    }
+    assert!(
+        void * 2 <= rounds,
+        "{void} of {rounds} processes died before their first checkpoint: the rounds prove little"
+    );
+    std::fs::remove_dir_all(&directory).unwrap();
+    let seconds = begun.elapsed().as_secs_f64();
+    println!("test kill ... ok ({operations} operations kept over {} recoveries)", rounds - void);
+    println!(
+        "\ntest result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in {seconds:.2}s\n"
+    );
+}
+
+fn next(random: u64) -> u64 {
+    let mut x = random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ x >> 31
+}
+
+/// Starts a process, kills it after a while, and returns the serial numbers of the last checkpoint that it reported.
+fn live_and_die(directory: &Path, kind: &str, life: Duration) -> HashMap<u128, u64> {
+    let mut child = start(directory, kind);
+    let stdout = child.stdout.take().unwrap();
+    let mut lines = BufReader::new(stdout);
+    let mut ready = String::new();
+    lines.read_line(&mut ready).unwrap();
+    if ready != "ready\n" {
+        let mut complaint = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut complaint).unwrap();
+        panic!("the process did not come up: {ready}{complaint}");
+    }
+    // A clock of its own: how long a process lives is the one thing here that is to be random.
+    std::thread::sleep(life);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let mut complaint = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut complaint).unwrap();
+    assert!(complaint.is_empty(), "the process complained: {complaint}");
+    let mut acknowledged = HashMap::new();
+    for line in lines.lines().map_while(Result::ok) {
+        // A line that the kill cut short was not reported.
+        if let Some(serials) = line.strip_prefix("checkpoint ").and_then(|rest| rest.strip_suffix(" .")) {
+            let pair = |text: &str| {
+                let (guid, serial) = text.split_once('=').unwrap();
+                (guid.parse().unwrap(), serial.parse().unwrap())
+            };
+            acknowledged = serials.split(' ').map(pair).collect();
+        }
+    }
+    acknowledged
+}
+
+fn start(directory: &Path, kind: &str) -> Child {
+    let program = std::env::current_exe().unwrap();
+    let arguments = ["child".as_ref(), directory.as_os_str(), kind.as_ref()];
+    Command::new(program).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Recovers and looks at every key. False if there is no checkpoint yet.
+fn verify(
+    directory: &Path,
+    acknowledged: &HashMap<u128, u64>,
+    models: &mut [Model; WRITERS],
+    round: u64,
+    kind: &str,
+) -> bool {
+    let Some(store) = open(directory).unwrap() else {
+        assert!(acknowledged.is_empty(), "round {round}: a checkpoint was reported and is not there");
+        return false;
+    };
+    let cuts: HashMap<u128, u64> = store.get_recovered_sessions().iter().map(|cut| (cut.guid, cut.serial)).collect();
+    let mut session = store.start_session();
+    for (writer, model) in models.iter_mut().enumerate() {
+        let serial = cuts[&GUIDS[writer]];
+        let least = acknowledged.get(&GUIDS[writer]).copied().unwrap_or(0).max(model.serial);
+        assert!(serial >= least, "round {round}, {kind}: writer {writer} is back at {serial}, {least} was reported");
+        model.advance(writer as u64, serial);
+        for key in writer as u64 * KEYS..(writer as u64 + 1) * KEYS {
+            let (found, expected) = (session.read(&key).unwrap(), model.state.get(&key).copied());
+            assert_eq!(found, expected, "round {round}, {kind}: key {key} of writer {writer} at {serial}");
+        }
+    }
+    true
+}
