@@ -55,6 +55,27 @@ impl Address {
         self.0 != 0
     }
 
+    /// The bit that tells an address in a read cache from one in the log. No log grows so far.
+    const CACHED: u64 = 1 << (Self::BITS - 1);
+
+    /// True for the address of a copy in a read cache.
+    #[inline]
+    pub(crate) const fn is_cached(self) -> bool {
+        self.0 & Self::CACHED != 0
+    }
+
+    /// This address of a read cache's own log, told from those of the log.
+    #[inline]
+    pub(crate) const fn into_cached(self) -> Self {
+        Self(self.0 | Self::CACHED)
+    }
+
+    /// The address in the read cache's own log.
+    #[inline]
+    pub(crate) const fn within_cache(self) -> Self {
+        Self(self.0 & !Self::CACHED)
+    }
+
     /// Page number in the default split (25-bit offset, 23-bit page). A log with other pages has its own
     /// [`PageGeometry`].
     pub const fn page(self) -> u64 {

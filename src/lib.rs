@@ -30,6 +30,7 @@ compile_error!("oxifaster addresses more than 4 GiB: it needs a 64-bit target");
 
 pub mod address;
 pub mod allocator;
+pub mod cache;
 pub mod checkpoint;
 pub mod device;
 pub mod directory;

@@ -2,7 +2,8 @@
 #![cfg(not(oxifaster_loom))]
 
 use oxifaster::address::{Address, AtomicAddress};
-use oxifaster::device::{FileSystemDisk, NullDisk};
+use oxifaster::cache::ReadCacheConfig;
+use oxifaster::device::{FileSystemDisk, MemoryDisk, NullDisk};
 use oxifaster::epoch::LightEpoch;
 use oxifaster::record::{Key, Record, RecordInfo, RecordLayout, Value};
 use oxifaster::status::{OperationStatus, Status};
@@ -175,5 +176,20 @@ fn a_checkpoint_and_back() -> oxifaster::Result<()> {
     assert_eq!((sessions.len(), sessions[0].serial), (1, 1));
     let mut session: Session<u64, u64> = store.continue_session(sessions[0])?;
     assert_eq!((session.read(&1)?, session.serial()), (Some(10), 2));
+    Ok(())
+}
+
+#[test]
+fn a_store_with_a_read_cache() -> oxifaster::Result<()> {
+    let cache_config = ReadCacheConfig::default().with_mem_size(1024 * 1024).with_mutable_fraction(0.5);
+    let config = FasterKvConfig::default().with_memory_budget(8 << 20);
+    let store = FasterKv::with_read_cache(config, MemoryDisk::new(), cache_config);
+    let mut session = store.start_session();
+    session.upsert(1u64, 2u64)?;
+    store.evict()?;
+    assert_eq!((session.read(&1)?, session.read(&1)?), (Some(2), Some(2)));
+    let stats = store.stats();
+    assert_eq!((stats.operations.reads, stats.read_hits, stats.read_misses), (2, 1, 1));
+    assert!((stats.cache_hit_rate() - 0.5).abs() < 1e-9);
     Ok(())
 }

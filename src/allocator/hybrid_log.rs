@@ -27,6 +27,8 @@ pub(crate) struct LogConfig {
     pub(crate) generation: u32,
     /// Bytes of the records that are read back one at a time.
     pub(crate) record_size: usize,
+    /// Nothing is written: what leaves memory is gone, and it leaves only when it is told to.
+    pub(crate) volatile: bool,
     /// Read buffers kept for reuse, and the number from which sessions finish reads before they start more.
     pub(crate) read_buffers: usize,
 }
@@ -48,6 +50,7 @@ pub(super) struct LogCore {
     pub(super) waiting: Mutex<Vec<Waker>>,
     pub(super) write_pool: Arc<BufferPool>,
     pub(super) counters: LogCounters,
+    pub(super) volatile: bool,
     read_pool: Arc<BufferPool>,
     readable: bool,
 }
@@ -97,6 +100,7 @@ impl HybridLog {
             history: state.history,
             waiting: Mutex::new(Vec::new()),
             epoch,
+            volatile: config.volatile,
             readable: device.info().readable,
             device,
             write_pool: BufferPool::new(Self::write_buffer_len(geometry.page().page_bits()), WRITES_MAX),
@@ -207,7 +211,7 @@ impl HybridLog {
         let first_held = geometry.page().page(core.pointers.safe_head());
         if next >= first_held + geometry.frames() || next >= core.tail.pages() {
             core.tail.give_back(page, offset);
-            if !core.readable {
+            if !core.readable && !core.volatile {
                 return Err(Error::new(ErrorKind::Limit, "the log's memory is full and its device keeps nothing")
                     .with("log memory", geometry.memory_bytes())
                     .help("give the store more memory, or a device that can be read back, such as FileSystemDisk"));
@@ -222,7 +226,7 @@ impl HybridLog {
         }
         core.frames.come_round(first_held);
         let address = core.tail.turn(next, size);
-        if core.readable {
+        if core.readable || core.volatile {
             self.move_regions(next);
         }
         Ok(Allocation::At(address))
@@ -234,6 +238,9 @@ impl HybridLog {
         let geometry = self.core.geometry;
         if let Some(read_only) = (page + 1).checked_sub(geometry.mutable_pages()) {
             self.core.shift_read_only(geometry.page().start_of(read_only).max(Address::new(FIRST)));
+        }
+        if self.core.volatile {
+            return;
         }
         if let Some(head) = (page + 2).checked_sub(geometry.frames()) {
             self.core.want_head(geometry.page().start_of(head).max(Address::new(FIRST)));

@@ -23,6 +23,11 @@ impl Entry {
         Self(Self::upper(tag) << TAG_SHIFT | address.get())
     }
 
+    /// The same entry with another address.
+    pub(super) const fn with_address(self, address: Address) -> Self {
+        Self(self.0 & !Address::MAX.get() | address.get())
+    }
+
     /// The upper bits of an entry in force with this tag: no other word of a bucket has the same.
     #[inline]
     pub(super) const fn upper(tag: u16) -> u64 {

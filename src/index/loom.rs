@@ -185,7 +185,7 @@ fn an_image_of_a_saturated_chain_has_every_tag_with_an_entry() {
             let world = Arc::clone(&world);
             thread::spawn(move || {
                 let mut chain = Chain::new();
-                chain.capture(world.index.table(), 0);
+                chain.capture(world.index.table(), 0, &|address| address);
                 chain
             })
         };

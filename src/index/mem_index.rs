@@ -48,6 +48,15 @@ impl Slot<'_> {
         Address::from_word(self.seen)
     }
 
+    /// True if the chain begins at or above `limit` in the log: not below it, and not with a copy in a read cache.
+    #[inline(always)]
+    pub(crate) fn leads_to(&self, limit: Address) -> bool {
+        // With the address at the top of the word, one comparison of signed numbers sorts copies, whose highest bit is set,
+        // below all others.
+        const ABOVE: u32 = u64::BITS - Address::BITS;
+        (self.seen << ABOVE).cast_signed() >= (limit.get() << ABOVE).cast_signed()
+    }
+
     /// The hash that was looked for.
     #[inline]
     pub(crate) fn hash(&self) -> KeyHash {

@@ -29,7 +29,7 @@ impl<K: Key, V: Value> Kernel<K, V> {
             return Ok(Err(Retry::Room));
         };
         let record = self.log.record(address, size, guard);
-        let info = RecordInfo::new(slot.address(), stamp(moment.version));
+        let info = RecordInfo::new(self.newest(&slot, guard), stamp(moment.version));
         record.write(if value.is_some() { info } else { info.with_tombstone() }, key, value);
         Ok(self.index.try_update(slot, address).map_err(|_| {
             record.invalidate(); // K5

@@ -61,12 +61,12 @@ pub(super) fn seek<'g, K: Key, V: Value>(
 }
 
 impl<K: Key, V: Value> Kernel<K, V> {
-    /// Walks the chain of `slot` from its newest record down to the first one of `key`, or to one at or below `floor`.
+    /// Walks the chain of `slot` from its newest record in the log down to the first one of `key`, or to one at or below `floor`.
     #[inline]
     pub(crate) fn trace<'g>(&'g self, key: &K, slot: &Slot<'g>, floor: Address, guard: &'g Guard<'_>) -> Trace<'g> {
         let log = self.log.view(guard);
         let limit = log.head().max(Address::new(floor.get() + 1));
-        match seek::<K, V>(log, key, slot.address(), limit) {
+        match seek::<K, V>(log, key, self.newest(slot, guard), limit) {
             Ok(found) => Trace::Record(found),
             Err(below) if below < self.log.begin() => Trace::End,
             Err(below) if below <= floor => Trace::Floor,

@@ -3,12 +3,15 @@
 
 use super::{DeleteOp, Kernel, Modify, ReadOp, RmwOp, UpsertOp};
 use crate::allocator::{HybridLog, LogConfig, LogGeometry};
+use crate::cache::ReadCache;
 use crate::device::MemoryDisk;
 use crate::epoch::{Guard, LightEpoch, Participant};
-use crate::index::{IndexConfig, MemIndex};
+use crate::index::{IndexConfig, MemIndex, Slot};
 use crate::operation::{Operation, Retry, Step};
+use crate::record::Value as _;
 use crate::status::OperationStatus;
 use crate::sync::Arc;
+use crate::utility::KeyHash;
 use loom::thread;
 use std::time::Duration;
 
@@ -22,11 +25,15 @@ fn model(run: impl Fn() + Sync + Send + 'static) {
 }
 
 fn store(epoch: &Arc<LightEpoch>) -> Arc<Store> {
+    store_with(epoch, None)
+}
+
+fn store_with(epoch: &Arc<LightEpoch>, cache: Option<ReadCache>) -> Arc<Store> {
     let geometry = LogGeometry::new(7, 4, 1.0).unwrap();
-    let log = LogConfig { geometry, generation: 1, record_size: 24, read_buffers: 1 };
+    let log = LogConfig { geometry, generation: 1, record_size: 24, volatile: false, read_buffers: 1 };
     let log = HybridLog::new(log, Arc::clone(epoch), Arc::new(MemoryDisk::new())).unwrap();
     let index = MemIndex::new(IndexConfig { buckets: 1, overflow_buckets: 0 }).unwrap();
-    Arc::new(Kernel::new(index, log, 1, Duration::from_secs(1)))
+    Arc::new(Kernel::new(index, log, cache, 1, Duration::from_secs(1)))
 }
 
 /// Steps an operation that needs no other to unpin, and not the device, to its end under the pin that is there.
@@ -194,4 +201,58 @@ fn an_increment_in_place_is_not_lost_to_a_copy() {
         other.join().unwrap();
         assert_eq!(run(&store, ReadOp::new(&1), &mut participant), Some(2));
     });
+}
+
+/// The index entry of key 1.
+fn entry_of_one<'g>(store: &'g Store, guard: &'g Guard<'_>) -> Slot<'g> {
+    store.index.find(KeyHash::of_bytes(1u64.as_bytes()), guard)
+}
+
+/// A copy in the read cache is of the newest value: one thread puts in what it read, or renews a copy it found, while another
+/// changes the key and then reads it.
+///
+/// Broken by: no look at the chain's newest record in `ReadCache::add`; a `renew` that finds the entry anew, with the value
+/// it was given; a record of the log that is led to the copies in front of its chain (`slot.address()` in `append`).
+#[test]
+fn a_copy_never_shows_a_value_that_was_replaced() {
+    for is_there in [false, true] {
+        model(move || {
+            let epoch = LightEpoch::new();
+            let cache = ReadCache::new(LogGeometry::new(7, 4, 0.5).unwrap(), 24, &epoch).unwrap();
+            let store = store_with(&epoch, Some(cache));
+            let mut participant = epoch.join();
+            run(&store, UpsertOp::new(1, 0), &mut participant);
+            close_tail(&store);
+            epoch.drain();
+            let guard = participant.pin();
+            let newest = store.newest(&entry_of_one(&store, &guard), &guard);
+            if is_there {
+                store.keep(&1, &0, newest, &guard);
+                assert!(store.cached(&1, &entry_of_one(&store, &guard), &guard).is_some());
+            }
+            drop(guard);
+            let copier = {
+                let (store, mut participant) = (Arc::clone(&store), epoch.join());
+                thread::spawn(move || {
+                    let guard = participant.pin();
+                    let slot = entry_of_one(&store, &guard);
+                    match store.cached(&1, &slot, &guard) {
+                        Some(copy) => store.renew(slot, &1, &copy.record.value::<u64, u64>(), &guard),
+                        None => store.keep(&1, &0, newest, &guard),
+                    }
+                })
+            };
+            run(&store, UpsertOp::new(1, 1), &mut participant);
+            assert_eq!(run(&store, ReadOp::new(&1), &mut participant), Some(1), "right after the change");
+            copier.join().unwrap();
+            assert_eq!(run(&store, ReadOp::new(&1), &mut participant), Some(1), "at the end");
+            let guard = participant.pin();
+            let newest = entry_of_one(&store, &guard).address();
+            assert!(!newest.is_cached(), "whoever adds to a chain leads past its copies");
+            assert!(
+                !store.log.record(newest, 24, &guard).info().previous().is_cached(),
+                "nothing in the log leads to one"
+            );
+        });
+    }
 }

@@ -22,7 +22,9 @@ mod upsert;
 mod version;
 mod view;
 
+use crate::address::Address;
 use crate::allocator::HybridLog;
+use crate::cache::{Copied, ReadCache};
 use crate::epoch::Guard;
 use crate::index::{MemIndex, Slot};
 use crate::operation::{Environment, Operation, Step};
@@ -41,6 +43,7 @@ pub(crate) use view::View;
 pub(crate) struct Kernel<K, V> {
     pub(crate) index: MemIndex,
     pub(crate) log: HybridLog,
+    pub(crate) cache: Option<ReadCache>,
     pub(crate) versions: Versions,
     wait_limit: Duration,
     schema: PhantomData<fn() -> (K, V)>,
@@ -49,8 +52,53 @@ pub(crate) struct Kernel<K, V> {
 impl<K: Key, V: Value> Kernel<K, V> {
     const LAYOUT: RecordLayout = RecordLayout::of::<K, V>();
 
-    pub(crate) fn new(index: MemIndex, log: HybridLog, version: u64, wait_limit: Duration) -> Self {
-        Self { index, log, versions: Versions::new(version), wait_limit, schema: PhantomData }
+    pub(crate) fn new(
+        index: MemIndex,
+        log: HybridLog,
+        cache: Option<ReadCache>,
+        version: u64,
+        wait_limit: Duration,
+    ) -> Self {
+        Self { index, log, cache, versions: Versions::new(version), wait_limit, schema: PhantomData }
+    }
+}
+
+impl<K: Key, V: Value> Kernel<K, V> {
+    /// The newest record in the log of the chain of `slot`, behind the copies in the read cache.
+    #[inline]
+    pub(crate) fn newest(&self, slot: &Slot<'_>, guard: &Guard<'_>) -> Address {
+        self.in_log(slot.address(), guard)
+    }
+
+    /// The same for a chain that begins at `address`.
+    #[inline]
+    pub(crate) fn in_log(&self, address: Address, guard: &Guard<'_>) -> Address {
+        match &self.cache {
+            Some(cache) if address.is_cached() => cache.behind(address, guard),
+            _ => address,
+        }
+    }
+
+    /// A copy of the key's newest record in the read cache, if there is one.
+    #[inline]
+    pub(crate) fn cached<'g>(&'g self, key: &K, slot: &Slot<'g>, guard: &'g Guard<'_>) -> Option<Copied<'g>> {
+        self.cache.as_ref().and_then(|cache| cache.find::<K, V>(key, slot.address(), guard).ok())
+    }
+
+    /// Keeps a copy of what was read from the device, if nothing was added to the chain whose newest record was `newest`.
+    #[inline]
+    pub(crate) fn keep(&self, key: &K, value: &V, newest: Address, guard: &Guard<'_>) {
+        if let Some(cache) = &self.cache {
+            cache.add(&self.index, key, value, newest, guard);
+        }
+    }
+
+    /// Keeps an old copy that was read, and was found in the chain of `slot`.
+    #[inline]
+    pub(crate) fn renew(&self, slot: Slot<'_>, key: &K, value: &V, guard: &Guard<'_>) {
+        if let Some(cache) = &self.cache {
+            cache.renew(&self.index, slot, key, value, guard);
+        }
     }
 }
 

@@ -32,7 +32,12 @@ impl<K: Key, V: Value> Operation<Kernel<K, V>> for ReadOp<K, V> {
     fn step(&mut self, kernel: &Kernel<K, V>, guard: &Guard<'_>) -> Step<Option<V>> {
         match &mut self.below {
             Below::Unknown => {}
-            Below::Known { value, .. } => return Step::Done(value.take()),
+            Below::Known { top, value } => {
+                if let Some(value) = value {
+                    kernel.keep(&self.key, value, *top, guard);
+                }
+                return Step::Done(value.take());
+            }
             Below::Walking { .. } => {
                 return self.below.request(kernel).map_or_else(|| Step::Done(None), Step::Wait);
             }
@@ -51,12 +56,19 @@ impl<K: Key, V: Value> KeyOperation<K, V> for ReadOp<K, V> {
 
     #[inline]
     fn step_at<'g>(&mut self, kernel: &'g Kernel<K, V>, slot: Slot<'g>, guard: &'g Guard<'_>) -> Step<Option<V>> {
+        if let Some(copy) = kernel.cached(&self.key, &slot, guard) {
+            let value = copy.record.value::<K, V>();
+            if copy.is_old {
+                kernel.renew(slot, &self.key, &value, guard);
+            }
+            return Step::Done(Some(value));
+        }
         match kernel.trace(&self.key, &slot, Address::INVALID, guard) {
             Trace::Record(found) if found.info.is_tombstone() => Step::Done(None),
             Trace::Record(found) => Step::Done(Some(found.record.value::<K, V>())),
             Trace::Floor | Trace::End => Step::Done(None),
             Trace::Disk(address) => {
-                self.below.walk(slot.address(), address);
+                self.below.walk(kernel.newest(&slot, guard), address);
                 self.below.request(kernel).map_or_else(|| Step::Done(None), Step::Wait)
             }
         }

@@ -148,8 +148,11 @@ impl<K: Key, V: Value, L: Logic<V>> KeyOperation<K, V> for RmwOp<K, V, L> {
                 self.append(kernel, slot, old, guard)
             }
             Trace::Disk(address) => {
+                if let Some(copy) = kernel.cached(&self.key, &slot, guard) {
+                    return self.append(kernel, slot, Some(copy.record.value::<K, V>()), guard);
+                }
                 // Also when something was known: the chain has grown since, and what was added is on the device by now.
-                self.below.walk(slot.address(), address);
+                self.below.walk(kernel.newest(&slot, guard), address);
                 self.below.request(kernel).map_or(Step::Retry(Retry::Conflict), Step::Wait)
             }
         }

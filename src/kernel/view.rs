@@ -4,6 +4,7 @@ use super::Kernel;
 use super::find::seek;
 use crate::address::Address;
 use crate::allocator::LogView;
+use crate::cache::CacheView;
 use crate::epoch::Guard;
 use crate::index::{IndexView, Slot};
 use crate::memory::Purpose;
@@ -18,13 +19,18 @@ use crate::utility::KeyHash;
 pub(crate) struct View<'g> {
     index: IndexView<'g>,
     log: LogView<'g>,
+    cache: Option<CacheView<'g>>,
 }
 
 impl<K: Key, V: Value> Kernel<K, V> {
     /// What is there under this pin.
     #[inline(always)]
     pub(crate) fn view<'g>(&'g self, guard: &'g Guard<'_>) -> View<'g> {
-        View { index: self.index.view(guard), log: self.log.view(guard) }
+        View {
+            index: self.index.view(guard),
+            log: self.log.view(guard),
+            cache: self.cache.as_ref().map(|cache| cache.view(guard)),
+        }
     }
 }
 
@@ -44,14 +50,19 @@ impl<'g> View<'g> {
     /// Starts loading the newest record of a chain.
     #[inline(always)]
     pub(crate) fn prefetch_record<K: Key, V: Value>(self, slot: &Slot<'_>, purpose: Purpose) {
-        self.log.prefetch(slot.address(), const { RecordLayout::of::<K, V>().record_size() }, purpose);
+        let size = const { RecordLayout::of::<K, V>().record_size() };
+        if slot.leads_to(self.log.head()) {
+            self.log.prefetch(slot.address(), size, purpose);
+        } else if let Some(cache) = self.cache {
+            cache.prefetch(slot.address(), size);
+        }
     }
 
     /// The record of `key`, if it is the newest of its chain, in memory, and live: nearly every key that is in memory has
     /// such a one, because different keys rarely share an entry.
     #[inline(always)]
     pub(crate) fn newest<K: Key, V: Value>(self, key: &K, slot: Slot<'_>) -> Option<RecordRef<'g>> {
-        self.first_live::<K, V>(key, slot.address(), self.log.head())
+        self.first_live::<K, V>(key, &slot, self.log.head())
     }
 
     /// The value of `key`, or that it has none; `None` if memory does not say.
@@ -64,7 +75,14 @@ impl<'g> View<'g> {
     }
 
     #[inline(never)]
-    fn read_further<K: Key, V: Value>(self, key: &K, address: Address) -> Option<Option<V>> {
+    fn read_further<K: Key, V: Value>(self, key: &K, mut address: Address) -> Option<Option<V>> {
+        if let Some(cache) = self.cache {
+            match cache.find::<K, V>(key, address) {
+                // An old copy is to be renewed, which takes more than looking.
+                Ok(copy) => return if copy.is_old { None } else { Some(Some(copy.record.value::<K, V>())) },
+                Err(behind) => address = behind,
+            }
+        }
         match seek::<K, V>(self.log, key, address, self.log.head()) {
             Ok(found) => Some(if found.info.is_tombstone() { None } else { Some(found.record.value::<K, V>()) }),
             Err(below) if below < self.log.begin() => Some(None),
@@ -94,25 +112,28 @@ impl<'g> View<'g> {
     #[inline(always)]
     fn mutable<K: Key, V: Value>(self, key: &K, slot: Slot<'_>) -> Option<RecordRef<'g>> {
         let limit = self.log.mutable_from();
-        match self.first_live::<K, V>(key, slot.address(), limit) {
+        match self.first_live::<K, V>(key, &slot, limit) {
             Some(record) => Some(record),
             None => self.mutable_further::<K, V>(key, slot.address(), limit),
         }
     }
 
     #[inline(never)]
-    fn mutable_further<K: Key, V: Value>(self, key: &K, address: Address, limit: Address) -> Option<RecordRef<'g>> {
+    fn mutable_further<K: Key, V: Value>(self, key: &K, mut address: Address, limit: Address) -> Option<RecordRef<'g>> {
+        if let Some(cache) = self.cache {
+            address = cache.behind(address);
+        }
         let found = seek::<K, V>(self.log, key, address, limit).ok()?;
         if found.info.is_tombstone() { None } else { Some(found.record) }
     }
 
-    /// The record at `address` if it is the key's, lives, and is not below `limit`.
+    /// The newest record of the chain if it is the key's, lives, and is not below `limit`.
     #[inline(always)]
-    fn first_live<K: Key, V: Value>(self, key: &K, address: Address, limit: Address) -> Option<RecordRef<'g>> {
-        if address < limit {
+    fn first_live<K: Key, V: Value>(self, key: &K, slot: &Slot<'_>, limit: Address) -> Option<RecordRef<'g>> {
+        if !slot.leads_to(limit) {
             return None;
         }
-        let record = self.log.record(address, const { RecordLayout::of::<K, V>().record_size() });
+        let record = self.log.record(slot.address(), const { RecordLayout::of::<K, V>().record_size() });
         if record.info().is_live() && record.key_is::<K, V>(key) { Some(record) } else { None }
     }
 }

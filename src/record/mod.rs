@@ -14,7 +14,8 @@
 //!
 //! * **R1** A record's header always has its *present* bit set; a zero word where a header could be means that nothing
 //!   follows before the next block boundary.
-//! * **R2** Key, size and `previous` never change once the record is published in the index.
+//! * **R2** Key, size and `previous` never change once the record is published in the index (but for copies in a
+//!   read cache, whose `previous` skips others that leave).
 //! * **R3** A value of at most 8 bytes is one atomic word. A larger one is written only while its stamp is odd, by the
 //!   thread that made it odd; who reads it takes only what it copied between two equal, even stamps (`latch.rs`).
 //! * **R4** A tombstone is set once and never taken back. An operation that found the record without it may still change

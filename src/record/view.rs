@@ -2,6 +2,7 @@
 
 use super::info::{INVALID, TOMBSTONE};
 use super::{Key, Latch, RecordInfo, RecordLayout, Value};
+use crate::address::Address;
 use crate::memory::{equals_bytes, load_bytes, store_bytes};
 use crate::status::OperationStatus;
 use crate::sync::{AtomicU64, Backoff, Ordering, Visible, after_exchange};
@@ -36,6 +37,18 @@ impl<'g> RecordRef<'g> {
             store_bytes(&self.words[layout.value_word()..], value.as_bytes());
         }
         self.words[0].store(info.word(), Ordering::Relaxed);
+    }
+
+    /// Leads the chain on to `previous`. For a copy in a read cache only, by the one thread that makes room there (R2).
+    pub(crate) fn lead_on_to(self, previous: Address) {
+        let info = RecordInfo::new(previous, self.info().version());
+        self.words[0].store(info.word(), Ordering::Release);
+    }
+
+    /// The key.
+    pub(crate) fn key<K: Key, V: Value>(self) -> K {
+        let layout = const { RecordLayout::of::<K, V>() };
+        K::build(|bytes| load_bytes(&self.words[layout.key_word()..layout.latch_word()], bytes))
     }
 
     /// Marks a record that lost the race to be published.

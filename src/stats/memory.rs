@@ -11,6 +11,8 @@ pub struct MemoryStats {
     pub index: Area,
     /// The pages of the log that can be in memory at the same time.
     pub log: Area,
+    /// The copies of the read cache, if there is one.
+    pub read_cache: Area,
 }
 
 /// A large area of memory.

@@ -4,6 +4,6 @@ mod counter;
 mod memory;
 mod snapshot;
 
-pub(crate) use counter::{LogCounters, OwnedCounter, SessionCounters, Tally};
+pub(crate) use counter::{LogCounters, OwnedCounter, SessionCounters, SharedCounter, Tally};
 pub use memory::{Area, MemoryStats};
-pub use snapshot::{DeviceStats, OperationStats, StatsSnapshot};
+pub use snapshot::{DeviceStats, OperationStats, ReadCacheStats, StatsSnapshot};

@@ -32,6 +32,18 @@ pub struct DeviceStats {
     pub write_failures: u64,
 }
 
+/// What happened in the read cache since the store was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ReadCacheStats {
+    /// Records of which a copy was put in after they were read from the device.
+    pub added: u64,
+    /// Old copies that were made anew because they were read.
+    pub renewed: u64,
+    /// Pages of copies that left to make room.
+    pub pages_left: u64,
+}
+
 /// What the counters of a store said at one moment.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
@@ -44,6 +56,8 @@ pub struct StatsSnapshot {
     pub read_misses: u64,
     /// What the device was asked.
     pub device: DeviceStats,
+    /// The read cache, if there is one.
+    pub read_cache: Option<ReadCacheStats>,
     /// Who holds how many bytes of the memory budget.
     pub memory: Vec<(&'static str, usize)>,
     /// The memory budget in bytes.

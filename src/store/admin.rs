@@ -31,6 +31,10 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
         MemoryStats {
             index: area_of(&kernel.index.memory(), huge_pages.as_ref()),
             log: area_of(&[kernel.log.memory()], huge_pages.as_ref()),
+            read_cache: kernel
+                .cache
+                .as_ref()
+                .map_or_else(Area::default, |cache| area_of(&[cache.memory()], huge_pages.as_ref())),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::address::PageGeometry;
 use crate::allocator::{BLOCK_PAYLOAD, BLOCK_SIZE, HybridLog, LogGeometry};
+use crate::cache::ReadCacheConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{IndexConfig, MemIndex};
 use std::time::Duration;
@@ -28,6 +29,8 @@ pub struct FasterKvConfig {
     pub mutable_fraction: f64,
     /// See [`with_memory_budget`](Self::with_memory_budget).
     pub memory_budget: Option<u64>,
+    /// See [`with_read_cache`](Self::with_read_cache).
+    pub read_cache: Option<ReadCacheConfig>,
     /// See [`with_max_pending`](Self::with_max_pending).
     pub max_pending: usize,
     /// See [`with_wait_limit`](Self::with_wait_limit).
@@ -54,6 +57,7 @@ impl Default for FasterKvConfig {
             page_size_bits: None,
             mutable_fraction: 0.9,
             memory_budget: None,
+            read_cache: None,
             max_pending: 64,
             wait_limit: Duration::from_secs(30),
             overwrite: false,
@@ -99,6 +103,15 @@ impl FasterKvConfig {
     #[must_use]
     pub fn with_memory_budget(mut self, bytes: u64) -> Self {
         self.memory_budget = Some(bytes);
+        self
+    }
+
+    /// Keeps copies of records that were read from the device in memory of their own, taken from the budget: for stores
+    /// larger than memory that read some keys much more often than others. `Default:` none; memory then holds what was
+    /// written last.
+    #[must_use]
+    pub fn with_read_cache(mut self, cache: ReadCacheConfig) -> Self {
+        self.read_cache = Some(cache);
         self
     }
 
@@ -192,7 +205,9 @@ impl FasterKvConfig {
         let budget = self.memory_budget.unwrap_or(DEFAULT_BUDGET);
         let read_buffer = record_size.div_ceil(BLOCK_PAYLOAD) * BLOCK_SIZE + BLOCK_SIZE;
         let read_buffers = (budget as usize / 32 / read_buffer).clamp(4, 4096);
-        let other = index_bytes(index) + read_buffers * read_buffer;
+        let read_cache = self.read_cache.map(|cache| cache.geometry(record_size)).transpose()?;
+        let cache_bytes = read_cache.map_or(0, HybridLog::memory_bytes);
+        let other = index_bytes(index) + read_buffers * read_buffer + cache_bytes;
         let left = budget.saturating_sub(other as u64);
         let wished = self.log_memory_size.unwrap_or(left);
         let page_bits = self.page_size_bits.unwrap_or_else(|| page_bits_for(wished, record_size));
@@ -204,10 +219,10 @@ impl FasterKvConfig {
         if frames < LogGeometry::MIN_FRAMES && self.log_memory_size.is_none() {
             return Err(Error::new(ErrorKind::Config, "the memory budget leaves too little room for the log")
                 .with("memory_budget", budget)
-                .with("taken by index and read buffers", other)
+                .with("taken by index, read buffers and read cache", other)
                 .with("pages of the log that fit", frames)
                 .with("page_size_bits", page_bits)
-                .help("raise memory_budget, or lower table_size or page_size_bits"));
+                .help("raise memory_budget, or lower table_size, page_size_bits or the read cache's mem_size"));
         }
         let geometry = LogGeometry::new(page_bits, frames, self.mutable_fraction)?;
         let largest = geometry.page().page_size() - 64;
@@ -229,9 +244,10 @@ impl FasterKvConfig {
                 .with("taken by the log (log_memory_size) and its write buffers", HybridLog::memory_bytes(geometry))
                 .with("taken by the index (table_size)", index_bytes(index))
                 .with("taken by read buffers", read_buffers * read_buffer)
+                .with("taken by the read cache", cache_bytes)
                 .help("raise memory_budget, or lower log_memory_size or table_size"));
         }
-        Ok(StoreSizes { index, geometry, read_buffers, read_buffer, budget: budget as usize })
+        Ok(StoreSizes { index, geometry, read_cache, read_buffers, read_buffer, budget: budget as usize })
     }
 }
 
@@ -240,6 +256,7 @@ impl FasterKvConfig {
 pub(crate) struct StoreSizes {
     pub(crate) index: IndexConfig,
     pub(crate) geometry: LogGeometry,
+    pub(crate) read_cache: Option<LogGeometry>,
     pub(crate) read_buffers: usize,
     pub(crate) read_buffer: usize,
     pub(crate) budget: usize,
@@ -262,7 +279,8 @@ impl StoreSizes {
         let table = MemIndex::bytes(self.index.buckets, 0);
         let page_bits = self.geometry.page().page_bits();
         let log = ((LogGeometry::MIN_FRAMES as usize) << page_bits) + HybridLog::write_buffer_bytes(page_bits);
-        let other = table + log + self.read_buffers * self.read_buffer;
+        let cache = self.read_cache.map_or(0, HybridLog::memory_bytes);
+        let other = table + log + cache + self.read_buffers * self.read_buffer;
         let left = self.budget.saturating_sub(other) / MemIndex::bytes(1, 0);
         self.index.overflow_buckets.max(left as u64)
     }

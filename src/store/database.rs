@@ -3,6 +3,7 @@
 use super::config::{FasterKvConfig, StoreSizes, index_bytes};
 use crate::address::Address;
 use crate::allocator::{HybridLog, LogConfig};
+use crate::cache::ReadCache;
 use crate::checkpoint::{CheckpointToken, Piece, SessionCut};
 use crate::device::StorageDevice;
 use crate::epoch::LightEpoch;
@@ -36,7 +37,7 @@ pub(crate) struct Database<K, V> {
 /// The budget, and what the parts of the store have drawn from it.
 pub(super) struct Memory {
     budget: MemoryBudget,
-    _held: [Reservation; 3],
+    _held: Vec<Reservation>,
 }
 
 impl Memory {
@@ -46,11 +47,14 @@ impl Memory {
     /// [`ErrorKind::Limit`] if that is more than the budget.
     pub(super) fn reserve(sizes: &StoreSizes) -> Result<Self> {
         let budget = MemoryBudget::new(sizes.budget);
-        let held = [
+        let mut held = vec![
             budget.reserve("index", index_bytes(sizes.index))?,
             budget.reserve("log", HybridLog::memory_bytes(sizes.geometry))?,
             budget.reserve("read buffers", sizes.read_buffers * sizes.read_buffer)?,
         ];
+        if let Some(cache) = sizes.read_cache {
+            held.push(budget.reserve("read cache", HybridLog::memory_bytes(cache))?);
+        }
         Ok(Self { budget, _held: held })
     }
 }
@@ -61,6 +65,7 @@ pub(super) fn log_config(sizes: &StoreSizes, layout: RecordLayout, generation: u
         geometry: sizes.geometry,
         generation,
         record_size: layout.record_size(),
+        volatile: false,
         read_buffers: sizes.read_buffers,
     }
 }
@@ -121,7 +126,7 @@ impl<K: Key, V: Value> Database<K, V> {
         let epoch = LightEpoch::new();
         let index = MemIndex::new(sizes.index)?;
         let log = HybridLog::new(log_config(&sizes, layout, random_generation()), Arc::clone(&epoch), device)?;
-        Self::of_parts(config, epoch, index, log, memory, Origin::new())
+        Self::of_parts(config, epoch, index, log, &sizes, memory, Origin::new())
     }
 
     /// A store of parts that were made for it.
@@ -130,13 +135,18 @@ impl<K: Key, V: Value> Database<K, V> {
         epoch: Arc<LightEpoch>,
         index: MemIndex,
         log: HybridLog,
+        sizes: &StoreSizes,
         memory: Memory,
         origin: Origin,
     ) -> Result<Self> {
-        let kernel = Kernel::new(index, log, origin.version, config.wait_limit);
+        let record_size = RecordLayout::of::<K, V>().record_size();
+        let cache = sizes.read_cache.map(|cache| ReadCache::new(cache, record_size, &epoch)).transpose()?;
+        let kernel = Kernel::new(index, log, cache, origin.version, config.wait_limit);
         if config.pretouch {
             let [table, overflow] = kernel.index.memory();
-            pretouch(&[table, overflow, kernel.log.memory()])?;
+            let cache = kernel.cache.as_ref().map(ReadCache::memory);
+            let parts: Vec<_> = [table, overflow, kernel.log.memory()].into_iter().chain(cache).collect();
+            pretouch(&parts)?;
         }
         let sessions = Mutex::new(Sessions { recovered: origin.sessions, ..Sessions::default() });
         let (max_pending, chain) = (config.max_pending, Mutex::new(None));
@@ -253,6 +263,7 @@ impl<K: Key, V: Value> Database<K, V> {
             read_hits: tally.read_hits,
             read_misses: tally.read_misses,
             device: self.kernel.log.counters().snapshot(),
+            read_cache: self.kernel.cache.as_ref().map(ReadCache::stats),
             memory: self.memory.budget.holders(),
             memory_budget: self.memory.budget.total(),
             tag_match: tag_match_name(),

@@ -4,6 +4,7 @@ use super::async_session::AsyncSession;
 use super::config::FasterKvConfig;
 use super::database::Database;
 use super::session::Session;
+use crate::cache::ReadCacheConfig;
 use crate::checkpoint::{CheckpointToken, SessionCut};
 use crate::device::StorageDevice;
 use crate::error::Result;
@@ -59,6 +60,15 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
             Ok(store) => store,
             Err(error) => panic!("{error}"),
         }
+    }
+
+    /// An empty store on `device` with a read cache: [`new`](Self::new) with
+    /// [`FasterKvConfig::with_read_cache`].
+    ///
+    /// # Panics
+    /// As for `new`.
+    pub fn with_read_cache(config: FasterKvConfig, device: D, cache: ReadCacheConfig) -> Self {
+        Self::new(config.with_read_cache(cache), device)
     }
 
     /// A session: the right to operate on the store from one thread at a time. Starting one always succeeds.

@@ -76,7 +76,7 @@ fn recover<K: Key, V: Value>(
     // highest version.
     let highest = Catalog::new(directory).list()?.highest_version().unwrap_or(0).max(manifest.version);
     let origin = Origin { version: highest + 1, sessions: manifest.sessions.clone() };
-    Ok((Database::of_parts(config, epoch, index, log, memory, origin)?, report))
+    Ok((Database::of_parts(config, epoch, index, log, &sizes, memory, origin)?, report))
 }
 
 /// What follows from the configuration and the manifest.

@@ -19,7 +19,6 @@ impl<T> Mutex<T> {
     }
 
     /// `None` if somebody holds it.
-    #[cfg(not(oxifaster_loom))]
     pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         match self.0.try_lock() {
             Ok(guard) => Some(guard),

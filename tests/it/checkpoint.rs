@@ -1,6 +1,7 @@
 //! Checkpoints while sessions go on, and what is there after a recovery.
 
-use oxifaster::checkpoint::{CheckpointKind, SessionCut};
+use oxifaster::cache::ReadCacheConfig;
+use oxifaster::checkpoint::{CheckpointKind, ImageUse, SessionCut};
 use oxifaster::device::{MemoryDisk, NullDisk};
 use oxifaster::directory::MemoryDirectory;
 use oxifaster::store::{CheckpointOptions, FasterKv, FasterKvConfig, RecoveryTarget, Session};
@@ -330,4 +331,36 @@ fn a_configuration_that_opens_a_store_recovers_it() {
     let (store, _) = Store::recover_from(&directory, RecoveryTarget::Latest, config(), disk, &|_| ()).unwrap();
     let mut session = store.start_session();
     (0..1000).for_each(|key| assert_eq!(session.read(&key).unwrap(), Some(key)));
+}
+
+/// Copies in a read cache are no part of a store: not of an image of its index, not of what is recovered.
+#[test]
+fn a_store_whose_chains_begin_in_the_read_cache_is_recovered_whole() {
+    let cached = || config().with_table_size(64).with_read_cache(ReadCacheConfig::default().with_mem_size(64 << 10));
+    for kind in KINDS {
+        let (disk, directory) = (MemoryDisk::new(), MemoryDirectory::new());
+        let store: Store = FasterKv::open(cached(), disk.clone()).unwrap();
+        let mut session = store.start_session();
+        (0..KEYS).for_each(|key| session.upsert(key, key + 1).unwrap());
+        store.evict().unwrap();
+        let keys: Vec<u64> = (0..KEYS).collect();
+        for key in &keys {
+            assert_eq!(session.read(key).unwrap(), Some(key + 1));
+        }
+        (0..KEYS).step_by(7).for_each(|key| session.upsert(key, 0).unwrap());
+        let added = store.stats().read_cache.unwrap().added;
+        assert!(added > KEYS / 2, "only {added} copies");
+        store.checkpoint_to(&directory, &options(kind).with_index(true)).unwrap();
+        drop((session, store));
+        let (store, report) =
+            FasterKv::<u64, u64, _>::recover_from(&directory, RecoveryTarget::Latest, cached(), disk.clone(), &|_| ())
+                .unwrap();
+        assert!(matches!(report.image, ImageUse::Used { .. }), "{report:?}");
+        let mut session = store.start_session();
+        for _ in 0..2 {
+            for (key, value) in keys.iter().zip(session.read_batch(&keys).unwrap()) {
+                assert_eq!(value, Some(if key % 7 == 0 { 0 } else { key + 1 }), "key {key}, {kind:?}");
+            }
+        }
+    }
 }

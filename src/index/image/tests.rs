@@ -35,7 +35,10 @@ fn get(index: &MemIndex, participant: &mut Participant, hash: KeyHash) -> u64 {
 /// A file with an image of `index`, written in accesses of `buffer` bytes.
 fn image(index: &MemIndex, buffer: usize) -> (Box<dyn DirectoryFile>, ImageSize) {
     let file = MemoryDirectory::new().create("image").unwrap();
-    let size = index.write_image(&*file, GENERATION, &mut vec![0xee; buffer]).unwrap();
+    let size = {
+        let (mut buffer, mut participant) = (vec![0xee; buffer], LightEpoch::new().join());
+        index.write_image(&*file, GENERATION, &mut buffer, &mut participant, &|address, _| address).unwrap()
+    };
     assert_eq!(Some(size), ImageSize::of(size.buckets, size.overflow_buckets));
     assert_eq!(file.len().unwrap(), size.bytes);
     (file, size)
@@ -127,7 +130,7 @@ fn what_is_freed_or_tentative_leaves_no_trace_and_a_tag_that_is_met_twice_has_it
     last.slots().nth(4).unwrap().store(tentative.0, Ordering::Relaxed);
     let mut chain = Chain::new();
     for _ in 0..2 {
-        chain.capture(index.table(), 0);
+        chain.capture(index.table(), 0, &|address| address);
         let addresses: Vec<u64> = chain.entries.iter().map(|word| Address::from_word(*word).get()).collect();
         assert_eq!((addresses, chain.end), (vec![64, 165, 66], 0));
     }

@@ -1,8 +1,10 @@
 //! Writing an image while the index is in use.
 
 use super::{GOES_ON, ImageSize, Tags};
+use crate::address::Address;
 use crate::allocator::{BLOCK_PAYLOAD, BLOCK_SIZE, seal};
 use crate::directory::DirectoryFile;
+use crate::epoch::{Guard, Participant};
 use crate::error::Result;
 use crate::index::MemIndex;
 use crate::index::bucket::{ENTRIES, WORDS};
@@ -13,7 +15,8 @@ use crate::sync::{AtomicU64, Backoff, Ordering};
 impl MemIndex {
     /// Writes an image to `file`, which is empty, in accesses as large as `buffer` (at least a block). Its blocks carry
     /// `generation`. Others go on meanwhile; the caller has waited for all who could have published an entry to a record
-    /// below the address from which the log will be replayed (G1).
+    /// below the address from which the log will be replayed (G1). `in_log` says, under the pin that it is given, where a
+    /// chain goes on in the log whose first record may be a copy.
     ///
     /// # Errors
     /// Those of the file.
@@ -22,13 +25,17 @@ impl MemIndex {
         file: &dyn DirectoryFile,
         generation: u32,
         buffer: &mut [u8],
+        participant: &mut Participant,
+        in_log: &dyn Fn(Address, &Guard<'_>) -> Address,
     ) -> Result<ImageSize> {
         let table = self.table();
         let mut sink = Sink::new(file, generation, buffer);
         let mut chain = Chain::new();
         let mut overflow_buckets = 0;
         for number in 0..table.len() as usize {
-            chain.capture(table, number);
+            let guard = participant.pin();
+            chain.capture(table, number, &|address| in_log(address, &guard));
+            drop(guard);
             overflow_buckets += chain.write(&mut sink)? - 1;
         }
         let bytes = sink.finish()?;
@@ -49,7 +56,7 @@ impl Chain {
         Self { entries: Vec::new(), end: Overflow::END, tags: Tags::new() }
     }
 
-    /// Looks at chain `number` of the table.
+    /// Looks at chain `number` of the table, under a pin.
     ///
     /// First at how it ends, then at its entries. If it was saturated by then, no claim that comes into force later is
     /// overlooked (G2): a claim whose fence comes after the one in `saturate` sees the chain saturated and withdraws, and
@@ -59,7 +66,7 @@ impl Chain {
     ///
     /// If the chain could still grow, or was just being saturated, whatever is overlooked was published after the image was
     /// begun and is replayed, and replay never saturates a chain.
-    pub(in crate::index) fn capture(&mut self, table: &Table, number: usize) {
+    pub(in crate::index) fn capture(&mut self, table: &Table, number: usize, in_log: &dyn Fn(Address) -> Address) {
         self.tags.forget(&self.entries);
         self.entries.clear();
         let mut buckets = 0;
@@ -68,7 +75,7 @@ impl Chain {
             buckets += 1;
             let word = bucket.overflow().load(Ordering::Acquire);
             if Overflow::is_catch_all(word) {
-                self.end = word;
+                self.end = Overflow::catch_all(in_log(Address::from_word(word)));
             }
         }
         // Not beyond the buckets that were counted: links that came since lead to claims that came since.
@@ -76,7 +83,7 @@ impl Chain {
             for slot in bucket.slots() {
                 let entry = if self.end == Overflow::END { Entry(slot.load(Ordering::Acquire)) } else { settled(slot) };
                 if entry != Entry::FREE && !entry.is_tentative() {
-                    self.add(entry);
+                    self.add(entry, in_log);
                 }
             }
         }
@@ -84,7 +91,12 @@ impl Chain {
 
     /// G3.
     #[inline]
-    fn add(&mut self, entry: Entry) {
+    fn add(&mut self, entry: Entry, in_log: &dyn Fn(Address) -> Address) {
+        let address = in_log(Address::from_word(entry.0));
+        if !address.is_valid() {
+            return;
+        }
+        let entry = entry.with_address(address);
         if self.tags.add(entry) {
             self.entries.push(entry.0);
         } else if let Some(known) = self.entries.iter_mut().find(|known| Tags::of(Entry(**known)) == Tags::of(entry)) {

@@ -165,7 +165,13 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         let file = Watched { file: self.directory.create(&name)?, control: self.control };
         let generation = RandomState::new().hash_one("index") as u32;
         let mut buffer = AlignedBuf::zeroed(IMAGE_BUFFER);
-        let size = database.kernel.index.write_image(&file, generation, &mut buffer)?;
+        let size = database.kernel.index.write_image(
+            &file,
+            generation,
+            &mut buffer,
+            &mut database.epoch.join(),
+            &|address, guard| database.kernel.in_log(address, guard),
+        )?;
         file.sync()?;
         let complete_at = closed_tail(database, self.control)?;
         Ok(IndexPart {

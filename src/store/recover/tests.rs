@@ -32,7 +32,14 @@ fn take_image(store: &Store, directory: &MemoryDirectory, replay_from: Address) 
     directory.remove(IMAGE).unwrap();
     let file = directory.create(IMAGE).unwrap();
     let generation = 77;
-    let size = store.database.kernel.index.write_image(&*file, generation, &mut vec![0; 1 << 16]).unwrap();
+    let size = {
+        let (kernel, mut participant) = (&store.database.kernel, store.database.epoch.join());
+        let mut buffer = vec![0; 1 << 16];
+        kernel
+            .index
+            .write_image(&*file, generation, &mut buffer, &mut participant, &|at, guard| kernel.in_log(at, guard))
+            .unwrap()
+    };
     IndexPart {
         file: IMAGE.to_owned(),
         bytes: size.bytes,

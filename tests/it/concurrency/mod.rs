@@ -1,5 +1,6 @@
 //! What several threads see of each other's work.
 
+mod cached;
 mod chains;
 mod counters;
 mod litmus;

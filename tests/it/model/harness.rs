@@ -4,8 +4,10 @@ use super::disk::Disk;
 use super::oracle::{Action, Content, KeyModel, OpId, Reply, mix};
 use super::program::{Call, Face, Kind, Setup, Step};
 use crate::executor::wait_until_ready;
+use oxifaster::cache::ReadCacheConfig;
 use oxifaster::device::{FaultPlan, FaultyDisk, IoOp, StorageDevice};
 use oxifaster::record::{Key, Value};
+use oxifaster::stats::ReadCacheStats;
 use oxifaster::store::{AsyncSession, Completed, FasterKv, FasterKvConfig, Outcome, Session, Ticket};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
@@ -19,6 +21,8 @@ pub(super) struct Seen {
     pub(super) was_pending: usize,
     pub(super) saturated_buckets: u64,
     pub(super) device_reads: u64,
+    /// What happened in the read cache.
+    pub(super) cache: Option<ReadCacheStats>,
 }
 
 /// A future that was pending when it was polled.
@@ -87,6 +91,10 @@ impl<K: Key, V: Value> Harness<K, V> {
             .with_table_size(setup.table_size)
             .with_mutable_fraction(setup.mutable_fraction)
             .with_max_pending(setup.max_pending);
+        let config = match setup.cache_pages {
+            Some(pages) => config.with_read_cache(ReadCacheConfig::default().with_mem_size(pages << 12)),
+            None => config,
+        };
         let store = FasterKv::open(config, FaultyDisk::new(disk.device())).unwrap();
         let (plan, max_pending) = (store.device().plan(), setup.max_pending);
         let keys = BTreeMap::new();
@@ -267,6 +275,7 @@ impl<K: Key, V: Value> Harness<K, V> {
             self.batch(0, &Call { session: 0, kind: Kind::Read, keys: keys.clone(), seed, face: Face::Batch });
         }
         let saturated_buckets = self.store.index_stats().saturated_buckets;
-        Seen { was_pending, saturated_buckets, device_reads: self.store.stats().device.reads }
+        let stats = self.store.stats();
+        Seen { was_pending, saturated_buckets, device_reads: stats.device.reads, cache: stats.read_cache }
     }
 }

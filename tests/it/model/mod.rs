@@ -53,11 +53,25 @@ follows_the_model! {
     latched_values_on_files_read_by_threads_follow_the_model: u64 => [u8; 100], 32 of short_program on Disk::threads();
 }
 
+/// Copies come, are renewed, and leave: the programs above go through all of that.
+#[test]
+fn a_program_fills_and_empties_the_read_cache_by_every_face() {
+    let setup = Setup { pages: 4, table_size: 4, mutable_fraction: 0.3, max_pending: 4, cache_pages: Some(4) };
+    let read = |key| Step::Call(Call { session: 0, kind: Kind::Read, keys: vec![key], seed: 3, face: Face::Single });
+    let mut steps: Vec<Step> = (0..4).map(|at| Step::fill(at * 100, 100, 7)).collect();
+    steps.push(Step::Evict);
+    steps.extend((0..400u16).flat_map(|key| [key, key, key / 2, key.saturating_sub(90)].map(read)));
+    for face in Face::ALL {
+        let seen = run::<u64, [u8; 100]>(&setup, &steps, Some(face), &Disk::Memory).cache.unwrap();
+        assert!(seen.added > 400 && seen.renewed > 0 && seen.pages_left > 10, "{face:?}: {seen:?}");
+    }
+}
+
 /// The programs above are only worth something if they go everywhere.
 #[test]
 fn a_program_reaches_the_device_and_the_catch_all_chains_by_every_face() {
     for (disk, table_size) in [(Disk::Memory, 1), (Disk::rings(), 16), (Disk::threads(), 16)] {
-        let setup = Setup { pages: 4, table_size, mutable_fraction: 0.3, max_pending: 4 };
+        let setup = Setup { pages: 4, table_size, mutable_fraction: 0.3, max_pending: 4, cache_pages: None };
         let mut steps: Vec<Step> = (0..4).map(|at| Step::fill(at * 100, 100, 7)).collect();
         steps.push(Step::HoldReads);
         let change = |key| Call { session: 0, kind: Kind::Rmw, keys: vec![key], seed: 3, face: Face::Begin };

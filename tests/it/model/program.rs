@@ -11,6 +11,8 @@ pub(super) struct Setup {
     pub(super) table_size: u64,
     pub(super) mutable_fraction: f64,
     pub(super) max_pending: usize,
+    /// Pages of a read cache, if there is one.
+    pub(super) cache_pages: Option<u64>,
 }
 
 /// What a call does with each of its keys.
@@ -113,8 +115,16 @@ fn step(keys: u16) -> impl Strategy<Value = Step> {
 /// A set-up with one of these index sizes, and a program of at most so many steps for it, over few keys or over many.
 fn program_on(table_sizes: &[u64], steps_max: usize) -> impl Strategy<Value = (Setup, Vec<Step>)> + use<> {
     let table_size = select(table_sizes.to_vec());
-    let setup = (4..=8u64, table_size, select(vec![0.0, 0.3, 0.9, 1.0]), select(vec![1usize, 2, 8])).prop_map(
-        |(pages, table_size, mutable_fraction, max_pending)| Setup { pages, table_size, mutable_fraction, max_pending },
+    let (fraction, max_pending) = (select(vec![0.0, 0.3, 0.9, 1.0]), select(vec![1usize, 2, 8]));
+    let cache_pages = select(vec![None, Some(4), Some(8)]);
+    let setup = (4..=8u64, table_size, fraction, max_pending, cache_pages).prop_map(
+        |(pages, table_size, mutable_fraction, max_pending, cache_pages)| Setup {
+            pages,
+            table_size,
+            mutable_fraction,
+            max_pending,
+            cache_pages,
+        },
     );
     let keys = select(vec![3, FEW_KEYS, ALL_KEYS]);
     (setup, keys.prop_flat_map(move |keys| vec(step(keys), 1..steps_max)))

@@ -34,11 +34,41 @@ pub(crate) fn resident() -> Option<Resident> {
 
 #[cfg(any(target_os = "linux", test))]
 fn parse_status(status: &str) -> Option<Resident> {
-    let bytes = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-        line.trim_start_matches(':').trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib << 10)
+    Some(Resident { now: kibibytes(status, "VmRSS")?, peak: kibibytes(status, "VmHWM")? })
+}
+
+/// The line `name` of the status file, in bytes.
+#[cfg(any(target_os = "linux", test))]
+fn kibibytes(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    line.trim_start_matches(':').trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib << 10)
+}
+
+/// Bytes of the program and its libraries that are mapped and not in physical memory yet: what runs for the first time
+/// brings them in.
+fn program_to_come() -> u64 {
+    #[cfg(target_os = "linux")]
+    {
+        let mapped = std::fs::read_to_string("/proc/self/maps").map_or(0, |maps| parse_maps(&maps));
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        mapped.saturating_sub(kibibytes(&status, "RssFile").unwrap_or(0))
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        0
+    }
+}
+
+/// Bytes of what is mapped from files.
+#[cfg(any(target_os = "linux", test))]
+fn parse_maps(maps: &str) -> u64 {
+    let bytes = |line: &str| {
+        let mut fields = line.split_whitespace();
+        let (from, to) = fields.next()?.split_once('-')?;
+        fields.next_back()?.starts_with('/').then_some(())?;
+        u64::from_str_radix(to, 16).ok()?.checked_sub(u64::from_str_radix(from, 16).ok()?)
     };
-    Some(Resident { now: bytes("VmRSS")?, peak: bytes("VmHWM")? })
+    maps.lines().filter_map(bytes).sum()
 }
 
 /// Keeps the highest value seen, for systems that do not remember it themselves.
@@ -65,12 +95,12 @@ pub(crate) struct Division {
 }
 
 impl Division {
-    /// Sets aside what the process holds already, which is asked for just before the store is opened, and what `threads`
+    /// Sets aside what the process holds already and what of the program will be, which is asked for just before the store is opened, and what `threads`
     /// with `depth` operations of `value_size` bytes in flight will take.
     pub(crate) fn new(budget: u64, threads: u64, depth: u64, value_size: u64) -> Result<Self, Failure> {
         let process = resident().map_or(4 << 20, |resident| resident.now);
         let in_flight = threads * (PER_THREAD + depth * (PER_OPERATION + 2 * value_size));
-        let reserve = process + in_flight + SLACK + budget / 64;
+        let reserve = process + program_to_come() + in_flight + SLACK + budget / 64;
         if budget < reserve + STORE_MINIMUM {
             let what = format!(
                 "a memory budget of {} is too small: the benchmark itself takes {}",
@@ -104,6 +134,14 @@ mod tests {
         let status = "Name:\tx\nVmPeak:\t  9000 kB\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\n";
         assert_eq!(parse_status(status), Some(Resident { now: 1 << 20, peak: 2 << 20 }));
         assert_eq!(parse_status("Name:\tx\n"), None);
+    }
+
+    #[test]
+    fn what_is_mapped_from_files_is_added_up() {
+        let maps = "1000-3000 r-xp 00000000 fe:00 7   /usr/bin/x\n3000-4000 rw-p 00000000 00:00 0\n\
+                    5000-6000 rw-p 00000000 00:00 0   [heap]\n8000-9000 r--p 00001000 fe:00 8   /usr/lib/libc.so.6\n";
+        assert_eq!(parse_maps(maps), 0x3000);
+        assert_eq!(parse_maps("nonsense /x\n-\n\n"), 0);
     }
 
     #[test]

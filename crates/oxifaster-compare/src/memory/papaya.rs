@@ -21,20 +21,25 @@ impl Papaya {
 
 impl MemoryEngine for Papaya {
     fn modes(&self) -> &'static [&'static str] {
-        &["papaya"]
+        &["papaya", "papaya per call"]
     }
 
-    fn worker(&self, _: usize) -> Result<Box<dyn MemoryWorker + '_>> {
-        Ok(Box::new(Worker(&self.0)))
+    fn worker(&self, mode: usize) -> Result<Box<dyn MemoryWorker + '_>> {
+        Ok(if mode == 0 { Box::new(Batches(&self.0)) } else { Box::new(Calls(&self.0)) })
     }
 
     fn describe(&self) -> String {
-        "atomic words changed in place, one guard per 512 keys, capacity for all keys from the start".to_string()
+        "atomic words changed in place, one guard per 512 keys or (`per call`) one for each, capacity for all keys from the \
+         start"
+            .to_string()
     }
 }
 
 /// Pins once for all keys of a call, which spares the map most of its pins.
-struct Worker<'a>(&'a Map);
+struct Batches<'a>(&'a Map);
+
+/// Pins for every key, as a caller does who has one key at a time.
+struct Calls<'a>(&'a Map);
 
 fn read<G: Guard>(map: &HashMapRef<'_, u64, AtomicU64, KeyHash, G>, key: u64) -> Option<u64> {
     map.get(&key).map(|value| value.load(Ordering::Acquire))
@@ -47,7 +52,13 @@ fn upsert<G: Guard>(map: &HashMapRef<'_, u64, AtomicU64, KeyHash, G>, key: u64, 
     }
 }
 
-impl MemoryWorker for Worker<'_> {
+fn increment<G: Guard>(map: &HashMapRef<'_, u64, AtomicU64, KeyHash, G>, key: u64) {
+    if let Some(value) = map.get(&key) {
+        value.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+impl MemoryWorker for Batches<'_> {
     fn read(&mut self, keys: &[u64]) -> Result<u64> {
         let map = self.0.pin();
         Ok(each::read(keys, |key| read(&map, key)))
@@ -55,11 +66,7 @@ impl MemoryWorker for Worker<'_> {
 
     fn rmw(&mut self, keys: &[u64]) -> Result<()> {
         let map = self.0.pin();
-        for key in keys {
-            if let Some(value) = map.get(key) {
-                value.fetch_add(1, Ordering::AcqRel);
-            }
-        }
+        keys.iter().for_each(|key| increment(&map, *key));
         Ok(())
     }
 
@@ -77,5 +84,30 @@ impl MemoryWorker for Worker<'_> {
     fn counters(&mut self, keys: &[u64]) -> Result<Vec<Option<u64>>> {
         let map = self.0.pin();
         Ok(each::counters(keys, |key| read(&map, key)))
+    }
+}
+
+impl MemoryWorker for Calls<'_> {
+    fn read(&mut self, keys: &[u64]) -> Result<u64> {
+        Ok(each::read(keys, |key| read(&self.0.pin(), key)))
+    }
+
+    fn rmw(&mut self, keys: &[u64]) -> Result<()> {
+        keys.iter().for_each(|key| increment(&self.0.pin(), *key));
+        Ok(())
+    }
+
+    fn upsert(&mut self, keys: &[u64], counter: u64) -> Result<()> {
+        each::upsert(keys, counter, |key, value| upsert(&self.0.pin(), key, value));
+        Ok(())
+    }
+
+    fn mixed(&mut self, keys: &[u64], counter: u64) -> Result<u64> {
+        let (get, set) = (|key| read(&self.0.pin(), key), |key, value| upsert(&self.0.pin(), key, value));
+        Ok(each::mixed(keys, counter, get, set))
+    }
+
+    fn counters(&mut self, keys: &[u64]) -> Result<Vec<Option<u64>>> {
+        Ok(each::counters(keys, |key| read(&self.0.pin(), key)))
     }
 }
