@@ -4,6 +4,7 @@ use super::control::{CheckpointStep, Control};
 use super::cut::{Cut, closed_tail, wait_for_pins};
 use super::options::{CheckpointOptions, CheckpointReport};
 use crate::address::Address;
+use crate::allocator::BLOCK_SIZE;
 use crate::checkpoint::{
     Aborted, Catalog, CheckpointKind, CheckpointToken, IndexPart, LogPart, Manifest, Piece, Schema,
 };
@@ -19,7 +20,7 @@ use crate::utility::unix_milliseconds;
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
-/// Bytes of the index's image that are written at once.
+/// Bytes of the index's image that are written at once, at most.
 const IMAGE_BUFFER: usize = 1 << 20;
 
 /// A file whose writing is watched, and stopped if nobody wants it any more.
@@ -164,7 +165,8 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         wait_for_pins(database, self.control)?; // whoever allocated below has published by then
         let file = Watched { file: self.directory.create(&name)?, control: self.control };
         let generation = RandomState::new().hash_one("index") as u32;
-        let mut buffer = AlignedBuf::zeroed(IMAGE_BUFFER);
+        let wanted = database.kernel.index.image_bytes().unwrap_or(IMAGE_BUFFER);
+        let mut buffer = AlignedBuf::zeroed(wanted.clamp(BLOCK_SIZE, IMAGE_BUFFER));
         let size = database.kernel.index.write_image(
             &file,
             generation,

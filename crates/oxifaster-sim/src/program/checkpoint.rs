@@ -237,6 +237,8 @@ fn serials_of(sessions: &[SessionCut]) -> BTreeMap<u128, u64> {
 /// A log of 8 to 16 pages of 4 KiB, of which some hundred records fit into memory.
 fn config(rng: &mut SimRng) -> FasterKvConfig {
     FasterKvConfig::default()
+        .with_memory_budget(512 << 10)
+        .with_pretouch(false)
         .with_log_memory_size((8 + rng.below(9)) << 12)
         .with_table_size(16)
         .with_mutable_fraction(rng.below(10) as f64 / 10.0)
