@@ -1,9 +1,10 @@
 //! What happens between the steps of a checkpoint: operations of sessions, whenever it calls its directory or syncs its
 //! device. On one thread, so that it happens in every run of a seed.
 
+use super::flaw::Flawed;
 use crate::{SimDirectory, SimDisk};
 use oxifaster::Result;
-use oxifaster::device::{CompletionSink, DeviceInfo, IoChannel, IoOp, IoRequest, StorageDevice, Token};
+use oxifaster::device::{CompletionSink, DeviceInfo, IoChannel, IoDone, IoOp, IoRequest, StorageDevice, Token};
 use oxifaster::directory::{Directory, DirectoryFile};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -38,11 +39,12 @@ impl Interlude {
 pub(in super::super) struct InterruptedDisk {
     disk: SimDisk,
     interlude: Interlude,
+    flawed: Flawed,
 }
 
 impl InterruptedDisk {
-    pub(super) fn new(disk: SimDisk, interlude: Interlude) -> Self {
-        Self { disk, interlude }
+    pub(super) fn new(disk: SimDisk, interlude: Interlude, flawed: Flawed) -> Self {
+        Self { disk, interlude, flawed }
     }
 }
 
@@ -54,7 +56,11 @@ impl StorageDevice for InterruptedDisk {
     fn submit(&self, request: IoRequest, sink: Arc<dyn CompletionSink>, token: Token) {
         if request.op == IoOp::Sync {
             self.interlude.pause();
+            if self.flawed.skips_disk_sync() {
+                return sink.complete(token, IoDone { buf: request.buf, result: Ok(0) });
+            }
         }
+        let sink = self.flawed.sink(request.op, sink);
         self.disk.submit(request, sink, token);
     }
 
@@ -71,15 +77,20 @@ impl StorageDevice for InterruptedDisk {
 pub(super) struct InterruptedDirectory {
     directory: SimDirectory,
     interlude: Interlude,
+    flawed: Flawed,
 }
 
 impl InterruptedDirectory {
-    pub(super) fn new(directory: SimDirectory, interlude: Interlude) -> Self {
-        Self { directory, interlude }
+    pub(super) fn new(directory: SimDirectory, interlude: Interlude, flawed: Flawed) -> Self {
+        Self { directory, interlude, flawed }
     }
 
     fn file(&self, file: Box<dyn DirectoryFile>) -> Box<dyn DirectoryFile> {
-        Box::new(InterruptedFile { file, interlude: self.interlude.clone() })
+        Box::new(InterruptedFile {
+            file: Arc::from(file),
+            interlude: self.interlude.clone(),
+            flawed: self.flawed.clone(),
+        })
     }
 }
 
@@ -101,17 +112,19 @@ impl Directory for InterruptedDirectory {
 
     fn rename(&self, from: &str, to: &str) -> Result<()> {
         self.interlude.pause();
-        self.directory.rename(from, to)
+        self.flawed.note_new_name();
+        self.flawed.rename(&self.directory, from, to)
     }
 
     fn remove(&self, name: &str) -> Result<()> {
         self.interlude.pause();
+        self.flawed.note_removal();
         self.directory.remove(name)
     }
 
     fn sync(&self) -> Result<()> {
         self.interlude.pause();
-        self.directory.sync()
+        self.flawed.sync_names(&self.directory)
     }
 
     fn place(&self) -> String {
@@ -120,8 +133,9 @@ impl Directory for InterruptedDirectory {
 }
 
 struct InterruptedFile {
-    file: Box<dyn DirectoryFile>,
+    file: Arc<dyn DirectoryFile>,
     interlude: Interlude,
+    flawed: Flawed,
 }
 
 impl DirectoryFile for InterruptedFile {
@@ -141,6 +155,6 @@ impl DirectoryFile for InterruptedFile {
 
     fn sync(&self) -> Result<()> {
         self.interlude.pause();
-        self.file.sync()
+        self.flawed.sync_file(&self.file)
     }
 }

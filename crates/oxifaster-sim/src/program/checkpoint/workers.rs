@@ -1,18 +1,25 @@
 //! Sessions that operate on a store, and a history of what they did.
 
 use super::interlude::Interlude;
-use super::{KEYS, Store, Words};
+use super::{KEYS, Serials, Store, Words};
 use crate::oracle::{Action, Content, Found, History, Operation};
 use crate::program::{Stage, Violation};
 use crate::{SimRng, SimWorld};
-use oxifaster::Result as StoreResult;
 use oxifaster::store::{Begun, Completed, Outcome, Session, Ticket};
+use oxifaster::Result as StoreResult;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What was there before.
 type Saw = Option<Content>;
 type Seen = Arc<Mutex<Option<Words>>>;
+
+/// Why the keys could not be looked at.
+pub(super) enum Look {
+    /// Storage is not what it should be, and the store says so.
+    Refused,
+    Wrong(Violation),
+}
 
 /// The workers, shared with the interludes of checkpoints.
 pub(super) struct Workers {
@@ -31,6 +38,10 @@ struct Crew {
     next_number: u64,
     /// No fault is planned.
     is_fair: bool,
+    /// Faults that struck before the sessions began.
+    struck_before: u64,
+    /// Storage lied about a write in a life before.
+    is_damaged: bool,
     violation: Option<Violation>,
 }
 
@@ -53,7 +64,8 @@ struct Pending {
 }
 
 impl Workers {
-    pub(super) fn new(world: SimWorld, interlude: Interlude, history: History, stage: Stage) -> Self {
+    pub(super) fn new(world: SimWorld, interlude: Interlude, history: History, stage: Stage, is_damaged: bool) -> Self {
+        let world_struck = world.faults_struck();
         let crew = Crew {
             world,
             workers: Vec::new(),
@@ -63,6 +75,8 @@ impl Workers {
             clock: (stage.0 as u64) << 32,
             next_number: (stage.0 as u64) << 32,
             is_fair: true,
+            struck_before: world_struck,
+            is_damaged,
             violation: None,
         };
         Self { crew: Arc::new(Mutex::new(crew)), interlude }
@@ -83,12 +97,12 @@ impl Workers {
     }
 
     /// What was not recovered has never happened.
-    pub(super) fn forget_beyond(&self, cut: &BTreeMap<u128, u64>) {
+    pub(super) fn forget_beyond(&self, cut: &Serials) {
         self.crew().history.forget_beyond(cut);
     }
 
     /// What every key holds. From here on that is what has to be there.
-    pub(super) fn look_at_all_keys(&self) -> Result<BTreeMap<u64, Found>, Violation> {
+    pub(super) fn look_at_all_keys(&self) -> Result<BTreeMap<u64, Found>, Look> {
         self.crew().look_at_all_keys()
     }
 
@@ -104,6 +118,11 @@ impl Workers {
         let Some(lane) = crew.history.add_session(session.guid()) else { return false };
         crew.workers.push(Worker::new(lane, session));
         true
+    }
+
+    /// Whether a call of the store may fail.
+    pub(super) fn is_excused(&self) -> bool {
+        self.crew().is_excused()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -189,14 +208,15 @@ impl Crew {
             0..35 => self.upsert(who, key),
             35..55 => self.add(who, key),
             55..67 => self.delete(who, key),
-            67..77 => self.read(who, key),
-            77..92 => self.begin_add(who, key),
+            67..72 => self.read(who, key),
+            72..79 => self.begin_read(who, key),
+            79..92 => self.begin_add(who, key),
             92..96 if self.is_fair => self.add_batch(who, key, rng),
             _ => self.fetch_all(who),
         }
     }
 
-    fn look_at_all_keys(&mut self) -> Result<BTreeMap<u64, Found>, Violation> {
+    fn look_at_all_keys(&mut self) -> Result<BTreeMap<u64, Found>, Look> {
         let mut contents = BTreeMap::new();
         for key in 0..KEYS {
             let begun = self.now();
@@ -210,17 +230,24 @@ impl Crew {
                     }
                     self.note(0, 0, key, Action::Read, begun, None);
                 }
-                Err(error) => return Err(Violation::new("reads", format_args!("key {key}: {error}"))),
+                // A block on the device that a lie had damaged, or a read that a fault hit: nothing is known of the key.
+                Err(_) if self.is_excused() => return Err(Look::Refused),
+                Err(error) => return Err(Look::Wrong(Violation::new("reads", format_args!("key {key}: {error}")))),
             }
         }
         Ok(contents)
+    }
+
+    /// A call may fail.
+    fn is_excused(&self) -> bool {
+        self.is_damaged || self.world.faults_struck() > self.struck_before
     }
 
     /// A call that fails must have a reason, and then has no effect.
     fn judge<T>(&self, call: &str, result: StoreResult<T>) -> Result<Option<T>, Violation> {
         match result {
             Ok(value) => Ok(Some(value)),
-            Err(_) if self.world.faults_struck() > 0 => Ok(None),
+            Err(_) if self.is_excused() => Ok(None),
             Err(error) => Err(Violation::new("operates", format_args!("{call}: {error}"))),
         }
     }
@@ -278,6 +305,24 @@ impl Crew {
         Ok(())
     }
 
+    fn begin_read(&mut self, who: usize, key: u64) -> Result<(), Violation> {
+        let begun = self.now();
+        let result = self.workers[who].session.begin_read(&key);
+        match self.judge("begin_read", result)? {
+            Some(Begun::Done(words)) => {
+                let saw = self.compare(key, words)?;
+                self.note(who, 0, key, Action::Read, begun, Some(saw));
+            }
+            Some(Begun::Pending(ticket)) => {
+                let pending = Pending { key, action: Action::Read, begun, seen: Seen::default() };
+                self.workers[who].account_for_pending();
+                self.workers[who].pending.insert(ticket, pending);
+            }
+            None => self.workers[who].account_for_pending(),
+        }
+        Ok(())
+    }
+
     fn begin_add(&mut self, who: usize, key: u64) -> Result<(), Violation> {
         let (begun, lane, seen) = (self.now(), self.workers[who].lane, Seen::default());
         let noted = Arc::clone(&seen);
@@ -331,7 +376,12 @@ impl Crew {
     }
 
     fn fetch_all(&mut self, who: usize) -> Result<(), Violation> {
+        let mut patience = 1_000;
         while self.workers[who].session.pending() > 0 {
+            patience -= 1;
+            if patience == 0 {
+                return Err(Violation::new("ends", "a pending operation neither completes nor fails"));
+            }
             let result = self.workers[who].session.complete_pending(true);
             self.workers[who].account_for_pending();
             let Some(completed) = self.judge("complete_pending", result)? else { continue };
@@ -347,12 +397,15 @@ impl Crew {
         let Some(Pending { key, action, begun, seen }) = self.workers[who].pending.remove(&completed.ticket) else {
             return Err(Violation::new("once", "an operation completed that was not pending"));
         };
-        let Some(Outcome::Rmw(_)) = self.judge("pending rmw", completed.outcome)? else { return Ok(()) };
+        let Some(outcome) = self.judge("pending operation", completed.outcome)? else { return Ok(()) };
         let (lane, ended) = (self.workers[who].lane, self.now());
         let Some(serial) = self.workers[who].unfetched.pop_front() else {
             return Err(Violation::new("serials", "an operation took effect and has no serial number"));
         };
-        let saw = Some(self.apply_add(lane, key, seen_by(&seen))?);
+        let saw = Some(match outcome {
+            Outcome::Read(words) => self.compare(key, words)?,
+            _ => self.apply_add(lane, key, seen_by(&seen))?,
+        });
         self.history.push(Operation { session: lane, number: 0, serial, key, action, begun, ended, saw });
         Ok(())
     }
