@@ -80,7 +80,7 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
     pub(super) fn run(mut self) -> Result<CheckpointReport> {
         let outcome = self.take();
         self.control.enter(CheckpointStep::Over);
-        if outcome.is_err() {
+        if outcome.is_err() && self.is_without_manifest() {
             for left in [self.token.log_file(), self.token.index_file()] {
                 let _ = self.directory.remove(&left);
             }
@@ -88,9 +88,19 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         outcome
     }
 
+    /// Whether no crash can bring a manifest with this token to light: one that got its name may still be there, and one that
+    /// was removed may come back until the directory is synced. Its files are left alone then; a sweep removes them.
+    fn is_without_manifest(&self) -> bool {
+        let manifest = self.directory.open(&self.token.manifest_file());
+        manifest.is_err_and(|error| error.kind() == ErrorKind::NotFound) && self.directory.sync().is_ok()
+    }
+
     fn take(&mut self) -> Result<CheckpointReport> {
         let wanted = self.options.kind;
         self.check_device(wanted)?;
+        if wanted == CheckpointKind::Incremental {
+            self.forget_base_if_removed()?;
+        }
         let index = if self.takes_image(wanted) { Some(self.take_image()?) } else { None };
         let mut manifest = Manifest {
             token: self.token,
@@ -155,6 +165,19 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
     /// What an increment would be based on.
     fn base(&self) -> Option<&Chain> {
         self.chain.as_ref().filter(|chain| chain.place == self.directory.place())
+    }
+
+    /// A base that somebody removed, such as a later checkpoint that kept only the newest, is none: the chain begins anew.
+    fn forget_base_if_removed(&mut self) -> Result<()> {
+        let Some(token) = self.base().map(|base| base.token) else { return Ok(()) };
+        match Catalog::new(self.directory).load(token) {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                *self.chain = None;
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn take_image(&mut self) -> Result<IndexPart> {

@@ -5,8 +5,8 @@ use super::{KEYS, Serials, Store, Words};
 use crate::oracle::{Action, Content, Found, History, Operation};
 use crate::program::{Stage, Violation};
 use crate::{SimRng, SimWorld};
-use oxifaster::store::{Begun, Completed, Outcome, Session, Ticket};
 use oxifaster::Result as StoreResult;
+use oxifaster::store::{Begun, Completed, Outcome, Session, Ticket};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
