@@ -1,7 +1,8 @@
 //! Copying the parts of a log that are in files to its device.
 
-use crate::allocator::{BLOCK_PAYLOAD, BLOCK_SIZE, BlockReader, Pieces, ReadLimits, Verified, seal};
-use crate::device::{IoChannel, IoRequest, SharedChannel};
+use crate::address::Address;
+use crate::allocator::{BLOCK_PAYLOAD, BLOCK_SIZE, BlockReader, History, Piece, Pieces, ReadLimits, Verified, seal};
+use crate::device::{IoChannel, IoDone, IoRequest, SharedChannel};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::AlignedBuf;
 use crate::sync::Arc;
@@ -10,8 +11,36 @@ use std::time::{Duration, Instant};
 /// Writes under way at the same time.
 const WRITES_MAX: usize = 4;
 
-/// Writes the blocks of all pieces that are in files to the places on the device that are theirs, with `generation`, and
-/// makes them durable. Returns their bytes; `progress` is told of those so far and of all. Doing it again, after a crash in the middle
+/// How far the device has the blocks of `piece`, which is in a file, bit by bit: a block boundary. What another history of the
+/// log, or a later state of it, left there ends it, and so does a device that fails: then it is as if it had nothing.
+///
+/// # Errors
+/// Those of the file.
+pub(super) fn same_on_device(pieces: &Pieces, piece: &Piece, limits: ReadLimits) -> Result<Address> {
+    let half = ReadLimits { buffer_bytes: limits.buffer_bytes / 2, ..limits };
+    let mut reader = BlockReader::new(pieces, half);
+    let mut channel = SharedChannel::new(Arc::clone(&pieces.device));
+    let mut range = Some(pieces.blocks(piece));
+    while let Some(verified) = reader.next(|| range.take())? {
+        let len = verified.blocks * BLOCK_SIZE;
+        let offset = pieces.geometry.device_offset(verified.first);
+        channel.submit(IoRequest::read(offset, len, AlignedBuf::zeroed(len)), 0);
+        let there = match channel.take_within(limits.wait) {
+            Some((_, IoDone { buf, result: Ok(read) })) => (buf, read.min(len)),
+            _ => return Ok(pieces.geometry.start_of_block(verified.first)),
+        };
+        let on_device = there.0[..there.1].chunks_exact(BLOCK_SIZE);
+        let same = verified.iter().zip(on_device).take_while(|((_, block), other)| block == other).count();
+        if same < verified.blocks {
+            return Ok(pieces.geometry.start_of_block(verified.first + same as u64));
+        }
+        reader.give_back(verified);
+    }
+    Ok(piece.to)
+}
+
+/// Writes the blocks of all pieces that are in files to the places on the device that are theirs, with the generations of
+/// `history`, and makes them durable. Returns their bytes; `progress` is told of those so far and of all. Doing it again, after a crash in the middle
 /// of it, does the same: the files are only read.
 ///
 /// # Errors
@@ -19,7 +48,7 @@ const WRITES_MAX: usize = 4;
 /// and the files.
 pub(super) fn copy_to_device(
     pieces: &Pieces,
-    generation: u32,
+    history: &History,
     limits: ReadLimits,
     progress: &dyn Fn(u64, u64),
 ) -> Result<u64> {
@@ -33,7 +62,7 @@ pub(super) fn copy_to_device(
     let mut writer = Writer { channel: SharedChannel::new(Arc::clone(&pieces.device)), wait: limits.wait };
     let (mut ranges, mut done) = (ranges.into_iter(), 0);
     while let Some(verified) = reader.next(|| ranges.next())? {
-        writer.write(pieces, &verified, generation)?;
+        writer.write(pieces, &verified, history)?;
         done += (verified.blocks * BLOCK_SIZE) as u64;
         reader.give_back(verified);
         progress(done, total);
@@ -48,14 +77,14 @@ struct Writer {
 }
 
 impl Writer {
-    fn write(&mut self, pieces: &Pieces, verified: &Verified, generation: u32) -> Result<()> {
+    fn write(&mut self, pieces: &Pieces, verified: &Verified, history: &History) -> Result<()> {
         while self.channel.under_way() >= WRITES_MAX {
             self.land_one()?;
         }
         let mut buf = AlignedBuf::zeroed(verified.blocks * BLOCK_SIZE);
         for (sealed, (number, block)) in buf.chunks_exact_mut(BLOCK_SIZE).zip(verified.iter()) {
             sealed[..BLOCK_PAYLOAD].copy_from_slice(&block[..BLOCK_PAYLOAD]);
-            seal(sealed, number, generation);
+            seal(sealed, number, history.generation_at(pieces.geometry.start_of_block(number)));
         }
         let offset = pieces.geometry.device_offset(verified.first);
         self.channel.submit(IoRequest::write(offset, buf.len(), buf), verified.blocks as u64);

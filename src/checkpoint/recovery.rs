@@ -8,7 +8,7 @@
 //! Each step checks what it reads; the first that cannot go on ends the recovery with an error, and nothing was written
 //! until then. Only an image of the index that is of no use is passed over: everything is in the log as well.
 
-use super::log_copy::copy_to_device;
+use super::log_copy::{copy_to_device, same_on_device};
 use super::report::{ImageUse, RecoveryPhase, RecoveryProgress, RecoveryReport};
 use super::{IndexPart, LogPart, Manifest};
 use crate::address::Address;
@@ -239,8 +239,9 @@ impl<'r> Recovery<'r> {
     /// The log, with its newest pages in memory, and what was found out.
     ///
     /// What lies in files and not on the device is left in memory if it fits, to be written when its pages are; otherwise it
-    /// is copied to the device first. In both cases its blocks get the generation of the log that begins now. They replace
-    /// others on the device which a younger checkpoint may count on: that one must not take them for its own.
+    /// is copied to the device first. In both cases its blocks get the generation of the log that begins now, from the first
+    /// on that the device does not have already. They replace others on the device which a younger checkpoint may count on:
+    /// that one must not take them for its own. What is there already may be what an older one counts on, and stays so.
     ///
     /// # Errors
     /// As for [`index`](Self::index).
@@ -251,14 +252,14 @@ impl<'r> Recovery<'r> {
         let flushed = self.flushed_from(head);
         let mut history = self.pieces.history.with_generation(self.log.end, Address::MAX, config.generation);
         for piece in self.pieces.iter().filter(|piece| piece.file.is_some()) {
-            history = history.with_generation(piece.from, piece.to, config.generation);
+            let same = same_on_device(&self.pieces, piece, self.reader_limits())?;
+            history = history.with_generation(same, piece.to, config.generation);
         }
         if flushed == self.log.end {
             let started = Instant::now();
-            self.report.bytes_copied =
-                copy_to_device(&self.pieces, config.generation, self.reader_limits(), &|done, total| {
-                    self.tell(RecoveryPhase::Copy, done, total);
-                })?;
+            self.report.bytes_copied = copy_to_device(&self.pieces, &history, self.reader_limits(), &|done, total| {
+                self.tell(RecoveryPhase::Copy, done, total);
+            })?;
             self.report.times.copy = started.elapsed();
         }
         let started = Instant::now();
