@@ -12,31 +12,54 @@ use std::time::{Duration, Instant};
 const WRITES_MAX: usize = 4;
 
 /// How far the device has the blocks of `piece`, which is in a file, bit by bit: a block boundary. What another history of the
-/// log, or a later state of it, left there ends it, and so does a device that fails: then it is as if it had nothing.
+/// log, or a later state of it, left there ends it.
 ///
 /// # Errors
-/// Those of the file.
+/// Those of the device and the file, and [`ErrorKind::Corrupt`] if the device gives other bytes each time it is asked.
 pub(super) fn same_on_device(pieces: &Pieces, piece: &Piece, limits: ReadLimits) -> Result<Address> {
     let half = ReadLimits { buffer_bytes: limits.buffer_bytes / 2, ..limits };
     let mut reader = BlockReader::new(pieces, half);
-    let mut channel = SharedChannel::new(Arc::clone(&pieces.device));
+    let mut device = Asked { channel: SharedChannel::new(Arc::clone(&pieces.device)), wait: limits.wait };
     let mut range = Some(pieces.blocks(piece));
     while let Some(verified) = reader.next(|| range.take())? {
-        let len = verified.blocks * BLOCK_SIZE;
-        let offset = pieces.geometry.device_offset(verified.first);
-        channel.submit(IoRequest::read(offset, len, AlignedBuf::zeroed(len)), 0);
-        let there = match channel.take_within(limits.wait) {
-            Some((_, IoDone { buf, result: Ok(read) })) => (buf, read.min(len)),
-            _ => return Ok(pieces.geometry.start_of_block(verified.first)),
-        };
-        let on_device = there.0[..there.1].chunks_exact(BLOCK_SIZE);
-        let same = verified.iter().zip(on_device).take_while(|((_, block), other)| block == other).count();
+        let (first, len) = (verified.first, verified.blocks * BLOCK_SIZE);
+        let offset = pieces.geometry.device_offset(first);
+        let there = device.read(offset, len)?;
+        let same = verified.iter().zip(there.chunks_exact(BLOCK_SIZE)).take_while(|((_, block), other)| block == other);
+        let same = same.count();
         if same < verified.blocks {
-            return Ok(pieces.geometry.start_of_block(verified.first + same as u64));
+            // From here on the blocks on the device are given up, and with them whatever counts on them. One wrong read is no
+            // reason for that.
+            if device.read(offset, len)? == there {
+                return Ok(pieces.geometry.start_of_block(first + same as u64));
+            }
+            return Err(Error::new(ErrorKind::Corrupt, "the device gives other bytes each time it is read")
+                .with("device offset", offset)
+                .with("bytes", len)
+                .help("try again, and check the device"));
         }
         reader.give_back(verified);
     }
     Ok(piece.to)
+}
+
+/// A device that is asked for one range at a time.
+struct Asked {
+    channel: SharedChannel,
+    wait: Duration,
+}
+
+impl Asked {
+    /// The bytes from `offset` on, fewer at the device's end.
+    fn read(&mut self, offset: u64, len: usize) -> Result<Vec<u8>> {
+        self.channel.submit(IoRequest::read(offset, len, AlignedBuf::zeroed(len)), 0);
+        let Some((_, IoDone { buf, result })) = self.channel.take_within(self.wait) else {
+            return Err(Error::new(ErrorKind::Busy, "the device does not answer")
+                .with("device offset", offset)
+                .with("milliseconds waited", self.wait.as_millis()));
+        };
+        Ok(buf[..result?.min(len)].to_vec())
+    }
 }
 
 /// Writes the blocks of all pieces that are in files to the places on the device that are theirs, with the generations of

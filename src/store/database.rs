@@ -15,7 +15,7 @@ use crate::operation::Account;
 use crate::record::{Key, RecordLayout, Value};
 use crate::stats::{StatsSnapshot, Tally};
 use crate::sync::{Arc, Mutex};
-use std::hash::{BuildHasher, RandomState};
+use crate::utility::random_bits;
 
 /// Sessions that ended and are kept for the next checkpoint, the newest ones.
 const ENDED_MAX: usize = 1 << 16;
@@ -74,7 +74,7 @@ pub(super) fn log_config(sizes: &StoreSizes, layout: RecordLayout, generation: u
 
 /// A number that no earlier log on the device has had, most likely.
 pub(super) fn random_generation() -> u32 {
-    RandomState::new().hash_one("generation") as u32
+    random_bits() as u32
 }
 
 /// What a store begins with.

@@ -16,8 +16,7 @@ use crate::operation::{Environment, Retry, Stall};
 use crate::record::{Key, Value};
 use crate::store::database::{Chain, Database};
 use crate::sync::MutexGuard;
-use crate::utility::unix_milliseconds;
-use std::hash::{BuildHasher, RandomState};
+use crate::utility::{random_bits, unix_milliseconds};
 use std::time::{Duration, Instant};
 
 /// Bytes of the index's image that are written at once, at most.
@@ -194,7 +193,7 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         let replay_from = closed_tail(database, self.control)?;
         wait_for_pins(database, self.control)?; // whoever allocated below has published by then
         let file = Watched { file: self.directory.create(&name)?, control: self.control };
-        let generation = RandomState::new().hash_one("index") as u32;
+        let generation = random_bits() as u32;
         let wanted = database.kernel.index.image_bytes().unwrap_or(IMAGE_BUFFER);
         let mut buffer = AlignedBuf::zeroed(wanted.clamp(BLOCK_SIZE, IMAGE_BUFFER));
         let size = database.kernel.index.write_image(

@@ -158,8 +158,8 @@ impl Program for CheckpointProgram {
         match self.only {
             Some(_) => Effort::EVERYTHING,
             None => Effort {
-                points_max: 12,
-                points_after_crash_max: 3,
+                points_max: 10,
+                points_after_crash_max: 2,
                 units_max: 1,
                 policies_max: 2,
                 again_one_in: 6,

@@ -4,6 +4,7 @@ use super::path::{CrashPath, CrashStep};
 use crate::program::{Effort, Program, Stage, Violation};
 use crate::world::{Crash, CrashPoint, CrashPolicy};
 use crate::{SimRng, SimWorld, derive};
+use oxifaster::utility::reproducibly;
 use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -196,7 +197,9 @@ impl<P: Program> Explorer<'_, P> {
     fn run(&mut self, world: &SimWorld, known: &P::Known, path: &CrashPath, crash: Option<&Crash>) -> Step<P::History> {
         let mut rng = SimRng::fork(world.seed(), "program");
         let run = || self.program.run(world, known, Stage(path.0.len()), &mut rng);
-        let result = catch_unwind(AssertUnwindSafe(run));
+        // Tokens, generations, and names of sessions are drawn from the seed as well.
+        let seed = derive(world.seed(), "store", path.0.len() as u64);
+        let result = catch_unwind(AssertUnwindSafe(|| reproducibly(seed, run)));
         world.settle();
         self.counts.add_world(world);
         let result = result.unwrap_or_else(|panic| Err(Violation::new("no panic", message_of(&*panic))));

@@ -247,7 +247,9 @@ impl<'a> Run<'a> {
         reported: &Serials,
         report: Option<RecoveryReport>,
     ) -> Result<bool, Violation> {
-        let recovered_sessions = self.store.get_recovered_sessions();
+        let mut recovered_sessions = self.store.get_recovered_sessions();
+        // Their names are drawn by lot; their numbers are the same in every run.
+        recovered_sessions.sort_by_key(|session| history.session(session.guid));
         let cut = serials_of(&recovered_sessions);
         for session in recovered_sessions {
             let continued = self.store.continue_session(session);

@@ -35,12 +35,13 @@ impl Weather {
     /// Only what a recovery can be repeated after. A sync that failed is final for its disk, and for the names that it was to
     /// make durable: then the process has to end.
     pub(super) fn begin_for_recovery(self, world: &SimWorld, rng: &mut SimRng) {
-        if self != Self::Failing {
-            return self.begin(world, rng);
+        let nth = When::Nth(1 + rng.below(8));
+        if self == Self::LyingReads {
+            let (medium, lies) = (rng.index(2), [Lie::MisdirectedRead, Lie::FlippedRead, Lie::ShortRead]);
+            return world.lie([Medium::Disk, Medium::Files][medium], nth, lies[rng.index(lies.len())]);
         }
         let accesses = [Access::DiskRead, Access::DiskWrite, Access::FileOpen, Access::FileRead, Access::DirectoryList];
-        let nth = 1 + rng.below(8);
-        world.fail(accesses[rng.index(accesses.len())], When::Nth(nth), Cause::ALL[rng.index(Cause::ALL.len())]);
+        world.fail(accesses[rng.index(accesses.len())], nth, Cause::ALL[rng.index(Cause::ALL.len())]);
     }
 
     pub(super) fn begin(self, world: &SimWorld, rng: &mut SimRng) {
