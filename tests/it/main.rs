@@ -12,6 +12,7 @@ mod crud;
 mod damage;
 mod executor;
 mod faults;
+mod growth;
 mod larger_than_memory;
 mod log;
 mod memory;

@@ -17,8 +17,7 @@ use crate::operation::{Environment, Retry, Stall};
 use crate::record::{Key, Value};
 use crate::store::database::{Chain, Database};
 use crate::sync::{Arc, MutexGuard};
-use crate::utility::unix_milliseconds;
-use std::hash::{BuildHasher, RandomState};
+use crate::utility::{random_bits, unix_milliseconds};
 use std::task::{Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
@@ -74,6 +73,8 @@ pub(super) struct Attempt<'a, K: Key, V: Value> {
     control: &'a Control,
     token: CheckpointToken,
     begun: Instant,
+    /// Buckets of the index at the cut.
+    buckets: u64,
     /// What the next increment is to be based on.
     chain: MutexGuard<'a, Option<Chain>>,
     /// What is copied to files passes through this.
@@ -92,7 +93,7 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         })?;
         let (token, begun) = (CheckpointToken::random(), Instant::now());
         let buffer = IoBuf::from(AlignedBuf::try_zeroed(database.checkpoint_buffer)?);
-        Ok(Self { database, directory, options, control, token, begun, chain, buffer })
+        Ok(Self { database, directory, options, control, token, begun, buckets: 0, chain, buffer })
     }
 
     /// Takes the checkpoint. If that fails, removes what there is of it, as far as that is possible.
@@ -101,7 +102,7 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         let operations = || database.operations();
         let outcome = self.take(&Pace::new(self.options.bytes_per_second, &operations));
         self.control.enter(CheckpointStep::Over);
-        if outcome.is_err() {
+        if outcome.is_err() && self.is_without_manifest() {
             for left in [self.token.log_file(), self.token.index_file()] {
                 let _ = self.directory.remove(&left);
             }
@@ -109,9 +110,22 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         outcome
     }
 
+    /// Whether no crash can bring a manifest with this token to light: one that got its name may still be there, and one that
+    /// was removed may come back until the directory is synced. Its files are left alone then; a sweep removes them.
+    fn is_without_manifest(&self) -> bool {
+        let manifest = self.directory.open(&self.token.manifest_file());
+        manifest.is_err_and(|error| error.kind() == ErrorKind::NotFound) && self.directory.sync().is_ok()
+    }
+
     fn take(&mut self, pace: &Pace<'_>) -> Result<CheckpointReport> {
         let wanted = self.options.kind;
         self.check_device(wanted)?;
+        if wanted == CheckpointKind::Incremental {
+            self.forget_base_if_removed()?;
+        }
+        // Until the cut is made: an image of a smaller table than the log's would be of no use.
+        let hold =
+            self.database.kernel.index.hold(&mut self.database.epoch.join(), self.database.kernel.wait_limit())?;
         let index = if self.takes_image(wanted) { Some(self.take_image(pace)?) } else { None };
         let mut manifest = Manifest {
             token: self.token,
@@ -130,6 +144,8 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
             let began = Instant::now();
             let cut = self.cut(&mut manifest)?;
             cut_took = began.elapsed();
+            self.buckets = self.database.kernel.index.config().buckets;
+            drop(hold);
             self.control.enter(CheckpointStep::Log);
             next_chain = self.keep_log(cut, &mut manifest, pace)?;
         }
@@ -191,6 +207,19 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         self.chain.as_ref().filter(|chain| chain.place == self.directory.place())
     }
 
+    /// A base that somebody removed, such as a later checkpoint that kept only the newest, is none: the chain begins anew.
+    fn forget_base_if_removed(&mut self) -> Result<()> {
+        let Some(token) = self.base().map(|base| base.token) else { return Ok(()) };
+        match Catalog::new(self.directory).load(token) {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                *self.chain = None;
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     fn take_image(&mut self, pace: &Pace<'_>) -> Result<IndexPart> {
         self.control.enter(CheckpointStep::Index);
         self.control.check()?;
@@ -199,7 +228,7 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         let replay_from = closed_tail(kernel, &around)?;
         around.wait_for_pins()?; // whoever allocated below has published by then
         let file = Watched { file: self.directory.create(&name)?, control: self.control, pace };
-        let generation = RandomState::new().hash_one("index") as u32;
+        let generation = random_bits() as u32;
         let mut participant = self.database.epoch.join();
         let size =
             kernel.index.write_image(&file, generation, &mut self.buffer, &mut participant, &|address, guard| {
@@ -266,7 +295,7 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
             aborted.push(Aborted { from: start, to: end, stamp: stamp(manifest.version + 1) });
         }
         let generations = log.history().generations_below(end);
-        let buckets = self.database.kernel.index.config().buckets;
+        let buckets = self.buckets;
         manifest.log = Some(LogPart { begin, start, end, buckets, pieces, generations, aborted });
         Ok(chain)
     }

@@ -80,7 +80,6 @@ impl<'a, const N: usize> Campaign<'a, N> {
             checked: 0,
             exact: 0,
             checkpoints: None,
-            recovery: false,
         }
     }
 
@@ -253,6 +252,7 @@ mod tests {
             verify: Verify::Every,
             seed: 7,
             checkpoints: None,
+            recovery: false,
         }
     }
 
