@@ -276,22 +276,23 @@ impl Log {
         log
     }
 
-    /// Block `number`: the last one of a page has 8 bytes of the log here, and zeros.
-    fn block(&self, number: u64) -> Vec<u8> {
+    /// Block `number`: the last one of a page has 8 bytes of the log here, and zeros. In a file it is bound to the file's token.
+    fn block(&self, number: u64, token: Option<u128>) -> Vec<u8> {
         let (page, last) = (number as usize / 2, number % 2 == 1);
         let start = page * Self::PAGE + if last { Self::BLOCK_PAYLOAD } else { 0 };
         let end = if last { (page + 1) * Self::PAGE } else { start + Self::BLOCK_PAYLOAD };
         let mut block = self.bytes[start..end].to_vec();
         block.resize(Self::BLOCK_PAYLOAD, 0);
-        let generation = if page == 0 { GENERATION } else { LATER_GENERATION };
+        let of_log = if page == 0 { GENERATION } else { LATER_GENERATION };
+        let generation = of_log ^ token.map_or(0, |token| crc32c(&token.to_le_bytes()));
         block.extend(generation.to_le_bytes());
         let sum = crc32c(&[block.as_slice(), &number.to_le_bytes()].concat());
         block.extend(sum.to_le_bytes());
         block
     }
 
-    fn blocks(&self, numbers: std::ops::Range<u64>) -> Vec<u8> {
-        numbers.flat_map(|number| self.block(number)).collect()
+    fn blocks(&self, numbers: std::ops::Range<u64>, token: Option<u128>) -> Vec<u8> {
+        numbers.flat_map(|number| self.block(number, token)).collect()
     }
 }
 
@@ -306,10 +307,10 @@ fn copy(from: &Path, to: &Path) {
 fn checkpoints_of_format_1_verify() {
     let log = Log::new();
     assert_golden("log/LOCK", b"segment_size 1073741824\n");
-    assert_golden("log/log.000000", &log.blocks(0..4));
+    assert_golden("log/log.000000", &log.blocks(0..4, None));
     for (manifest, blocks) in [(snapshot(), 4..5), (increment(), 5..8)] {
         let name = |file: String| format!("checkpoints/{file}");
-        assert_golden(&name(manifest.token.log_file()), &log.blocks(blocks));
+        assert_golden(&name(manifest.token.log_file()), &log.blocks(blocks, Some(manifest.token.get())));
         assert_golden(&name(manifest.token.manifest_file()), &manifest.to_bytes().unwrap());
     }
     let temporary = tempfile::tempdir().unwrap();

@@ -27,6 +27,13 @@ pub(crate) fn seal(block: &mut [u8], number: u64, generation: u32) {
     block[BLOCK_PAYLOAD + 4..BLOCK_SIZE].copy_from_slice(&sum.to_le_bytes());
 }
 
+/// Binds a sealed block to the file that it is put into: its generation becomes another one, which depends on `binding`, that
+/// of the file. So a block that lies in the right place of the wrong file is recognised.
+pub(crate) fn bind(block: &mut [u8], number: u64, binding: u32) {
+    let generation = Seal::of(block, number).generation;
+    seal(block, number, generation ^ binding);
+}
+
 /// What a block says of itself, beside what its bytes say of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Seal {
@@ -59,7 +66,7 @@ impl Seal {
         if self.is_intact() {
             return error.help(
                 "the block is whole, but another history of the log wrote it: after a recovery to an older checkpoint \
-                 the younger ones cannot be recovered any more",
+                 the younger ones cannot be recovered any more; or the file is that of another checkpoint",
             );
         }
         error.help("other bytes came back than were written: check the device, and restore from a good copy")

@@ -40,7 +40,7 @@ impl HybridLog {
         (from, to): (Address, Address),
         limit: Duration,
         mut buffer: IoBuf,
-        mut sink: impl FnMut(&[u8]) -> Result<()>,
+        mut sink: impl FnMut(&mut [u8]) -> Result<()>,
     ) -> Result<IoBuf> {
         let geometry = self.geometry();
         let chunk = (buffer.len() / BLOCK_SIZE * BLOCK_PAYLOAD) as u64;
@@ -56,7 +56,7 @@ impl HybridLog {
                 bytes = bytes_of_blocks(start, end);
                 buffer = self.read_blocks(start, bytes, buffer, limit)?;
             }
-            sink(&buffer[..bytes])?;
+            sink(&mut buffer[..bytes])?;
             start = Address::new(end);
         }
         Ok(buffer)

@@ -56,7 +56,7 @@ mod tests;
 mod walk;
 
 pub use block::{BLOCK_PAYLOAD, BLOCK_SIZE};
-pub(crate) use block::{Seal, seal, verify};
+pub(crate) use block::{Seal, bind, seal, verify};
 pub use geometry::LogGeometry;
 pub(crate) use history::History;
 pub use history::{Aborted, Generation};

@@ -6,7 +6,8 @@
 //!    +-------------+----------------+---------------+---> addresses
 //! ```
 //!
-//! A file holds the blocks of its piece in a row, the very bytes that the device would hold.
+//! A file holds the blocks of its piece in a row, the bytes that the device would hold, but for the seals: they are bound to
+//! the file as well.
 
 use super::block::BLOCK_SIZE;
 use super::geometry::LogGeometry;
@@ -31,6 +32,8 @@ pub(crate) struct Piece {
 /// A file with the blocks of a piece.
 pub(crate) struct PieceFile {
     pub(crate) name: String,
+    /// What its blocks are bound to.
+    pub(crate) binding: u32,
     pub(crate) file: Box<dyn DirectoryFile>,
 }
 
@@ -86,6 +89,12 @@ impl Pieces {
                 .with("block", block)
                 .with("log address", self.geometry.start_of_block(block))
         })
+    }
+
+    /// What a block of `piece` carries as its generation.
+    pub(super) fn generation(&self, piece: &Piece, block: u64) -> u32 {
+        let binding = piece.file.as_ref().map_or(0, |file| file.binding);
+        self.history.generation_at(self.geometry.start_of_block(block)) ^ binding
     }
 
     /// Adds to an error where a block lies.

@@ -104,8 +104,7 @@ impl<'p> BlockReader<'p> {
         let buf = self.filled(piece, first, blocks, done)?;
         let verified = Verified { first, blocks, buf };
         for (number, block) in verified.iter() {
-            let generation = self.pieces.history.generation_at(self.pieces.geometry.start_of_block(number));
-            verify(block, number, generation, "a block of the log does not verify")
+            verify(block, number, self.pieces.generation(piece, number), "a block of the log does not verify")
                 .map_err(|error| self.pieces.locate(error, piece, number))?;
         }
         Ok(Some(verified))

@@ -50,6 +50,11 @@ impl FileName {
     }
 }
 
+/// What the blocks in the file called `name` are bound to: nothing, if no checkpoint has such a file.
+pub(super) fn binding_of(name: &str) -> u32 {
+    FileName::parse(name).map_or(0, |name| name.token.binding())
+}
+
 impl fmt::Display for FileName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}", self.token, self.role.suffix())

@@ -1,7 +1,9 @@
 //! Copying the parts of a log that are in files to its device.
 
 use crate::address::Address;
-use crate::allocator::{BLOCK_PAYLOAD, BLOCK_SIZE, BlockReader, History, Piece, Pieces, ReadLimits, Verified, seal};
+use crate::allocator::{
+    BLOCK_PAYLOAD, BLOCK_SIZE, BlockReader, History, Piece, Pieces, ReadLimits, Verified, seal, verify,
+};
 use crate::device::{IoChannel, IoDone, IoRequest, SharedChannel};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::AlignedBuf;
@@ -25,7 +27,10 @@ pub(super) fn same_on_device(pieces: &Pieces, piece: &Piece, limits: ReadLimits)
         let (first, len) = (verified.first, verified.blocks * BLOCK_SIZE);
         let offset = pieces.geometry.device_offset(first);
         let there = device.read(offset, len)?;
-        let same = verified.iter().zip(there.chunks_exact(BLOCK_SIZE)).take_while(|((_, block), other)| block == other);
+        let same = verified.iter().zip(there.chunks_exact(BLOCK_SIZE)).take_while(|((number, block), other)| {
+            let generation = pieces.history.generation_at(pieces.geometry.start_of_block(*number));
+            block[..BLOCK_PAYLOAD] == other[..BLOCK_PAYLOAD] && verify(other, *number, generation, "").is_ok()
+        });
         let same = same.count();
         if same < verified.blocks {
             // From here on the blocks on the device are given up, and with them whatever counts on them. One wrong read is no

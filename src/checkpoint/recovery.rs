@@ -8,6 +8,7 @@
 //! Each step checks what it reads; the first that cannot go on ends the recovery with an error, and nothing was written
 //! until then. Only an image of the index that is of no use is passed over: everything is in the log as well.
 
+use super::file_name::binding_of;
 use super::log_copy::{copy_to_device, same_on_device};
 use super::report::{ImageUse, RecoveryPhase, RecoveryProgress, RecoveryReport};
 use super::{IndexPart, LogPart, Manifest};
@@ -91,7 +92,7 @@ impl<'r> Recovery<'r> {
         let open = |piece: &super::Piece| -> Result<Piece> {
             let file = piece.file.as_ref().map(|name| -> Result<PieceFile> {
                 let file = directory.open(name).map_err(|error| error.with("directory", directory.place()))?;
-                Ok(PieceFile { name: name.clone(), file })
+                Ok(PieceFile { name: name.clone(), binding: binding_of(name), file })
             });
             Ok(Piece { from: piece.from, to: piece.to, file: file.transpose()? })
         };

@@ -2,7 +2,7 @@
 
 use super::file_name::{FileName, Role};
 use crate::error::{Error, ErrorKind};
-use crate::utility::random_bits;
+use crate::utility::{crc32c, random_bits};
 use std::fmt;
 use std::str::FromStr;
 
@@ -42,6 +42,11 @@ impl CheckpointToken {
     /// The file for the image of the index that was taken with this checkpoint.
     pub fn index_file(self) -> String {
         self.file(Role::Index)
+    }
+
+    /// What the blocks in this checkpoint's file for the log are bound to: another one's are not taken for them.
+    pub(crate) fn binding(self) -> u32 {
+        crc32c(&self.0.to_le_bytes())
     }
 
     pub(super) fn file(self, role: Role) -> String {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::allocator::{
-    Aborted, BlockReader, Generation, History, LogState, Piece, PieceFile, Pieces, ReadLimits, Scan, Visitor,
+    Aborted, BlockReader, Generation, History, LogState, Piece, PieceFile, Pieces, ReadLimits, Scan, Visitor, bind,
 };
 use crate::directory::{Directory, MemoryDirectory};
 use std::collections::BTreeMap;
@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const LAYOUT: RecordLayout = RecordLayout::of::<u64, u64>();
 /// The stamp of the records that the cut leaves out.
 const ABORTED: u16 = 3;
+/// What the blocks of files are bound to.
+const BINDING: u32 = 0x1234_5678;
 const NEW_GENERATION: u32 = 0x0807_0605;
 const LIMITS: ReadLimits = ReadLimits { buffer_bytes: 1 << 16, wait: LIMIT };
 
@@ -21,6 +23,12 @@ struct Left {
     /// Key and stamp by address.
     records: BTreeMap<Address, (u64, u16)>,
     end: Address,
+}
+
+/// A block of the device, as it lies in a file.
+fn bound(mut block: IoBuf, number: u64) -> IoBuf {
+    bind(&mut block, number, BINDING);
+    block
 }
 
 impl Left {
@@ -206,11 +214,12 @@ fn a_piece_in_a_file_is_loaded_and_written_to_the_device_later() {
     let file = directory.create("piece").unwrap();
     let world = left.recover(64, &left.on_device(64), left.end);
     for (index, number) in (0..).zip(blocks.clone()) {
-        file.write_at(index * BLOCK_SIZE as u64, &world.block(number)).unwrap();
+        file.write_at(index * BLOCK_SIZE as u64, &bound(world.block(number), number)).unwrap();
         world.flip_bit(number, 100);
     }
     drop(world);
-    let file = || Some(PieceFile { name: "piece".to_owned(), file: directory.open("piece").unwrap() });
+    let file =
+        || Some(PieceFile { name: "piece".to_owned(), binding: BINDING, file: directory.open("piece").unwrap() });
     let pieces = || {
         let on_device = Piece { from: Address::INVALID, to: from, file: None };
         left.pieces(64, vec![on_device, Piece { from, to: left.end, file: file() }])
@@ -247,8 +256,9 @@ fn every_damaged_block_and_every_missing_one_is_found_with_its_place() {
     let directory = MemoryDirectory::new();
     let file = directory.create("piece").unwrap();
     for number in 0..pieces.geometry.block_of(left.end) {
-        file.write_at(number * BLOCK_SIZE as u64, &world.block(number)).unwrap();
-        let in_file = Some(PieceFile { name: "piece".to_owned(), file: directory.open("piece").unwrap() });
+        file.write_at(number * BLOCK_SIZE as u64, &bound(world.block(number), number)).unwrap();
+        let in_file =
+            Some(PieceFile { name: "piece".to_owned(), binding: BINDING, file: directory.open("piece").unwrap() });
         let pieces = left.pieces(4, vec![Piece { from: Address::INVALID, to: left.end, file: in_file }]);
         let result = list(&left, &pieces, Address::new(FIRST), 2);
         if number + 1 == pieces.geometry.block_of(left.end) {

@@ -224,7 +224,7 @@ fn headers_that_no_record_can_have_are_found() {
         let (directory, device) = stored(&[&manifest]);
         let mut bytes = sample::bytes_of(&directory, &name);
         bytes[24..32].copy_from_slice(&header.to_le_bytes());
-        seal(&mut bytes, 4, 8);
+        seal(&mut bytes, 4, 8 ^ token(1).binding());
         sample::replace(&directory, &name, &bytes);
         let report = check(&directory, Some(&device), 1);
         assert_eq!(places(&report), [(name.as_str(), 24, 8)], "{header:#x}");

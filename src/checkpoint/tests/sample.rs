@@ -1,9 +1,10 @@
 //! Checkpoints to test with: manifests, and the files and blocks that belong to them.
 
 use crate::address::Address;
-use crate::allocator::{BLOCK_PAYLOAD, BLOCK_SIZE, seal};
+use crate::allocator::{BLOCK_PAYLOAD, BLOCK_SIZE, bind, seal};
 use crate::checkpoint::block_map::BlockMap;
 use crate::checkpoint::check::generation_at;
+use crate::checkpoint::file_name::binding_of;
 use crate::checkpoint::{
     Aborted, CheckpointKind, CheckpointToken, Generation, IndexPart, LogPart, Manifest, Piece, Schema, SessionCut,
 };
@@ -154,7 +155,13 @@ fn header(record: u64) -> RecordInfo {
 fn piece_bytes(manifest: &Manifest, piece: &Piece) -> Vec<u8> {
     let map = BlockMap::new(manifest.schema.page_bits).unwrap();
     let table = &manifest.log.as_ref().unwrap().generations;
-    (map.block_of(piece.from)..map.block_of(piece.to)).flat_map(|block| log_block(map, table, block)).collect()
+    let binding = piece.file.as_deref().map_or(0, binding_of);
+    let sealed = |number| {
+        let mut block = log_block(map, table, number);
+        bind(&mut block, number, binding);
+        block
+    };
+    (map.block_of(piece.from)..map.block_of(piece.to)).flat_map(sealed).collect()
 }
 
 fn put(directory: &dyn Directory, name: &str, bytes: &[u8]) {

@@ -19,6 +19,7 @@ use super::CheckpointToken;
 use super::block_map::BlockMap;
 use super::catalog::Catalog;
 use super::check::generation_at;
+use super::file_name::binding_of;
 use super::manifest::{Generation, IndexPart, LogPart, Manifest};
 use crate::allocator::BLOCK_SIZE;
 use crate::device::StorageDevice;
@@ -53,7 +54,7 @@ pub fn verify(
     let mut records = RecordCounts::default();
     if let (Some(log), Some(map)) = (&manifest.log, BlockMap::new(manifest.schema.page_bits)) {
         let walk = RecordWalk::new(map, &manifest.schema, log);
-        let mut records_of = LogLook { map, generations: &log.generations, walk };
+        let mut records_of = LogLook { map, generations: &log.generations, binding: 0, walk };
         verify_log(directory, device, log, &mut records_of, &mut inspection)?;
         records = records_of.walk.counts();
     }
@@ -77,12 +78,14 @@ fn total(manifest: &Manifest) -> u64 {
 struct LogLook<'a> {
     map: BlockMap,
     generations: &'a [Generation],
+    /// Of the file that is looked at.
+    binding: u32,
     walk: RecordWalk<'a>,
 }
 
 impl Look for LogLook<'_> {
     fn generation(&self, block: u64) -> Option<u32> {
-        generation_at(self.generations, self.map.start_of(block))
+        generation_at(self.generations, self.map.start_of(block)).map(|generation| generation ^ self.binding)
     }
 
     fn look(&mut self, block: u64, bytes: &[u8]) -> Option<Defect> {
@@ -118,6 +121,7 @@ fn verify_log(
 ) -> Result<()> {
     for piece in &log.pieces {
         let file = piece.file.as_deref();
+        look.binding = file.map_or(0, binding_of);
         let (first, blocks) = (look.map.block_of(piece.from), look.map.blocks_between(piece.from, piece.to));
         let source = match (file, device) {
             (Some(name), _) => inspection.open(directory, name, blocks * BLOCK),

@@ -5,7 +5,7 @@ use super::options::{CheckpointOptions, CheckpointReport};
 use super::pace::Pace;
 use super::wait::Around;
 use crate::address::Address;
-use crate::allocator::BLOCK_PAYLOAD;
+use crate::allocator::{BLOCK_PAYLOAD, BLOCK_SIZE, bind};
 use crate::checkpoint::{
     Aborted, Catalog, CheckpointKind, CheckpointToken, IndexPart, LogPart, Manifest, Piece, Schema,
 };
@@ -315,8 +315,13 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         let file = self.directory.create(&self.token.log_file())?;
         let file = Watched { file, control: self.control, pace };
         let (mut participant, mut offset) = (self.database.epoch.join(), 0);
+        let (mut number, binding) = (self.database.kernel.log.geometry().block_of(from), self.token.binding());
         let (limit, buffer) = (self.database.kernel.wait_limit(), std::mem::replace(&mut self.buffer, IoBuf::empty()));
         self.buffer = self.database.kernel.log.copy_blocks(&mut participant, (from, to), limit, buffer, |blocks| {
+            for block in blocks.chunks_exact_mut(BLOCK_SIZE) {
+                bind(block, number, binding);
+                number += 1;
+            }
             file.write_at(offset, blocks)?;
             offset += blocks.len() as u64;
             Ok(())

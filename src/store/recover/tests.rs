@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::address::Address;
-use crate::allocator::BLOCK_SIZE;
+use crate::allocator::{BLOCK_SIZE, bind};
 use crate::checkpoint::{
     Aborted, CheckpointKind, CheckpointToken, ImageUse, LogPart, Piece, RecoveryPhase, Schema, SessionCut,
 };
@@ -302,9 +302,14 @@ fn pieces_in_files_are_recovered_into_memory_that_holds_them_and_into_memory_tha
     let mut bytes = read_all(&disk);
     for (index, range) in bounds.windows(2).enumerate() {
         let (first, last) = (geometry.block_of(range[0]) as usize, geometry.block_of(range[1]) as usize);
-        let name = format!("piece-{index}");
+        let token = CheckpointToken::new(index as u128 + 1);
         let in_file = &mut bytes[first * BLOCK_SIZE..last * BLOCK_SIZE];
-        directory.create(&name).unwrap().write_at(0, in_file).unwrap();
+        let mut bound = in_file.to_vec();
+        (first as u64..).zip(bound.chunks_exact_mut(BLOCK_SIZE)).for_each(|(number, block)| {
+            bind(block, number, token.binding());
+        });
+        let name = token.log_file();
+        directory.create(&name).unwrap().write_at(0, &bound).unwrap();
         in_file.fill(0xaa);
         let piece = Piece { from: range[0], to: range[1], file: Some(name) };
         let pieces = &mut log_part(&mut manifest).pieces;
