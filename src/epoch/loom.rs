@@ -198,3 +198,36 @@ fn actions_run_once_and_in_order_whoever_drains() {
         assert_eq!((turn.load(Relaxed), other.load(Relaxed)), (2, 1));
     });
 }
+
+/// E6: once everybody who was pinned when a notice was posted has left, no guard is without it.
+///
+/// Broken by: looking for the flag only before the row is set, in `pin` or in `pin_flagged`; posting after the bump.
+#[test]
+fn a_guard_that_was_not_waited_for_carries_the_notice() {
+    for is_flagged_before in [false, true] {
+        loom::model(move || {
+            let epoch = LightEpoch::new();
+            let waited = Arc::new(AtomicU64::new(0));
+            let mut participant = epoch.join();
+            if is_flagged_before {
+                // An action waits, so that the reader takes the long way.
+                epoch.bump(|| {});
+            }
+            let reader = {
+                let waited = Arc::clone(&waited);
+                thread::spawn(move || {
+                    let guard = participant.pin();
+                    if waited.load(Relaxed) == 1 {
+                        assert_eq!(guard.notice(), Some(7), "it was not waited for, and does not know");
+                    }
+                })
+            };
+            epoch.post(7);
+            let done = Arc::clone(&waited);
+            epoch.bump(move || done.store(1, Relaxed));
+            epoch.drain();
+            reader.join().unwrap();
+            assert!(epoch.drain());
+        });
+    }
+}

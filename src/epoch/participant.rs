@@ -62,17 +62,18 @@ impl Participant {
     fn try_enter(&self) -> bool {
         // The last guard's end comes before this load, as a light barrier has it (E5).
         compiler_barrier();
-        let word = self.epoch.word();
-        if word & FLAGS != 0 {
-            return false;
-        }
         // Should the epoch be bumped between the load and the store, the row holds a number that is too small, which
         // holds up more actions than needed, never fewer (E1).
-        self.row.set(word);
+        self.row.set(self.epoch.word() & !FLAGS);
         // Of this barrier and the one in `safe_epoch`, one comes first (B1). If this one, the drainer sees the row. If
         // the other, every load from here on sees the state as it was unlinked, and there is nothing to protect. Without
         // the flag for fences the light barrier is one of the compiler only.
         compiler_barrier();
+        // Not from the load above: whoever set a flag in between may have looked at the rows before this one was set (E6).
+        if self.epoch.word() & FLAGS != 0 {
+            self.row.set(0);
+            return false;
+        }
         true
     }
 
@@ -81,12 +82,11 @@ impl Participant {
     #[inline(never)]
     fn pin_flagged(&mut self) -> Guard<'_> {
         light_barrier();
-        let word = self.epoch.word();
-        self.row.set(word & !FLAGS);
+        self.row.set(self.epoch.word() & !FLAGS);
         light_barrier();
-        // Whoever did not see the flag has a row that holds up what is bumped after the flag was set. Whoever saw it reads
-        // the notice while pinned: one that is posted and bumped later waits for this pin to end.
-        let notice = (word & ATTENTION != 0).then(|| self.epoch.notice());
+        // Looked for while pinned, behind the barrier: either the row holds up what is bumped after the flag was set, or the
+        // flag is seen here. The same goes for a later notice.
+        let notice = (self.epoch.word() & ATTENTION != 0).then(|| self.epoch.notice());
         Guard::of_pinned(self, notice)
     }
 

@@ -17,18 +17,19 @@ impl SharedCounter {
     }
 }
 
-/// A count that one thread adds to and any may read: adding takes no locked instruction.
+/// A count that one thread adds to and any may read: adding takes no locked instruction. Who reads it sees what that thread did
+/// before it added: sessions are cut by that (A2 of their book).
 #[derive(Debug, Default)]
 pub(crate) struct OwnedCounter(AtomicU64);
 
 impl OwnedCounter {
     #[inline]
     pub(crate) fn add(&self, count: u64) {
-        self.0.store(self.0.load(Ordering::Relaxed) + count, Ordering::Relaxed);
+        self.0.store(self.0.load(Ordering::Relaxed) + count, Ordering::Release);
     }
 
     pub(crate) fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.load(Ordering::Acquire)
     }
 }
 

@@ -78,12 +78,11 @@ fn begin_batch(store: &Store, account: &Account, participant: &mut Participant) 
     account.begin_batch();
 }
 
-/// The value of key 1 in what a cut keeps.
+/// The value of key 1 in what a cut keeps; 0 if the key is not there.
 fn value_at(store: &Store, cut: &Cut<'_, u64, u64>, participant: &mut Participant) -> u64 {
     let guard = participant.pin();
     let mut address = entry_of_one(store, &guard).address();
-    loop {
-        assert!(address.is_valid(), "the cut has lost the key");
+    while address.is_valid() {
         let record = store.log.record(address, 24, &guard);
         let info = record.info();
         let is_of_next = address >= cut.start && info.version() == stamp(cut.version() + 1);
@@ -92,62 +91,83 @@ fn value_at(store: &Store, cut: &Cut<'_, u64, u64>, participant: &mut Participan
         }
         address = info.previous();
     }
+    0
 }
 
-/// A session increments a key once or twice while a cut is made. What the cut keeps is the key after exactly as many increments as
-/// the session's serial number says, and stays that for as long as the cut lives; and no increment is lost. In a batch, both
-/// are in it or none.
+/// What a session does while a cut is made.
+#[derive(Clone, Copy)]
+struct Case {
+    /// Whether its key is there before: if not, nothing has it wait for the cut.
+    is_there: bool,
+    increments: u64,
+    in_batch: bool,
+    /// More of them take minutes. Where they matter most, the threads yield by themselves.
+    preemptions: usize,
+}
+
+const CASES: [Case; 4] = [
+    Case { is_there: true, increments: 1, in_batch: false, preemptions: 2 },
+    Case { is_there: true, increments: 2, in_batch: true, preemptions: 1 },
+    Case { is_there: false, increments: 1, in_batch: false, preemptions: 2 },
+    Case { is_there: false, increments: 2, in_batch: false, preemptions: 1 },
+];
+
+/// A session increments a key while a cut is made, and who made it does so after it. What the cut keeps is the key after
+/// exactly as many increments as the session's serial number says, and stays that for as long as the cut lives; and no
+/// increment is lost. In a batch, all are in it or none.
 ///
 /// Broken by: no wait after `InProgress` was posted; no wait before the log is settled; freezing it after `Capture` was posted;
 /// treating a record of the old version in `InProgress` as immutable, or as it is by its address; an `observe` after the step;
 /// a batch that does not look for `Prepare`; a cut that does not wait for batches.
 #[test]
 fn a_cut_keeps_a_prefix_of_a_session_and_loses_nothing() {
-    // With more preemptions, each takes minutes.
-    for (increments, in_batch, preemptions) in [(1, false, 2), (2, false, 1), (2, true, 1)] {
+    for case in CASES {
         let mut builder = builder();
-        builder.preemption_bound = Some(preemptions);
-        builder.check(move || {
-            let epoch = LightEpoch::new();
-            let store = store(&epoch);
-            let mut participant = epoch.join();
-            run(&store, UpsertOp::new(1, 0), &mut participant);
-            let account = Arc::new(Account::new(7, 0));
-            let session = {
-                let (store, account, mut participant) = (Arc::clone(&store), Arc::clone(&account), epoch.join());
-                thread::spawn(move || {
-                    if in_batch {
-                        begin_batch(&store, &account, &mut participant);
-                    }
-                    for _ in 0..increments {
-                        add(&store, &account, &mut participant);
-                    }
-                    account.end_batch();
-                    participant.epoch().drain();
-                })
-            };
-            let around = Around { epoch: Arc::clone(&epoch), account: Arc::clone(&account) };
-            let mut serial = 0;
-            let cut = Cut::make(&*store, &epoch, &around, Address::INVALID, |version| {
-                serial = account.cut_before(version);
-            });
-            let cut = cut.unwrap();
-            assert!(!in_batch || serial != 1, "a batch was cut through");
-            assert_eq!(value_at(&store, &cut, &mut participant), serial);
-            session.join().unwrap();
-            assert_eq!(value_at(&store, &cut, &mut participant), serial, "it was changed while the cut lived");
-            drop(cut);
-            epoch.drain();
-            add(&store, &account, &mut participant);
-            let guard = participant.pin();
-            let newest = entry_of_one(&store, &guard).address();
-            assert_eq!(
-                store.log.record(newest, 24, &guard).value::<u64, u64>(),
-                increments + 1,
-                "an increment was lost"
-            );
-        });
+        builder.preemption_bound = Some(case.preemptions);
+        builder.check(move || cut_beside(case));
     }
+}
+
+fn cut_beside(case: Case) {
+    let epoch = LightEpoch::new();
+    let store = store(&epoch);
+    let mut participant = epoch.join();
+    if case.is_there {
+        run(&store, UpsertOp::new(1, 0), &mut participant);
+    }
+    let account = Arc::new(Account::new(7, 0));
+    let session = {
+        let (store, account, mut participant) = (Arc::clone(&store), Arc::clone(&account), epoch.join());
+        thread::spawn(move || {
+            if case.in_batch {
+                begin_batch(&store, &account, &mut participant);
+            }
+            for _ in 0..case.increments {
+                add(&store, &account, &mut participant);
+                thread::yield_now();
+            }
+            account.end_batch();
+            participant.epoch().drain();
+        })
+    };
+    thread::yield_now();
+    let around = Around { epoch: Arc::clone(&epoch), account: Arc::clone(&account) };
+    let mut serial = 0;
+    let cut = Cut::make(&*store, &epoch, &around, Address::INVALID, |version| {
+        serial = account.cut_before(version);
+    });
+    let cut = cut.unwrap();
+    assert!(!case.in_batch || serial == 0 || serial == case.increments, "a batch was cut through");
+    assert_eq!(value_at(&store, &cut, &mut participant), serial);
+    add(&store, &Account::new(8, 0), &mut participant);
+    session.join().unwrap();
+    assert_eq!(value_at(&store, &cut, &mut participant), serial, "it was changed while the cut lived");
+    drop(cut);
+    epoch.drain();
+    let guard = participant.pin();
+    let newest = entry_of_one(&store, &guard).address();
+    let value = store.log.record(newest, 24, &guard).value::<u64, u64>();
+    assert_eq!(value, case.increments + 1, "an increment was lost");
 }
 
 /// A cut goes while a session increments a key that it kept: a copy that is made of the record is not in the way of a change in
