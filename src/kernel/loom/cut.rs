@@ -106,7 +106,7 @@ struct Case {
 }
 
 const CASES: [Case; 4] = [
-    Case { is_there: true, increments: 1, in_batch: false, preemptions: 2 },
+    Case { is_there: true, increments: 2, in_batch: false, preemptions: 1 },
     Case { is_there: true, increments: 2, in_batch: true, preemptions: 1 },
     Case { is_there: false, increments: 1, in_batch: false, preemptions: 2 },
     Case { is_there: false, increments: 2, in_batch: false, preemptions: 1 },
@@ -116,9 +116,9 @@ const CASES: [Case; 4] = [
 /// exactly as many increments as the session's serial number says, and stays that for as long as the cut lives; and no
 /// increment is lost. In a batch, all are in it or none.
 ///
-/// Broken by: no wait after `InProgress` was posted; no wait before the log is settled; freezing it after `Capture` was posted;
-/// treating a record of the old version in `InProgress` as immutable, or as it is by its address; an `observe` after the step;
-/// a batch that does not look for `Prepare`; a cut that does not wait for batches.
+/// Broken by: no wait after `InProgress` was posted; treating a record of the old version in `InProgress` as immutable, or as
+/// it is by its address; an `observe` after the step, or one that is not seen with the count; a pin that looks for notices only
+/// before its row is set; a cut that does not wait for batches.
 #[test]
 fn a_cut_keeps_a_prefix_of_a_session_and_loses_nothing() {
     for case in CASES {
