@@ -116,9 +116,8 @@ const CASES: [Case; 4] = [
 /// exactly as many increments as the session's serial number says, and stays that for as long as the cut lives; and no
 /// increment is lost. In a batch, all are in it or none.
 ///
-/// Broken by: no wait after `InProgress` was posted; treating a record of the old version in `InProgress` as immutable, or as
-/// it is by its address; an `observe` after the step, or one that is not seen with the count; a pin that looks for notices only
-/// before its row is set; a cut that does not wait for batches.
+/// Broken by: no wait after `InProgress` was posted; treating a record of the old version in `InProgress` as it is by its
+/// address; an `observe` after the step; a cut that does not wait for batches.
 #[test]
 fn a_cut_keeps_a_prefix_of_a_session_and_loses_nothing() {
     for case in CASES {
