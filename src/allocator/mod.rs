@@ -38,6 +38,8 @@ mod frames;
 mod geometry;
 mod history;
 mod hybrid_log;
+#[cfg(not(oxifaster_loom))]
+mod live;
 #[cfg(all(test, oxifaster_loom))]
 mod loom;
 mod pieces;
@@ -58,6 +60,8 @@ pub use geometry::LogGeometry;
 pub(crate) use history::History;
 pub use history::{Aborted, Generation};
 pub(crate) use hybrid_log::{Allocation, HybridLog, LogConfig, LogView};
+#[cfg(not(oxifaster_loom))]
+pub(crate) use live::LiveReader;
 pub(crate) use pieces::{Piece, PieceFile, Pieces};
 pub(crate) use pointers::FIRST;
 pub use pointers::LogAddresses;
