@@ -92,16 +92,6 @@ impl HybridLog {
         copy[..bytes].copy_from_slice(&done.buf[..bytes]);
         Ok(copy)
     }
-
-    /// Makes durable what the device has written.
-    ///
-    /// # Errors
-    /// The device's, or [`ErrorKind::DeviceFailed`] if it does not answer in time.
-    pub(crate) fn sync_device(&self, limit: Duration) -> Result<()> {
-        let queue = CompletionQueue::new();
-        self.device().submit(IoRequest::sync(), Arc::clone(&queue) as Arc<dyn CompletionSink>, 0);
-        queue.take_within(limit).ok_or_else(|| too_late(limit))?.1.result.map(drop)
-    }
 }
 
 fn too_late(limit: Duration) -> Error {
