@@ -1,6 +1,7 @@
 //! The hybrid log: the face of this folder.
 
 use super::block::{BLOCK_PAYLOAD, BLOCK_SIZE};
+use super::durable::DurablePrefix;
 use super::flush::{CHUNK_BYTES, FlushQueue, WRITES_MAX};
 use super::frames::FrameRing;
 use super::geometry::LogGeometry;
@@ -42,6 +43,9 @@ pub(super) struct LogCore {
     pub(super) tail: Tail,
     pub(super) frames: FrameRing,
     pub(super) flush: Mutex<FlushQueue>,
+    pub(super) durability: DurablePrefix,
+    /// Why the last truncation of the device failed, if it did.
+    pub(super) truncation_failure: Mutex<Option<Error>>,
     /// How far head is to go; it follows the flushed prefix there.
     pub(super) head_wanted: MonotonicU64,
     pub(super) epoch: Arc<LightEpoch>,
@@ -96,6 +100,8 @@ impl HybridLog {
             tail: Tail::new(geometry.page(), state.end),
             frames,
             flush: Mutex::new(FlushQueue::new(geometry, state.written())),
+            durability: DurablePrefix::new(state.flushed),
+            truncation_failure: Mutex::new(None),
             head_wanted: MonotonicU64::new(state.head.get()),
             history: state.history,
             waiting: Mutex::new(Vec::new()),
@@ -259,6 +265,7 @@ impl HybridLog {
         self.core.epoch.drain();
         self.core.device.poll();
         self.core.pump();
+        self.core.pump_sync();
     }
 
     /// Has `waker` woken when a write is finished or frames come free, once.

@@ -10,7 +10,8 @@
 //! Memory is a ring of page frames. A page is written to the device once it is immutable, and its frame is used again
 //! once the page is on the device and nobody can still be looking at it.
 //!
-//! * **L1** `begin <= safe_head <= head <= flushed <= safe_read_only <= read_only <= tail` at all times; each only grows.
+//! * **L1** `safe_head <= head <= flushed <= safe_read_only <= read_only <= tail` and `begin <= flushed` at all times; each only
+//!   grows.
 //! * **L2** A record below `safe_read_only` is changed by nobody: whoever might still take it for mutable has left its
 //!   epoch. Between `safe_read_only` and `read_only` (the fuzzy region) somebody might.
 //! * **L3** Who is pinned and then finds `address >= head` may use the record until it unpins: frames below a new head are
@@ -27,6 +28,10 @@
 //!   served.
 //! * **L9** A record that a cut left out counts as invalid wherever it is met: in memory its header says so, and whatever
 //!   reads the device sees it so.
+//! * **L10** What is durable ends at a cut, where the tail was moved to a block boundary: no block below is ever written again. It
+//!   grows by a sync that began when all of it was written. A sync that failed is the last one that counts.
+//! * **L11** The device is asked to give up what lies below `begin` when nobody is pinned any more who may have seen an earlier one.
+//!   A read that was under way by then, and comes back with something else, is answered with "truncated".
 
 mod block;
 mod copy;
@@ -36,6 +41,7 @@ mod fetch;
 mod flush;
 mod frames;
 mod geometry;
+mod group;
 mod history;
 mod hybrid_log;
 #[cfg(not(oxifaster_loom))]
@@ -52,11 +58,13 @@ mod tail;
 #[cfg(test)]
 #[cfg(not(oxifaster_loom))]
 mod tests;
+mod truncate;
 mod walk;
 
 pub use block::{BLOCK_PAYLOAD, BLOCK_SIZE};
 pub(crate) use block::{Seal, seal, verify};
 pub use geometry::LogGeometry;
+pub(crate) use group::{GroupCommit, GroupPolicy};
 pub(crate) use history::History;
 pub use history::{Aborted, Generation};
 pub(crate) use hybrid_log::{Allocation, HybridLog, LogConfig, LogView};
@@ -68,3 +76,4 @@ pub use pointers::LogAddresses;
 pub(crate) use reader::{BlockReader, ReadLimits, Verified};
 pub(crate) use scan::{Scan, Visitor};
 pub(crate) use state::LogState;
+pub(crate) use truncate::truncated;

@@ -114,14 +114,15 @@ impl LogPointers {
 
     /// L1, except for the tail. Read from the lowest up: each only grows, so a later reading can only be larger.
     fn is_ordered(&self) -> bool {
-        let order = [&self.begin, &self.safe_head, &self.head, &self.flushed, &self.safe_read_only, &self.read_only];
+        let begin = self.begin.get();
+        let order = [&self.safe_head, &self.head, &self.flushed, &self.safe_read_only, &self.read_only];
         let mut below = 0;
         order.iter().all(|pointer| {
             let above = pointer.get();
             let ordered = below <= above;
             below = above;
             ordered
-        })
+        }) && begin <= self.flushed.get()
     }
 
     pub(super) fn snapshot(&self, tail: impl FnOnce() -> Address) -> LogAddresses {

@@ -193,11 +193,13 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         let begin = log.begin();
         let mut pieces = Vec::new();
         let mut chain = None;
+        let on_device;
         if manifest.kind == CheckpointKind::FoldOver {
-            log.close_below(end);
+            log.want_durable(end);
             cut.wait_until(|| log.safe_read_only() >= end)?;
             drop(cut);
             self.wait_for_flush(end)?;
+            on_device = end;
             pieces.push(Piece { from: Address::INVALID, to: end, file: None });
         } else {
             let base = self.base().cloned();
@@ -217,6 +219,7 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
             if pieces.is_empty() && from.is_valid() {
                 pieces.push(Piece { from: Address::INVALID, to: from, file: None });
             }
+            on_device = from;
             if from < end {
                 self.copy_log(from, end)?;
                 pieces.push(Piece { from, to: end, file: Some(self.token.log_file()) });
@@ -231,7 +234,8 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         }
         self.control.enter(CheckpointStep::Sync);
         self.control.check()?;
-        log.sync_device(self.database.kernel.wait_limit())?;
+        log.want_durable(on_device);
+        log.wait_durable(on_device, self.database.kernel.wait_limit(), || self.control.check())?;
         let mut aborted = log.history().aborted_from(begin);
         if start < end {
             aborted.push(Aborted { from: start, to: end, stamp: stamp(manifest.version + 1) });
