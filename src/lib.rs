@@ -32,6 +32,8 @@ pub mod address;
 pub mod allocator;
 pub mod cache;
 pub mod checkpoint;
+#[cfg(not(oxifaster_loom))]
+pub mod compaction;
 pub mod device;
 pub mod directory;
 pub mod epoch;

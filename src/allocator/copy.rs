@@ -48,6 +48,9 @@ impl HybridLog {
         while start < to {
             let page_end = geometry.page().start_of(geometry.page().page(start)).get() + geometry.page().page_size();
             let end = to.get().min(page_end).min(start.get() + chunk);
+            // What has left memory ends with a block. The rest of the chunk may not be on the device yet.
+            let head = self.addresses().head.get();
+            let end = if start.get().max(FIRST) < head { end.min(head) } else { end };
             let len = (end - start.get()) as usize;
             let bytes = len.div_ceil(BLOCK_PAYLOAD) * BLOCK_SIZE;
             if !self.copy_from_memory(start, len, &mut buf[..bytes], &participant.pin()) {

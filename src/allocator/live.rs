@@ -32,6 +32,8 @@ pub(crate) struct LiveReader {
     end: Address,
     copied: Vec<u8>,
     bytes: u64,
+    /// The first record behind the range that was met.
+    behind: Option<Address>,
 }
 
 impl LiveReader {
@@ -55,6 +57,7 @@ impl LiveReader {
             end,
             copied: Vec::new(),
             bytes: 0,
+            behind: None,
         })
     }
 
@@ -82,6 +85,7 @@ impl LiveReader {
         }
         self.ahead = self.left.start;
         self.range = start..range.end;
+        self.behind = None;
         Ok(())
     }
 
@@ -90,9 +94,9 @@ impl LiveReader {
         self.bytes
     }
 
-    /// Where the next record begins, if there is one.
+    /// Where the next record of the range begins, if there is one; at its end the first one behind it.
     pub(crate) fn position(&self) -> Address {
-        self.walker.position()
+        self.behind.unwrap_or(self.walker.position())
     }
 
     /// Hands the records of the next few blocks to `visit`. False if the range had ended.
@@ -130,7 +134,7 @@ impl LiveReader {
         };
         for (number, block) in verified.iter() {
             let payload = &block[..geometry.payload_of_block(number)];
-            Self::feed(&mut self.walker, &self.range, &self.pieces, number, payload, visit)?;
+            Self::feed((&mut self.walker, &mut self.behind), &self.range, &self.pieces, number, payload, visit)?;
         }
         self.left.start = verified.first + verified.blocks as u64;
         self.bytes += (verified.blocks * super::block::BLOCK_SIZE) as u64;
@@ -161,7 +165,7 @@ impl LiveReader {
         let mut rest = self.copied.as_slice();
         for number in blocks.clone() {
             let (payload, behind) = rest.split_at(geometry.payload_of_block(number).min(rest.len()));
-            Self::feed(&mut self.walker, &self.range, &self.pieces, number, payload, visit)?;
+            Self::feed((&mut self.walker, &mut self.behind), &self.range, &self.pieces, number, payload, visit)?;
             rest = behind;
         }
         self.left.start = blocks.end;
@@ -170,8 +174,9 @@ impl LiveReader {
         Ok(())
     }
 
+    /// Hands on the records that end in a block.
     fn feed(
-        walker: &mut RecordWalker,
+        (walker, behind): (&mut RecordWalker, &mut Option<Address>),
         range: &Range<Address>,
         pieces: &Pieces,
         number: u64,
@@ -182,6 +187,12 @@ impl LiveReader {
         if number.is_multiple_of(pieces.geometry.blocks_per_page()) {
             walker.go_to(start.max(range.start).max(Address::new(FIRST)))?;
         }
-        walker.feed(start, payload, |at, info, record| if at < range.end { visit(at, info, record) } else { Ok(()) })
+        walker.feed(start, payload, |at, info, record| {
+            if at < range.end {
+                return visit(at, info, record);
+            }
+            behind.get_or_insert(at);
+            Ok(())
+        })
     }
 }

@@ -247,7 +247,8 @@ impl<'r> Recovery<'r> {
     pub(crate) fn log(mut self, config: LogConfig) -> Result<(HybridLog, RecoveryReport)> {
         let geometry = config.geometry;
         self.pieces.geometry = geometry;
-        let head = geometry.oldest_in_memory(self.log.end).max(self.log.begin);
+        // Memory begins with a whole block, also if the log begins within one.
+        let head = geometry.oldest_in_memory(self.log.end).max(geometry.block_start(self.log.begin));
         let flushed = self.flushed_from(head);
         let mut history = self.pieces.history.with_generation(self.log.end, Address::MAX, config.generation);
         for piece in self.pieces.iter().filter(|piece| piece.file.is_some()) {
@@ -268,7 +269,7 @@ impl<'r> Recovery<'r> {
             let done = done.fetch_add(bytes, Ordering::Relaxed) + bytes;
             self.tell(RecoveryPhase::Load, done, total.load(Ordering::Relaxed));
         };
-        let scan = self.scan_of(head, &progress);
+        let scan = self.scan_of(head.max(self.log.begin), &progress);
         let bytes = scan.bytes();
         total.store(bytes, Ordering::Relaxed);
         self.tell(RecoveryPhase::Load, 0, bytes);

@@ -28,6 +28,8 @@
 
 mod arena;
 mod bucket;
+#[cfg(not(oxifaster_loom))]
+mod collect;
 mod entry;
 mod image;
 #[cfg(test)]

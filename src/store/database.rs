@@ -1,9 +1,13 @@
 //! What a store's sessions share.
 
+#[cfg(not(oxifaster_loom))]
+use super::compact::Reclaim;
 use super::config::{FasterKvConfig, StoreSizes, index_bytes};
 use crate::address::Address;
 use crate::allocator::{HybridLog, LogConfig};
 use crate::cache::ReadCache;
+#[cfg(not(oxifaster_loom))]
+use crate::compaction::config::CompactionConfig;
 use crate::checkpoint::{CheckpointToken, Piece, SessionCut};
 use crate::device::StorageDevice;
 use crate::epoch::LightEpoch;
@@ -30,6 +34,11 @@ pub(crate) struct Database<K, V> {
     pub(crate) max_pending: usize,
     /// What the next increment is to be based on; held by who takes a checkpoint.
     pub(crate) chain: Mutex<Option<Chain>>,
+    #[cfg(not(oxifaster_loom))]
+    pub(crate) compaction: CompactionConfig,
+    /// Who needs which part of the log.
+    #[cfg(not(oxifaster_loom))]
+    pub(crate) reclaim: Arc<Reclaim>,
     memory: Memory,
     sessions: Mutex<Sessions>,
 }
@@ -150,7 +159,25 @@ impl<K: Key, V: Value> Database<K, V> {
         }
         let sessions = Mutex::new(Sessions { recovered: origin.sessions, ..Sessions::default() });
         let (max_pending, chain) = (config.max_pending, Mutex::new(None));
-        Ok(Self { kernel, epoch, max_pending, chain, memory, sessions })
+        #[cfg(not(oxifaster_loom))]
+        let reclaim = Reclaim::new();
+        Ok(Self {
+            kernel,
+            epoch,
+            max_pending,
+            chain,
+            #[cfg(not(oxifaster_loom))]
+            compaction: config.compaction,
+            #[cfg(not(oxifaster_loom))]
+            reclaim,
+            memory,
+            sessions,
+        })
+    }
+
+    /// Bytes of a record.
+    pub(crate) fn record_size() -> u64 {
+        RecordLayout::of::<K, V>().record_size() as u64
     }
 
     /// Enters the book of a session that begins.

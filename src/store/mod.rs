@@ -5,6 +5,8 @@ mod async_session;
 mod batch;
 #[cfg(not(oxifaster_loom))]
 mod checkpoint;
+#[cfg(not(oxifaster_loom))]
+mod compact;
 mod config;
 mod database;
 mod faster_kv;

@@ -13,6 +13,7 @@ use crate::kernel::stamp;
 use crate::memory::AlignedBuf;
 use crate::operation::{Environment, Retry, Stall};
 use crate::record::{Key, Value};
+use crate::store::compact::Hold;
 use crate::store::database::{Chain, Database};
 use crate::sync::MutexGuard;
 use crate::utility::unix_milliseconds;
@@ -59,6 +60,9 @@ pub(super) struct Attempt<'a, K: Key, V: Value> {
     begun: Instant,
     /// What the next increment is to be based on.
     chain: MutexGuard<'a, Option<Chain>>,
+    /// Keeps the log from where it began when the attempt did. What is moved from there meanwhile may come to lie behind the
+    /// cut.
+    hold: Hold,
 }
 
 impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
@@ -72,7 +76,8 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
             Error::new(ErrorKind::Busy, "another checkpoint of this store is under way").help("wait for it to end")
         })?;
         let (token, begun) = (CheckpointToken::random(), Instant::now());
-        Ok(Self { database, directory, options, control, token, begun, chain })
+        let hold = database.reclaim.hold(|| database.kernel.log.begin());
+        Ok(Self { database, directory, options, control, token, begun, chain, hold })
     }
 
     /// Takes the checkpoint. If that fails, removes what there is of it, as far as that is possible.
@@ -121,6 +126,7 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
             *self.chain = Some(chain);
         }
         self.database.forget_ended_before(&manifest.sessions);
+        self.database.reclaim.note_checkpoint(self.directory.place(), manifest.log.as_ref());
         self.retain(&manifest)?;
         Ok(CheckpointReport {
             token: manifest.token,
@@ -153,7 +159,8 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
 
     /// What an increment would be based on.
     fn base(&self) -> Option<&Chain> {
-        self.chain.as_ref().filter(|chain| chain.place == self.directory.place())
+        // One of which everything was given up since is no base for anything.
+        self.chain.as_ref().filter(|chain| chain.place == self.directory.place() && chain.end > self.hold.at())
     }
 
     fn take_image(&mut self) -> Result<IndexPart> {
@@ -190,7 +197,7 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
     fn keep_log(&mut self, cut: Cut<'_, K, V>, manifest: &mut Manifest) -> Result<Option<Chain>> {
         let log = &self.database.kernel.log;
         let (start, end) = (cut.start, cut.end);
-        let begin = log.begin();
+        let begin = self.hold.at();
         let mut pieces = Vec::new();
         let mut chain = None;
         let on_device;
@@ -231,6 +238,10 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
                 chain = Some(Chain { token, place: self.directory.place(), end, pieces });
             }
             drop(cut);
+        }
+        pieces.retain(|piece| piece.to > begin);
+        if let Some(first) = pieces.first_mut().filter(|first| first.file.is_none()) {
+            first.from = first.from.max(log.geometry().block_start(begin));
         }
         self.control.enter(CheckpointStep::Sync);
         self.control.check()?;
@@ -289,6 +300,9 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
     fn retain(&self, manifest: &Manifest) -> Result<()> {
         let Some(count) = self.options.keep_last else { return Ok(()) };
         let device = manifest.log.is_some().then(|| &**self.database.kernel.log.device());
-        Catalog::new(self.directory).keep_last(count, device).map(drop)
+        let catalog = Catalog::new(self.directory);
+        catalog.keep_last(count, device)?;
+        self.database.reclaim.note_checkpoints(self.directory.place(), &catalog.list()?);
+        Ok(())
     }
 }
