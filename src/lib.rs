@@ -45,6 +45,8 @@ pub mod log;
 pub mod memory;
 mod operation;
 pub mod record;
+#[cfg(not(oxifaster_loom))]
+pub mod scan;
 pub mod stats;
 pub mod status;
 pub mod store;

@@ -33,6 +33,8 @@
 //! * **L11** The device is asked to give up what lies below `begin` when nobody is pinned any more who may have seen an earlier one.
 //!   A read that was under way by then, and comes back with something else, is answered with "truncated".
 
+#[cfg(not(oxifaster_loom))]
+mod at_rest;
 mod block;
 mod copy;
 mod durable;
@@ -61,6 +63,8 @@ mod tests;
 mod truncate;
 mod walk;
 
+#[cfg(not(oxifaster_loom))]
+pub(crate) use at_rest::AtRestReader;
 pub use block::{BLOCK_PAYLOAD, BLOCK_SIZE};
 pub(crate) use block::{Seal, seal, verify};
 pub use geometry::LogGeometry;

@@ -22,11 +22,13 @@
 //! * **C5** A tombstone is never copied: what it hides lies below it, and is given up with it.
 
 
+mod auto;
 pub(crate) mod concurrent;
 pub(crate) mod config;
 pub(crate) mod pace;
 pub(crate) mod report;
 
+pub use auto::{AutoCompactionConfig, AutoCompactionState, AutoCompactionWorker};
 pub use concurrent::{ConcurrentCompactionConfig, ConcurrentCompactor};
 pub use config::CompactionConfig;
 pub use report::CompactionReport;

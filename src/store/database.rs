@@ -18,7 +18,7 @@ use crate::memory::{MemoryBudget, Reservation, pretouch};
 use crate::operation::Account;
 use crate::record::{Key, RecordLayout, Value};
 use crate::stats::{StatsSnapshot, Tally};
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, MonotonicU64, Mutex};
 use std::hash::{BuildHasher, RandomState};
 
 /// Sessions that ended and are kept for the next checkpoint, the newest ones.
@@ -39,6 +39,10 @@ pub(crate) struct Database<K, V> {
     /// Who needs which part of the log.
     #[cfg(not(oxifaster_loom))]
     pub(crate) reclaim: Arc<Reclaim>,
+    /// The version of its first operations.
+    pub(crate) first_version: u64,
+    /// What lies below is in a checkpoint, and nothing of a later one does.
+    pub(crate) checkpointed: MonotonicU64,
     memory: Memory,
     sessions: Mutex<Sessions>,
 }
@@ -159,6 +163,8 @@ impl<K: Key, V: Value> Database<K, V> {
         }
         let sessions = Mutex::new(Sessions { recovered: origin.sessions, ..Sessions::default() });
         let (max_pending, chain) = (config.max_pending, Mutex::new(None));
+        // Nothing, or all that was recovered.
+        let checkpointed = MonotonicU64::new(kernel.log.safe_read_only().get());
         #[cfg(not(oxifaster_loom))]
         let reclaim = Reclaim::new();
         Ok(Self {
@@ -170,6 +176,8 @@ impl<K: Key, V: Value> Database<K, V> {
             compaction: config.compaction,
             #[cfg(not(oxifaster_loom))]
             reclaim,
+            first_version: origin.version,
+            checkpointed,
             memory,
             sessions,
         })

@@ -120,13 +120,17 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         }
         self.control.enter(CheckpointStep::Manifest);
         self.control.check()?;
+        // Before it is there: if writing it fails, it may be there all the same after a crash.
+        self.database.reclaim.note_checkpoint(self.directory.place(), manifest.log.as_ref());
         Catalog::new(self.directory).write(&manifest)?;
         // Only now: an increment to a checkpoint that is not there would be worth nothing.
         if let Some(chain) = next_chain {
             *self.chain = Some(chain);
         }
         self.database.forget_ended_before(&manifest.sessions);
-        self.database.reclaim.note_checkpoint(self.directory.place(), manifest.log.as_ref());
+        if let Some(log) = &manifest.log {
+            self.database.checkpointed.advance_to(log.start.get());
+        }
         self.retain(&manifest)?;
         Ok(CheckpointReport {
             token: manifest.token,

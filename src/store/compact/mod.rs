@@ -82,6 +82,8 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     /// # Errors
     /// [`ErrorKind::Io`] if the directory cannot be read, or that of the device.
     pub fn look_at_checkpoints(&self, directory: &dyn Directory) -> Result<u64> {
+        // A manifest that was removed a moment ago may come back after a crash, until this.
+        directory.sync()?;
         let listing = Catalog::new(directory).list()?;
         self.database.reclaim.note_checkpoints(directory.place(), &listing);
         give_back(&self.database, false)
@@ -91,6 +93,42 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     /// and kept for a checkpoint, a scan or a feed of changes, or until the copies of it are durable.
     pub fn given_back(&self) -> Address {
         self.database.reclaim.given_back()
+    }
+}
+
+/// What a worker asks for when it looks at a store.
+pub(crate) struct Upkeep<'u> {
+    pub(crate) config: &'u CompactionConfig,
+    pub(crate) pace: &'u Pace,
+    pub(crate) min_log_size: u64,
+}
+
+impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
+    /// Compacts the oldest part of the log if too little of it is in use. Its space is not given back yet.
+    pub(crate) fn keep_up(&self, upkeep: &Upkeep<'_>) -> Result<Option<CompactionReport>> {
+        let (database, log) = (&self.database, &self.database.kernel.log);
+        let (begin, end) = (log.begin(), log.safe_read_only());
+        let bytes = log.addresses().tail.get().saturating_sub(begin.get());
+        if begin >= end || bytes < upkeep.min_log_size || utilization(database) >= upkeep.config.target_utilization {
+            return Ok(None);
+        }
+        let compaction = Compaction::new(database, upkeep.config, upkeep.pace)?;
+        compaction.step(compaction.next_part(end, bytes / STEPS)).map(Some)
+    }
+
+    /// Has the device give back what is durable by itself; or, if `now`, what was moved is made durable for that.
+    pub(crate) fn give_back_durable(&self, now: bool) -> Result<u64> {
+        give_back(&self.database, now)
+    }
+
+    /// Whether copies are not known to be durable yet.
+    pub(crate) fn awaits_durability(&self) -> bool {
+        self.database.reclaim.copies_end().is_some()
+    }
+
+    /// Bytes of the device below where the log begins.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        held(&self.database)
     }
 }
 

@@ -14,7 +14,7 @@ pub(crate) struct Reclaim {
 #[derive(Default)]
 struct State {
     next_hold: u64,
-    holds: Vec<(u64, Address)>,
+    holds: Vec<Held>,
     /// The oldest address that the checkpoints of a directory need.
     checkpoints: HashMap<String, Address>,
     /// Where the log began after each compaction whose copies, which lie below the second address, are not durable yet.
@@ -24,6 +24,14 @@ struct State {
     given_back: Address,
     /// A crash may have left something below that should have been given back.
     may_have_orphans: bool,
+}
+
+/// What somebody keeps.
+struct Held {
+    id: u64,
+    at: Address,
+    /// How many bytes below where the log begins may be kept for it. When there are more it is lost.
+    at_most: u64,
 }
 
 impl Reclaim {
@@ -38,21 +46,31 @@ impl Reclaim {
 
     /// Keeps what lies at or above the address that `at` gives, which is not below the log's begin at this moment.
     pub(crate) fn hold(self: &Arc<Self>, at: impl FnOnce() -> Address) -> Hold {
+        self.hold_at_most(u64::MAX, at)
+    }
+
+    /// The same for somebody who can do without it when so many bytes are kept that would otherwise be given back.
+    pub(crate) fn hold_at_most(self: &Arc<Self>, at_most: u64, at: impl FnOnce() -> Address) -> Hold {
         let mut state = self.state.lock();
         let at = at();
-        Self::hold_in(self, &mut state, at)
+        Self::hold_in(self, &mut state, at, at_most)
     }
 
     /// Keeps what lies at or above `at`, if it is still all there; otherwise says what is.
     pub(crate) fn hold_from(self: &Arc<Self>, at: Address) -> Result<Hold, Address> {
-        let mut state = self.state.lock();
-        if at < state.given_back { Err(state.given_back) } else { Ok(Self::hold_in(self, &mut state, at)) }
+        self.hold_from_at_most(at, u64::MAX)
     }
 
-    fn hold_in(this: &Arc<Self>, state: &mut State, at: Address) -> Hold {
+    /// The same with a bound.
+    pub(crate) fn hold_from_at_most(self: &Arc<Self>, at: Address, at_most: u64) -> Result<Hold, Address> {
+        let mut state = self.state.lock();
+        if at < state.given_back { Err(state.given_back) } else { Ok(Self::hold_in(self, &mut state, at, at_most)) }
+    }
+
+    fn hold_in(this: &Arc<Self>, state: &mut State, at: Address, at_most: u64) -> Hold {
         let id = state.next_hold;
         state.next_hold += 1;
-        state.holds.push((id, at));
+        state.holds.push(Held { id, at, at_most });
         Hold { reclaim: Arc::clone(this), id, at }
     }
 
@@ -98,6 +116,8 @@ impl Reclaim {
             state.not_durable.pop_front();
             state.durable_begin = begin;
         }
+        let begin = state.durable_begin.get();
+        state.holds.retain(|held| begin.saturating_sub(held.at.get()) <= held.at_most);
         let limit = state.limit();
         let sweeps = std::mem::replace(&mut state.may_have_orphans, false);
         (limit > state.given_back || sweeps).then(|| {
@@ -124,7 +144,7 @@ impl Reclaim {
 
 impl State {
     fn limit(&self) -> Address {
-        let holds = self.holds.iter().map(|(_, at)| *at);
+        let holds = self.holds.iter().map(|held| held.at);
         holds.chain(self.checkpoints.values().copied()).min().map_or(self.durable_begin, |at| at.min(self.durable_begin))
     }
 }
@@ -146,15 +166,20 @@ impl Hold {
     pub(crate) fn advance(&mut self, at: Address) {
         self.at = self.at.max(at);
         let mut state = self.reclaim.state.lock();
-        if let Some((_, held)) = state.holds.iter_mut().find(|(id, _)| *id == self.id) {
-            *held = self.at;
+        if let Some(held) = state.holds.iter_mut().find(|held| held.id == self.id) {
+            held.at = self.at;
         }
+    }
+
+    /// Whether it keeps nothing any more, because there was too much.
+    pub(crate) fn is_lost(&self) -> bool {
+        !self.reclaim.state.lock().holds.iter().any(|held| held.id == self.id)
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.reclaim.state.lock().holds.retain(|(id, _)| *id != self.id);
+        self.reclaim.state.lock().holds.retain(|held| held.id != self.id);
     }
 }
 
@@ -186,5 +211,16 @@ mod tests {
         assert_eq!(reclaim.limit(at(9000)), Some(at(4096)));
         assert_eq!(reclaim.limit(at(12_000)), Some(at(8192)));
         assert_eq!((reclaim.given_back(), reclaim.copies_end()), (at(8192), None));
+    }
+
+    #[test]
+    fn who_keeps_more_than_it_may_loses_it_and_the_others_do_not() {
+        let reclaim = Reclaim::new();
+        let bounded = reclaim.hold_at_most(1000, || at(2000));
+        let other = reclaim.hold(|| at(2500));
+        reclaim.note_begin(at(3000), at(9000));
+        assert_eq!((reclaim.limit(at(9000)), bounded.is_lost()), (Some(at(2000)), false));
+        reclaim.note_begin(at(3001), at(9500));
+        assert_eq!((reclaim.limit(at(9500)), bounded.is_lost(), other.is_lost()), (Some(at(2500)), true, false));
     }
 }
