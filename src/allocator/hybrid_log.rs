@@ -202,6 +202,11 @@ impl HybridLog {
         LogView { core: &self.core }
     }
 
+    /// A look at the log for somebody who goes before it does.
+    pub(crate) fn handle(&self) -> LogHandle {
+        LogHandle(Arc::clone(&self.core))
+    }
+
     /// Space for `size` bytes, at most a page less [`FIRST`] bytes, at the tail.
     ///
     /// # Errors
@@ -353,6 +358,17 @@ impl<'g> LogView<'g> {
         if address >= self.head() {
             self.core.frames.prefetch(address, size, purpose);
         }
+    }
+}
+
+/// A look at a log. The log does not go before it.
+pub(crate) struct LogHandle(Arc<LogCore>);
+
+impl LogHandle {
+    /// What is in memory, for a caller who is pinned.
+    #[inline]
+    pub(crate) fn view(&self) -> LogView<'_> {
+        LogView { core: &self.0 }
     }
 }
 

@@ -71,7 +71,7 @@ pub use geometry::LogGeometry;
 pub(crate) use group::{GroupCommit, GroupPolicy};
 pub(crate) use history::History;
 pub use history::{Aborted, Generation};
-pub(crate) use hybrid_log::{Allocation, HybridLog, LogConfig, LogView};
+pub(crate) use hybrid_log::{Allocation, HybridLog, LogConfig, LogHandle, LogView};
 #[cfg(not(oxifaster_loom))]
 pub(crate) use live::LiveReader;
 pub(crate) use pieces::{Piece, PieceFile, Pieces};

@@ -2,9 +2,10 @@
 
 use super::MemIndex;
 use super::entry::{Entry, Overflow};
+use super::table::Table;
 use crate::address::Address;
 use crate::epoch::Participant;
-use crate::sync::Ordering;
+use crate::sync::{AtomicU64, Ordering};
 
 /// Buckets that are looked at under one pin.
 const UNDER_ONE_PIN: usize = 256;
@@ -16,30 +17,33 @@ impl MemIndex {
     /// A chain that is saturated is left as it is: its slots are not claimed any more (I3), so nothing would be gained.
     pub(crate) fn free_below(&self, address: Address, participant: &mut Participant) -> u64 {
         let (mut freed, mut number) = (0, 0);
-        while number < self.table().len() as usize {
+        loop {
             let _guard = participant.pin();
-            let end = (number + UNDER_ONE_PIN).min(self.table().len() as usize);
-            freed += (number..end).map(|number| self.free_in_chain(number, address)).sum::<u64>();
+            let table = self.table();
+            // A split leaves such entries behind by itself.
+            if number >= table.len() as usize || !table.progress.is_over() {
+                return freed;
+            }
+            let end = (number + UNDER_ONE_PIN).min(table.len() as usize);
+            freed += (number..end).map(|number| free_in_chain(table, number, address)).sum::<u64>();
             number = end;
         }
-        freed
     }
+}
 
-    fn free_in_chain(&self, number: usize, address: Address) -> u64 {
-        let is_open = |(_, end)| matches!(end, Overflow::End | Overflow::Link(_));
-        if !self.table().chain(number).all(is_open) {
-            return 0;
-        }
-        let slots = self.table().chain(number).flat_map(|(bucket, _)| bucket.slots());
-        let free = |slot: &crate::sync::AtomicU64| {
-            let word = slot.load(Ordering::Acquire);
-            let leads_to = Address::from_word(word);
-            let is_given_up = Entry(word).is_plain() && leads_to < address;
-            // I4: if somebody changed it meanwhile, it leads to something again.
-            is_given_up && slot.compare_exchange(word, Entry::FREE.0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-        };
-        slots.filter(|slot| free(slot)).count() as u64
+fn free_in_chain(table: &Table, number: usize, address: Address) -> u64 {
+    let is_open = |(_, end)| matches!(end, Overflow::End | Overflow::Link(_));
+    if !table.chain(number).all(is_open) {
+        return 0;
     }
+    let slots = table.chain(number).flat_map(|(bucket, _)| bucket.slots());
+    let free = |slot: &AtomicU64| {
+        let word = slot.load(Ordering::Acquire);
+        let is_given_up = Entry(word).is_plain() && !Entry(word).is_frozen() && Entry(word).address() < address;
+        // I4, W2: if somebody changed it meanwhile, it leads to something again, or is left to a split.
+        is_given_up && slot.compare_exchange(word, Entry::FREE.0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    };
+    slots.filter(|slot| free(slot)).count() as u64
 }
 
 #[cfg(test)]

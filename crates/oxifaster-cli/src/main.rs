@@ -5,6 +5,7 @@ mod at_rest;
 mod bench;
 mod checkpoint;
 mod failure;
+mod log;
 mod output;
 mod units;
 
@@ -43,6 +44,9 @@ enum Command {
     /// Give back the space of what a store has no use for any more
     #[command(after_help = at_rest::COMPACT_HELP)]
     Compact(at_rest::CompactOptions),
+    /// Append to a durable log, follow it, look at it
+    #[command(subcommand, after_help = log::AFTER_HELP)]
+    Log(log::Command),
 }
 
 fn main() -> ExitCode {
@@ -56,6 +60,7 @@ fn main() -> ExitCode {
         Command::Inspect(options) => at_rest::inspect(&options),
         Command::Scan(options) => at_rest::scan(&options),
         Command::Compact(options) => at_rest::compact(&options),
+        Command::Log(command) => log::execute(command),
     };
     match outcome {
         Ok(code) => ExitCode::from(code),
