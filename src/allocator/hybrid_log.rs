@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{BufferPool, Purpose, Words};
 use crate::record::RecordRef;
 use crate::stats::LogCounters;
-use crate::sync::{Arc, AtomicU64, Backoff, MonotonicU64, Mutex, Weak};
+use crate::sync::{Arc, AtomicU64, Backoff, MonotonicU64, Mutex, Ordering, Weak};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -48,6 +48,8 @@ pub(super) struct LogCore {
     pub(super) truncation_failure: Mutex<Option<Error>>,
     /// How far head is to go; it follows the flushed prefix there.
     pub(super) head_wanted: MonotonicU64,
+    /// Only what is urgent opens a page that begins at or above.
+    room_until: AtomicU64,
     pub(super) epoch: Arc<LightEpoch>,
     pub(super) device: Arc<dyn StorageDevice>,
     /// Who wants to be told when a write is finished or frames come free.
@@ -103,6 +105,7 @@ impl HybridLog {
             durability: DurablePrefix::new(state.flushed),
             truncation_failure: Mutex::new(None),
             head_wanted: MonotonicU64::new(state.head.get()),
+            room_until: AtomicU64::new(u64::MAX),
             history: state.history,
             waiting: Mutex::new(Vec::new()),
             epoch,
@@ -216,8 +219,33 @@ impl HybridLog {
         match self.core.tail.reserve(size as u64) {
             Reserved::At(address) => Ok(Allocation::At(address)),
             Reserved::Full => Ok(Allocation::NoRoom),
+            Reserved::MustTurn { page, offset } => {
+                if self.core.geometry.page().start_of(page).get() >= self.core.room_until.load(Ordering::Relaxed) {
+                    self.core.tail.give_back(page, offset);
+                    return Ok(Allocation::NoRoom);
+                }
+                self.turn_page(page, offset, size as u64)
+            }
+        }
+    }
+
+    /// The same for what makes room: no bound of [`keep_room`](Self::keep_room) holds it up.
+    ///
+    /// # Errors
+    /// As for `allocate`.
+    pub(crate) fn allocate_urgent(&self, size: usize, _guard: &Guard<'_>) -> Result<Allocation> {
+        match self.core.tail.reserve(size as u64) {
+            Reserved::At(address) => Ok(Allocation::At(address)),
+            Reserved::Full => Ok(Allocation::NoRoom),
             Reserved::MustTurn { page, offset } => self.turn_page(page, offset, size as u64),
         }
+    }
+
+    /// Has those who append wait at the end of the first page at or above `until`, except for what is urgent. Nobody waits if it is
+    /// [`Address::MAX`].
+    pub(crate) fn keep_room(&self, until: Address) {
+        let until = if until == Address::MAX { u64::MAX } else { until.get() };
+        self.core.room_until.store(until, Ordering::Relaxed);
     }
 
     /// Opens the page after `page` if a frame is free, for the one thread that was told to (L6).

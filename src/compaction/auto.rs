@@ -31,6 +31,8 @@ pub struct AutoCompactionConfig {
     pub min_yield: f64,
     /// See [`with_durable_within`](Self::with_durable_within).
     pub durable_within: Duration,
+    /// See [`with_hold_up_writers`](Self::with_hold_up_writers).
+    pub hold_up_writers: bool,
 }
 
 impl Default for AutoCompactionConfig {
@@ -41,6 +43,7 @@ impl Default for AutoCompactionConfig {
             min_log_size: 1 << 20,
             min_yield: 0.05,
             durable_within: Duration::from_secs(2),
+            hold_up_writers: true,
         }
     }
 }
@@ -82,6 +85,15 @@ impl AutoCompactionConfig {
     #[must_use]
     pub fn with_durable_within(mut self, time: Duration) -> Self {
         self.durable_within = time;
+        self
+    }
+
+    /// Whether those who append wait for the compaction when the log grows faster than it can be compacted, as soon as it is 15 %
+    /// larger than the target allows. With each part that is compacted they can go on by a page at least. Nobody waits while there is a
+    /// bound on bytes per second or on the share of a core. `Default:` true; without it the log may become any size.
+    #[must_use]
+    pub fn with_hold_up_writers(mut self, hold_up: bool) -> Self {
+        self.hold_up_writers = hold_up;
         self
     }
 }
@@ -221,12 +233,20 @@ struct Duty {
 impl Duty {
     fn run<K: Key, V: Value, D: StorageDevice>(&self, store: &Weak<FasterKv<K, V, D>>) {
         let (mut pause, mut not_durable_since) = (Duration::ZERO, None);
-        while self.pace.wait_for(pause).is_ok() {
+        let let_writers_go = || {
+            if let Some(store) = store.upgrade() {
+                store.let_writers_go();
+            }
+        };
+        while self.pace.wait_for(pause, let_writers_go).is_ok() {
             let Some(store) = store.upgrade() else { return };
             let outcome = self.look(&store, &mut not_durable_since);
-            drop(store);
             pause = self.pause_after(outcome, pause);
+            if !pause.is_zero() {
+                store.let_writers_go();
+            }
         }
+        let_writers_go();
     }
 
     /// Looks at the store once. Gives what was done, if anything was to do.
@@ -235,7 +255,12 @@ impl Duty {
         store: &FasterKv<K, V, D>,
         not_durable_since: &mut Option<Instant>,
     ) -> Result<Option<CompactionReport>> {
-        let upkeep = Upkeep { config: &self.config.compaction, pace: &self.pace, min_log_size: self.config.min_log_size };
+        let upkeep = Upkeep {
+            config: &self.config.compaction,
+            pace: &self.pace,
+            min_log_size: self.config.min_log_size,
+            holds_up_writers: self.config.hold_up_writers && self.pace.is_unbounded(),
+        };
         let report = store.keep_up(&upkeep)?;
         let since = not_durable_since.get_or_insert_with(Instant::now).elapsed();
         let reclaimed = store.give_back_durable(since >= self.config.durable_within)?;

@@ -52,6 +52,11 @@ impl Pace {
         *self.spent.lock() = Spent { since: Instant::now(), bytes: 0 };
     }
 
+    /// Whether it may go as fast as it can.
+    pub(crate) fn is_unbounded(&self) -> bool {
+        self.bytes_per_second.load(Ordering::Relaxed) == u64::MAX && self.cpu_share.load(Ordering::Relaxed) >= 1000
+    }
+
     pub(crate) fn stop(&self) {
         self.stopped.store(true, Ordering::Release);
         // Under the lock, or it might go by between the look of somebody who is about to wait and the wait.
@@ -76,15 +81,16 @@ impl Pace {
         Stint { since: Instant::now() }
     }
 
-    /// Notes that a thread has read `bytes` more, and has it wait until it may go on.
+    /// Notes that a thread has read `bytes` more, and has it wait until it may go on. While it is paused `rests` is called now and
+    /// then.
     ///
     /// # Errors
     /// [`ErrorKind::Cancelled`] if it may not.
-    pub(crate) fn check(&self, stint: &mut Stint, bytes: u64) -> Result<()> {
+    pub(crate) fn check(&self, stint: &mut Stint, bytes: u64, rests: impl Fn()) -> Result<()> {
         let share = self.cpu_share.load(Ordering::Relaxed);
         let busy = stint.since.elapsed();
         let rest = if share >= 1000 { Duration::ZERO } else { busy.mul_f64(1000.0 / share as f64 - 1.0) };
-        self.wait_for(rest.max(self.early_by(bytes)))?;
+        self.wait_for(rest.max(self.early_by(bytes)), rests)?;
         stint.since = Instant::now();
         Ok(())
     }
@@ -105,11 +111,11 @@ impl Pace {
         Duration::from_secs_f64(spent.bytes as f64 / bound as f64).saturating_sub(spent.since.elapsed())
     }
 
-    /// Waits for this time, and as long as it is paused.
+    /// Waits for this time, and as long as it is paused. While that is so `rests` is called now and then.
     ///
     /// # Errors
     /// [`ErrorKind::Cancelled`] if it was stopped.
-    pub(crate) fn wait_for(&self, time: Duration) -> Result<()> {
+    pub(crate) fn wait_for(&self, time: Duration, rests: impl Fn()) -> Result<()> {
         let since = Instant::now();
         let mut paused = self.paused.lock();
         loop {
@@ -119,6 +125,9 @@ impl Pace {
             let left = time.saturating_sub(since.elapsed());
             if left.is_zero() && !*paused {
                 return Ok(());
+            }
+            if *paused {
+                rests();
             }
             let nap = if *paused { LOOK_AGAIN } else { left.min(LOOK_AGAIN) };
             paused = self.changed.wait_timeout(paused, nap);
@@ -137,11 +146,11 @@ mod tests {
         let mut stint = pace.begin();
         let since = Instant::now();
         for _ in 0..4 {
-            pace.check(&mut stint, 1 << 14).unwrap();
+            pace.check(&mut stint, 1 << 14, || ()).unwrap();
         }
         assert!(since.elapsed() >= Duration::from_micros(62_400), "{:?}", since.elapsed());
         std::thread::scope(|scope| {
-            let waits = scope.spawn(|| pace.check(&mut pace.begin(), 1 << 30).unwrap_err().kind());
+            let waits = scope.spawn(|| pace.check(&mut pace.begin(), 1 << 30, || ()).unwrap_err().kind());
             pace.stop();
             assert_eq!(waits.join().unwrap(), ErrorKind::Cancelled);
         });
@@ -151,12 +160,15 @@ mod tests {
     fn who_is_paused_goes_on_when_told_to() {
         let pace = Pace::new(&CompactionConfig::default());
         pace.pause(true);
-        let went_on = AtomicBool::new(false);
+        let (went_on, rested) = (AtomicBool::new(false), AtomicBool::new(false));
         std::thread::scope(|scope| {
             let worker = scope.spawn(|| {
-                pace.check(&mut pace.begin(), 1).unwrap();
+                pace.check(&mut pace.begin(), 1, || rested.store(true, Ordering::Release)).unwrap();
                 went_on.store(true, Ordering::Release);
             });
+            while !rested.load(Ordering::Acquire) {
+                std::thread::yield_now();
+            }
             assert!(pace.is_paused() && !went_on.load(Ordering::Acquire));
             pace.pause(false);
             worker.join().unwrap();
@@ -169,7 +181,7 @@ mod tests {
         let pace = Pace::new(&CompactionConfig::default().with_cpu_share(0.25));
         let mut stint = Stint { since: Instant::now() - Duration::from_millis(20) };
         let since = Instant::now();
-        pace.check(&mut stint, 0).unwrap();
+        pace.check(&mut stint, 0, || ()).unwrap();
         assert!(since.elapsed() >= Duration::from_millis(60), "{:?}", since.elapsed());
     }
 }

@@ -52,7 +52,7 @@ impl<K: Key, V: Value> KeyOperation<K, V> for ConditionalInsertOp<K, V> {
             Look::Disk => self.above.request(kernel).map_or(Step::Retry(Retry::Conflict), Step::Wait),
             // The copy is of the version of this operation, whatever the record's was: it is there from now on.
             Look::Newest => {
-                match kernel.append(slot, &self.key, self.value.as_ref(), kernel.moment(guard), guard) {
+                match kernel.append_moved(slot, &self.key, self.value.as_ref(), kernel.moment(guard), guard) {
                     Ok(Ok(())) => Step::Done(true),
                     Ok(Err(retry)) => Step::Retry(retry),
                     Err(error) => Step::Failed(error),

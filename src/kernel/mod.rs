@@ -33,7 +33,7 @@ use crate::epoch::Guard;
 use crate::index::{MemIndex, Slot};
 use crate::operation::{Environment, Operation, Step};
 use crate::record::{Key, RecordLayout, Value};
-use crate::sync::MonotonicU64;
+use crate::sync::{Arc, MonotonicU64};
 use std::marker::PhantomData;
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ pub(crate) struct Kernel<K, V> {
     pub(crate) cache: Option<ReadCache>,
     pub(crate) versions: Versions,
     /// Below lies nothing any more that anybody may want, a scan or checkpoint of an older state included.
-    pub(crate) kept_from: MonotonicU64,
+    pub(crate) kept_from: Arc<MonotonicU64>,
     wait_limit: Duration,
     schema: PhantomData<fn() -> (K, V)>,
 }
@@ -70,7 +70,7 @@ impl<K: Key, V: Value> Kernel<K, V> {
         version: u64,
         wait_limit: Duration,
     ) -> Self {
-        let kept_from = MonotonicU64::new(log.begin().get());
+        let kept_from = Arc::new(MonotonicU64::new(log.begin().get()));
         Self { index, log, cache, versions: Versions::new(version), kept_from, wait_limit, schema: PhantomData }
     }
 }

@@ -26,6 +26,8 @@ pub(crate) use reclaim::{Hold, Reclaim};
 
 /// Pages of the log that are compacted before space is given back and the need is looked at again, as a share of all.
 const STEPS: u64 = 16;
+/// How much larger than the target the log may become before writers wait for the compaction.
+const OVERDRAFT: f64 = 1.15;
 
 impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     /// Gives up everything in the log below `address`, after moving what is in use to its end, and has the device give the space
@@ -101,6 +103,8 @@ pub(crate) struct Upkeep<'u> {
     pub(crate) config: &'u CompactionConfig,
     pub(crate) pace: &'u Pace,
     pub(crate) min_log_size: u64,
+    /// Whether writers are to wait when the log grows faster than it can be compacted.
+    pub(crate) holds_up_writers: bool,
 }
 
 impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
@@ -109,11 +113,24 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
         let (database, log) = (&self.database, &self.database.kernel.log);
         let (begin, end) = (log.begin(), log.safe_read_only());
         let bytes = log.addresses().tail.get().saturating_sub(begin.get());
-        if begin >= end || bytes < upkeep.min_log_size || utilization(database) >= upkeep.config.target_utilization {
+        let in_use = utilization(database);
+        if begin >= end || bytes < upkeep.min_log_size || in_use >= upkeep.config.target_utilization {
+            log.keep_room(Address::MAX);
             return Ok(None);
         }
         let compaction = Compaction::new(database, upkeep.config, upkeep.pace)?;
+        if upkeep.holds_up_writers {
+            let bound = (bytes as f64 * in_use / upkeep.config.target_utilization * OVERDRAFT) as u64;
+            // With every step there is room for more, whatever the estimate is worth.
+            let next = log.addresses().tail.get() + log.geometry().page().page_size();
+            log.keep_room(Address::from_word((begin.get() + bound).max(next).min(Address::MAX.get() - 1)));
+        }
         compaction.step(compaction.next_part(end, bytes / STEPS)).map(Some)
+    }
+
+    /// Lets all those go on who wait for a compaction to make room.
+    pub(crate) fn let_writers_go(&self) {
+        self.database.kernel.log.keep_room(Address::MAX);
     }
 
     /// Has the device give back what is durable by itself; or, if `now`, what was moved is made durable for that.

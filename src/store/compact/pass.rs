@@ -84,7 +84,8 @@ impl<K: Key, V: Value> Pass<'_, K, V> {
                 outcome.report.scanned += reader.bytes() - before;
                 if candidates.len() >= TOGETHER || !more {
                     move_live(&mut session, &mut candidates, &mut outcome.report)?;
-                    self.pace.check(&mut stint, reader.bytes() - before)?;
+                    // Nobody is to wait for a compaction that rests.
+                    self.pace.check(&mut stint, reader.bytes() - before, || log.keep_room(Address::MAX))?;
                 }
                 if !more {
                     break;

@@ -252,7 +252,6 @@ struct Acting {
 }
 
 /// A directory in the middle of whose calls something is done.
-#[derive(Clone)]
 struct Meddling {
     directory: SimDirectory,
     act: Arc<Mutex<Acting>>,
