@@ -103,8 +103,16 @@ impl HybridLog {
         Ok(copy)
     }
 
+    /// Makes durable what the device has written.
+    ///
+    /// # Errors
+    /// The device's, or [`ErrorKind::DeviceFailed`] if it does not answer in time.
+    pub(crate) fn sync_device(&self, limit: Duration) -> Result<()> {
+        self.device_access(IoRequest::sync(), limit)
+    }
+
     /// Waits for an access that brings nothing back.
-    pub(crate) fn device_access(&self, request: IoRequest, limit: Duration) -> Result<()> {
+    pub(super) fn device_access(&self, request: IoRequest, limit: Duration) -> Result<()> {
         let queue = CompletionQueue::new();
         self.device().submit(request, Arc::clone(&queue) as Arc<dyn CompletionSink>, 0);
         queue.take_within(limit).ok_or_else(|| too_late(limit))?.1.result.map(drop)

@@ -35,8 +35,7 @@ impl HybridLog {
     /// written. They begin with the header of a record, which is invalid if a cut left the record out.
     ///
     /// # Errors
-    /// The device's error, or [`ErrorKind::Corrupt`] with the address and the block that does not verify;
-    /// [`ErrorKind::NotFound`] if the record was truncated meanwhile.
+    /// The device's error, or [`ErrorKind::Corrupt`] with the address and the block that does not verify.
     pub(crate) fn fetched<T>(
         &self,
         address: Address,
@@ -50,7 +49,7 @@ impl HybridLog {
                 self.judge(address, record);
                 parse(record)
             })
-            .map_err(|error| self.answered(address, error.with("log address", address)))
+            .map_err(|error| error.with("log address", address))
     }
 
     /// L9, for the record in `bytes`.

@@ -6,10 +6,8 @@
 //! them, and passes completions on.
 
 use super::block::{BLOCK_PAYLOAD, BLOCK_SIZE};
-use super::durable::SYNC_TOKEN;
 use super::geometry::LogGeometry;
 use super::hybrid_log::LogCore;
-use super::truncate::TRUNCATION_TOKEN;
 use crate::address::Address;
 use crate::device::{CompletionSink, IoDone, IoRequest, Token};
 use crate::error::{Error, ErrorKind, Result};
@@ -195,29 +193,16 @@ impl LogCore {
 
 impl CompletionSink for LogCore {
     fn complete(&self, token: Token, done: IoDone) {
-        if token == SYNC_TOKEN {
-            return self.end_sync(done.result);
-        }
-        if token == TRUNCATION_TOKEN {
-            return self.end_truncation(done.result);
-        }
         drop(done.buf); // for the next write
         let result = done.result.inspect_err(|_| self.counters.write_failures.add(1));
-        let (flushed, failed) = {
-            let mut queue = self.flush.lock();
-            (queue.finish(token, result), queue.settled_failure().is_some())
-        };
+        let flushed = self.flush.lock().finish(token, result);
         if let Some(core) = self.this.upgrade() {
             self.pointers.advance_flushed(flushed);
             core.shift_head();
             core.pump();
-            core.pump_sync();
             // Emptying frames here keeps that work off the threads that operate on the store.
             core.epoch.drain();
             core.tell_progress();
-        }
-        if failed {
-            self.durability.tell_all();
         }
     }
 }

@@ -1,7 +1,6 @@
 //! The hybrid log: the face of this folder.
 
 use super::block::{BLOCK_PAYLOAD, BLOCK_SIZE};
-use super::durable::DurablePrefix;
 use super::flush::{CHUNK_BYTES, FlushQueue, WRITES_MAX};
 use super::frames::FrameRing;
 use super::geometry::LogGeometry;
@@ -43,9 +42,8 @@ pub(super) struct LogCore {
     pub(super) tail: Tail,
     pub(super) frames: FrameRing,
     pub(super) flush: Mutex<FlushQueue>,
-    pub(super) durability: DurablePrefix,
-    /// Why the last truncation of the device failed, if it did.
-    pub(super) truncation_failure: Mutex<Option<Error>>,
+    /// Everything below was written and synced.
+    pub(super) durable: MonotonicU64,
     /// How far head is to go; it follows the flushed prefix there.
     pub(super) head_wanted: MonotonicU64,
     /// Only what is urgent opens a page that begins at or above.
@@ -102,8 +100,7 @@ impl HybridLog {
             tail: Tail::new(geometry.page(), state.end),
             frames,
             flush: Mutex::new(FlushQueue::new(geometry, state.written())),
-            durability: DurablePrefix::new(state.flushed),
-            truncation_failure: Mutex::new(None),
+            durable: MonotonicU64::new(state.flushed.get()),
             head_wanted: MonotonicU64::new(state.head.get()),
             room_until: AtomicU64::new(u64::MAX),
             history: state.history,
@@ -298,7 +295,6 @@ impl HybridLog {
         self.core.epoch.drain();
         self.core.device.poll();
         self.core.pump();
-        self.core.pump_sync();
     }
 
     /// Has `waker` woken when a write is finished or frames come free, once.

@@ -297,10 +297,6 @@ impl StorageDevice for Deferred {
     }
 
     fn submit(&self, request: IoRequest, sink: Arc<dyn CompletionSink>, token: Token) {
-        if request.op == IoOp::Sync {
-            self.waiting.lock().push((request, sink, token));
-            return;
-        }
         assert_eq!(request.op, IoOp::Write);
         self.submitted.lock().push(request.offset / AlignedBuf::ALIGN as u64);
         self.waiting.lock().push((request, sink, token));
@@ -361,79 +357,5 @@ fn a_wish_for_head_and_the_end_of_a_write_do_not_miss_each_other() {
         log.evict_until(wanted);
         finishing.join().unwrap();
         assert_eq!(log.addresses().head, wanted);
-    });
-}
-
-struct Woken(AtomicBool);
-
-impl std::task::Wake for Woken {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, Relaxed);
-    }
-}
-
-/// L10: a cut is wanted, and somebody begins to wait for it, while its write finishes and then its sync. Nobody asks again:
-/// the sync is submitted, once, the waiter is woken or finds that it need not wait.
-///
-/// Broken by: reading the flushed prefix before the lock in `begin_sync`; no second look after registering in
-/// `poll_durable`; moving durable after the waiters were taken.
-#[test]
-fn a_wish_for_durability_misses_neither_the_end_of_the_write_nor_that_of_the_sync() {
-    loom::model(|| {
-        let (epoch, device) = (LightEpoch::new(), Deferred::new());
-        let log = Arc::new(log(&epoch, Arc::clone(&device) as Arc<dyn StorageDevice>));
-        make_immutable(&log, 1);
-        log.core.pump();
-        let cut = log.geometry().page().start_of(1);
-        let finishing = {
-            let device = Arc::clone(&device);
-            thread::spawn(move || while device.finish_one() {})
-        };
-        log.want_durable(cut);
-        let woken = Arc::new(Woken(AtomicBool::new(false)));
-        let waits = log.poll_durable(Address::new(PAGE - 8), &std::task::Waker::from(Arc::clone(&woken))).is_pending();
-        finishing.join().unwrap();
-        while device.finish_one() {}
-        assert_eq!(log.durable(), cut);
-        assert!(!waits || woken.0.load(Relaxed), "a waiter that nobody wakes");
-    });
-}
-
-/// Two wait for what they appended, one after the other leads, and each is durable or is called to look again when a group
-/// ends: nobody is left behind, although each of them asks only when it is called.
-///
-/// Broken by: asking to be woken after the look in `GroupCommit::poll`; not telling when a leader has made no cut; a cut that
-/// is noted after the role is given up.
-#[test]
-fn of_two_who_wait_in_groups_none_is_left_behind() {
-    use super::group::{GroupCommit, GroupPolicy};
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(2);
-    model.check(|| {
-        let epoch = LightEpoch::new();
-        let log = Arc::new(log(&epoch, Arc::new(MemoryDisk::new())));
-        let group = Arc::new(GroupCommit::new(GroupPolicy::AT_ONCE, log.durable()));
-        let waiting = || {
-            let (log, group, mut participant) = (Arc::clone(&log), Arc::clone(&group), epoch.join());
-            move || {
-                let woken = Arc::new(Woken(AtomicBool::new(true)));
-                let waker = std::task::Waker::from(Arc::clone(&woken));
-                let address = append(&log, RECORD, &participant.pin()).unwrap();
-                loop {
-                    log.core.epoch.drain();
-                    if woken.0.swap(false, Relaxed) {
-                        let poll = group.poll(&log, address, true, &waker, || Ok(log.close_block()));
-                        if poll.is_ready() {
-                            assert!(log.durable() > address);
-                            return;
-                        }
-                    }
-                    thread::yield_now();
-                }
-            }
-        };
-        let other = thread::spawn(waiting());
-        waiting()();
-        other.join().unwrap();
     });
 }

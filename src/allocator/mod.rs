@@ -28,10 +28,10 @@
 //!   served.
 //! * **L9** A record that a cut left out counts as invalid wherever it is met: in memory its header says so, and whatever
 //!   reads the device sees it so.
-//! * **L10** What is durable ends at a cut, where the tail was moved to a block boundary: no block below is ever written again. It
-//!   grows by a sync that began when all of it was written. A sync that failed is the last one that counts.
+//! * **L10** What is durable ends at a block boundary, and no block below is ever written again. It grows by a sync that began when all
+//!   of it was written. After a sync that failed the device refuses every later one.
 //! * **L11** The device is asked to give up what lies below `begin` when nobody is pinned any more who may have seen an earlier one.
-//!   A read that was under way by then, and comes back with something else, is answered with "truncated".
+//!   Whoever had a read under way by then looks at `begin` again when it comes back.
 
 #[cfg(not(oxifaster_loom))]
 mod at_rest;
@@ -43,7 +43,6 @@ mod fetch;
 mod flush;
 mod frames;
 mod geometry;
-mod group;
 mod history;
 mod hybrid_log;
 #[cfg(not(oxifaster_loom))]
@@ -68,7 +67,6 @@ pub(crate) use at_rest::AtRestReader;
 pub use block::{BLOCK_PAYLOAD, BLOCK_SIZE};
 pub(crate) use block::{Seal, seal, verify};
 pub use geometry::LogGeometry;
-pub(crate) use group::{GroupCommit, GroupPolicy};
 pub(crate) use history::History;
 pub use history::{Aborted, Generation};
 pub(crate) use hybrid_log::{Allocation, HybridLog, LogConfig, LogHandle, LogView};
@@ -80,4 +78,3 @@ pub use pointers::LogAddresses;
 pub(crate) use reader::{BlockReader, ReadLimits, Verified};
 pub(crate) use scan::{Scan, Visitor};
 pub(crate) use state::LogState;
-pub(crate) use truncate::truncated;

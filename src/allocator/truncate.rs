@@ -1,26 +1,87 @@
-//! Giving up the old end of a log. Invariants L1 and L11 of [`crate::allocator`].
-//!
-//! In two steps, since what says where the log begins may have to be durable between them: after a crash in between the log is
-//! opened with what is written down, and that has to be there.
+//! How far a log is known to be durable, and giving up its old end. Invariants L1, L4, L10 and L11 of [`crate::allocator`].
 //!
 //! ```text
-//!   shift_begin   readers are told "truncated" below it
-//!        |        <-- the owner writes down the new begin, durably
-//!   give_back     once no pin is left from before: the device gives up what lies below
+//!   cut            nothing below shares a block with what comes later
+//!   make_durable_below   written up to the cut, then synced: durable moves
+//!   shift_begin    nobody looks below any more who begins to look now
+//!   free_before    the device gives up what lies below
 //! ```
+//!
+//! Who owns the log says when: what was moved has to be durable, and everybody to have left who may be looking, before the
+//! device gives anything up.
 
-use super::hybrid_log::{HybridLog, LogCore};
+use super::hybrid_log::HybridLog;
 use crate::address::Address;
-use crate::device::{CompletionSink, IoRequest, Token};
+use crate::device::IoRequest;
 use crate::error::{Error, ErrorKind, Result};
-use crate::sync::Arc;
-
-/// The token of a truncation: none of a write, whose numbers begin with zero.
-pub(super) const TRUNCATION_TOKEN: Token = Token::MAX - 1;
+use crate::sync::Backoff;
+use std::time::{Duration, Instant};
 
 impl HybridLog {
-    /// Gives up what lies below `begin`, where a record begins or may begin. False if it was given up already. Its space is still
-    /// taken: see [`give_back`](Self::give_back).
+    /// Everything below was durable when somebody last saw to it.
+    pub(crate) fn durable(&self) -> Address {
+        Address::of_pointer(self.core.durable.get())
+    }
+
+    /// Moves the tail to a block boundary, and returns it: what is there now lies below, what comes later shares no block with
+    /// it. Called while not pinned.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Busy`] if a page is being turned for as long as `limit`.
+    pub(crate) fn cut(&self, limit: Duration) -> Result<Address> {
+        let (since, mut backoff) = (Instant::now(), Backoff::new());
+        loop {
+            if let Some(cut) = self.close_block() {
+                return Ok(cut);
+            }
+            if backoff.is_slow() && since.elapsed() >= limit {
+                return Err(too_long("the page at the tail to be turned", since));
+            }
+            self.help();
+            backoff.wait();
+        }
+    }
+
+    /// Closes what lies below `cut`, which [`cut`](Self::cut) or another closing call gave, to updates, has it written, and syncs
+    /// the device. `check` is called now and then, to end the wait. Called while not pinned.
+    ///
+    /// # Errors
+    /// That of the device if something cannot be written or synced; [`ErrorKind::Busy`] if nothing is written for `limit`; that of
+    /// `check`.
+    pub(crate) fn make_durable_below(
+        &self,
+        cut: Address,
+        limit: Duration,
+        check: impl Fn() -> Result<()>,
+    ) -> Result<()> {
+        self.close_below(cut);
+        let (mut since, mut seen, mut backoff) = (Instant::now(), Address::INVALID, Backoff::new());
+        loop {
+            let flushed = self.addresses().flushed;
+            if flushed >= cut {
+                // Not more than was written before the sync began.
+                self.sync_device(limit)?;
+                self.core.durable.advance_to(flushed.get());
+                return Ok(());
+            }
+            if let Some(failure) = self.flush_failure() {
+                return Err(failure);
+            }
+            check()?;
+            if flushed > seen {
+                // As long as it goes on, it may take as long as there is to write.
+                (seen, since) = (flushed, Instant::now());
+            }
+            if backoff.is_slow() && since.elapsed() >= limit {
+                return Err(too_long("the log to be written", since));
+            }
+            self.help();
+            backoff.wait();
+        }
+    }
+
+    /// Gives up what lies below `begin`, where a record begins or may begin, for everybody who begins to look now. False if it
+    /// was given up already. Its space is still taken: see [`free_before`](Self::free_before).
     ///
     /// # Errors
     /// [`ErrorKind::Config`] if not everything below is on the device yet, and so may be changed still.
@@ -35,43 +96,20 @@ impl HybridLog {
         Ok(self.core.pointers.advance_begin(begin))
     }
 
-    /// Has the device give up the blocks below that of `begin`, which is not above [`begin`](Self::begin), once nobody can be
-    /// looking at them who does not know of it. Returns at once; `wake_on_progress` tells of the end.
-    pub(crate) fn give_back(&self, begin: Address) {
-        let begin = begin.min(self.begin());
-        let core = Arc::downgrade(&self.core);
-        self.core.epoch.bump(move || {
-            if let Some(core) = core.upgrade() {
-                let offset = core.geometry.device_offset(core.geometry.block_of(begin));
-                let sink = Arc::clone(&core) as Arc<dyn CompletionSink>;
-                core.device.submit(IoRequest::truncate_before(offset), sink, TRUNCATION_TOKEN);
-            }
-        });
-        self.help();
-    }
-
-    /// Why the device did not give up what it was asked to, the last time.
-    pub(crate) fn truncation_failure(&self) -> Option<Error> {
-        self.core.truncation_failure.lock().clone()
-    }
-
-    /// What a read of `address` is answered with that came back with `error`.
-    pub(super) fn answered(&self, address: Address, error: Error) -> Error {
-        if address < self.begin() { truncated(address, self.begin()).because(error) } else { error }
+    /// Has the device give up the blocks below that of `address`, at which nobody is looking any more.
+    ///
+    /// # Errors
+    /// That of the device, or that it does not answer within `limit`.
+    pub(crate) fn free_before(&self, address: Address, limit: Duration) -> Result<()> {
+        let offset = self.geometry().device_offset(self.geometry().block_of(address));
+        self.device_access(IoRequest::truncate_before(offset), limit)
     }
 }
 
-impl LogCore {
-    pub(super) fn end_truncation(&self, result: Result<usize>) {
-        *self.truncation_failure.lock() = result.err();
-        self.tell_progress();
-    }
-}
-
-/// That `address` was given up.
 #[cold]
-pub(crate) fn truncated(address: Address, begin: Address) -> Error {
-    Error::new(ErrorKind::NotFound, "this part of the log was truncated")
-        .with("address", address)
-        .with("begin of the log", begin)
+fn too_long(what: &'static str, since: Instant) -> Error {
+    Error::new(ErrorKind::Busy, "waiting for others took too long")
+        .with("waiting for", what)
+        .with("milliseconds waited", since.elapsed().as_millis())
+        .help("look for a hung device, or for a call that never returns")
 }

@@ -237,7 +237,7 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         let mut chain = None;
         let on_device;
         if manifest.kind == CheckpointKind::FoldOver {
-            log.want_durable(end);
+            log.close_below(end);
             cut.wait_until(|| log.safe_read_only() >= end)?;
             drop(cut);
             self.wait_for_flush(end)?;
@@ -280,8 +280,7 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         }
         self.control.enter(CheckpointStep::Sync);
         self.control.check()?;
-        log.want_durable(on_device);
-        log.wait_durable(on_device, self.database.kernel.wait_limit(), || self.control.check())?;
+        log.make_durable_below(on_device, self.database.kernel.wait_limit(), || self.control.check())?;
         let mut aborted = log.history().aborted_from(begin);
         if start < end {
             aborted.push(Aborted { from: start, to: end, stamp: stamp(manifest.version + 1) });

@@ -13,7 +13,7 @@ use crate::checkpoint::Catalog;
 use crate::compaction::config::CompactionConfig;
 use crate::compaction::pace::Pace;
 use crate::compaction::report::CompactionReport;
-use crate::device::{IoRequest, StorageDevice};
+use crate::device::StorageDevice;
 use crate::directory::Directory;
 use crate::error::{Error, ErrorKind, Result};
 use crate::operation::{Environment, Retry, Stall};
@@ -257,8 +257,7 @@ pub(crate) fn give_back<K: Key, V: Value>(database: &Database<K, V>, now: bool) 
         && (now || log.addresses().flushed >= end)
         && log.durable() < end
     {
-        log.want_durable(end);
-        log.wait_durable(end, kernel.wait_limit(), || Ok(()))?;
+        log.make_durable_below(end, kernel.wait_limit(), || Ok(()))?;
     }
     let before = database.reclaim.given_back();
     let Some(limit) = database.reclaim.limit(log.durable()) else { return Ok(0) };
@@ -267,9 +266,9 @@ pub(crate) fn give_back<K: Key, V: Value>(database: &Database<K, V>, now: bool) 
     wait_for_pins(database)?;
     let geometry = log.geometry();
     let offset = |address: Address| geometry.device_offset(geometry.block_of(address));
-    log.device_access(IoRequest::truncate_before(offset(limit)), kernel.wait_limit())?;
     kernel.index.free_below(limit, &mut database.epoch.join());
-    Ok(offset(limit) - offset(before))
+    log.free_before(limit, kernel.wait_limit()).inspect_err(|_| database.reclaim.try_again())?;
+    Ok(offset(limit).saturating_sub(offset(before)))
 }
 
 fn close_tail<K: Key, V: Value>(database: &Database<K, V>) -> Result<Address> {

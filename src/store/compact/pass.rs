@@ -67,7 +67,7 @@ impl<K: Key, V: Value> Pass<'_, K, V> {
         let mut session = Session::unlisted(Arc::clone(self.database));
         let mut outcome = Outcome { report: CompactionReport::default(), until: self.range.start };
         let mut candidates = Vec::with_capacity(TOGETHER);
-        let mut stint = self.pace.begin();
+        let (mut stint, mut unpaid) = (self.pace.begin(), 0);
         while let Some(part) = parts.take() {
             reader.go_to(part.clone())?;
             loop {
@@ -82,10 +82,11 @@ impl<K: Key, V: Value> Pass<'_, K, V> {
                     Ok(())
                 })?;
                 outcome.report.scanned += reader.bytes() - before;
+                unpaid += reader.bytes() - before;
                 if candidates.len() >= TOGETHER || !more {
                     move_live(&mut session, &mut candidates, &mut outcome.report)?;
                     // Nobody is to wait for a compaction that rests.
-                    self.pace.check(&mut stint, reader.bytes() - before, || log.keep_room(Address::MAX))?;
+                    self.pace.check(&mut stint, std::mem::take(&mut unpaid), || log.keep_room(Address::MAX))?;
                 }
                 if !more {
                     break;

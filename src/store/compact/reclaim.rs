@@ -22,8 +22,8 @@ struct State {
     /// Where the log began after the last one whose copies are.
     durable_begin: Address,
     given_back: Address,
-    /// A crash may have left something below that should have been given back.
-    may_have_orphans: bool,
+    /// There may be something below all the same: a crash came in between, or the device refused.
+    is_left_over: bool,
 }
 
 /// What somebody keeps.
@@ -118,13 +118,18 @@ impl Reclaim {
         }
         let begin = state.durable_begin.get();
         state.holds.retain(|held| begin.saturating_sub(held.at.get()) <= held.at_most);
-        let limit = state.limit();
-        let sweeps = std::mem::replace(&mut state.may_have_orphans, false);
+        let limit = state.limit().max(state.given_back);
+        let sweeps = std::mem::replace(&mut state.is_left_over, false);
         (limit > state.given_back || sweeps).then(|| {
             // From here on nobody holds anything below any more.
             state.given_back = limit;
             limit
         })
+    }
+
+    /// Notes that the device refused to take back what it was asked to: it is asked again the next time.
+    pub(super) fn try_again(&self) {
+        self.state.lock().is_left_over = true;
     }
 
     /// Everything below was given back.
@@ -138,7 +143,7 @@ impl Reclaim {
         let mut state = self.state.lock();
         state.durable_begin = begin;
         state.given_back = state.limit();
-        state.may_have_orphans = state.given_back.is_valid();
+        state.is_left_over = state.given_back.is_valid();
     }
 }
 

@@ -5,7 +5,7 @@ mod interleaved;
 mod random;
 
 use super::*;
-use crate::device::{CompletionSink, DeviceInfo, IoDone, IoOp, MemoryDisk, Token};
+use crate::device::{CompletionSink, DeviceInfo, IoDone, IoOp, IoRequest, MemoryDisk, Token};
 use crate::store::{FasterKvConfig, Session};
 use crate::sync::AtomicU64;
 use crate::utility::KeyHash;
