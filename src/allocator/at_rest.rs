@@ -41,10 +41,7 @@ impl AtRestReader {
     ///
     /// # Errors
     /// As for [`BlockReader::next`], and those of `visit`.
-    pub(crate) fn advance(
-        &mut self,
-        visit: &mut dyn FnMut(Address, RecordInfo, &[u8]) -> Result<()>,
-    ) -> Result<bool> {
+    pub(crate) fn advance(&mut self, visit: &mut dyn FnMut(Address, RecordInfo, &[u8]) -> Result<()>) -> Result<bool> {
         let blocks = &mut self.blocks;
         let Some(verified) = self.reader.next(|| blocks.take())? else { return Ok(false) };
         let geometry = self.pieces.geometry;
@@ -53,9 +50,8 @@ impl AtRestReader {
             if std::mem::replace(&mut self.begins, false) || number.is_multiple_of(geometry.blocks_per_page()) {
                 self.walker.go_to(start.max(self.start))?;
             }
-            self.walker.feed(start, &block[..geometry.payload_of_block(number)], |at, info, record| {
-                visit(at, info, record)
-            })?;
+            self.walker
+                .feed(start, &block[..geometry.payload_of_block(number)], |at, info, record| visit(at, info, record))?;
         }
         self.reader.give_back(verified);
         Ok(true)

@@ -245,6 +245,19 @@ impl HybridLog {
         self.core.room_until.store(until, Ordering::Relaxed);
     }
 
+    /// Lets those who append go on by so many bytes more, if they are to wait at all.
+    pub(crate) fn extend_room(&self, bytes: u64) {
+        let extend = |until: u64| (until != u64::MAX).then(|| until.saturating_add(bytes));
+        // Somebody may have let all go meanwhile: then that is how it is.
+        let _ = self.core.room_until.fetch_update(Ordering::Relaxed, Ordering::Relaxed, extend);
+    }
+
+    /// Whether those who append wait, or will when the page at the tail is full.
+    pub(crate) fn is_held_up(&self) -> bool {
+        let page = self.core.geometry.page();
+        page.start_of(page.page(self.core.tail.address())).get() >= self.core.room_until.load(Ordering::Relaxed)
+    }
+
     /// Opens the page after `page` if a frame is free, for the one thread that was told to (L6).
     #[cold]
     fn turn_page(&self, page: u64, offset: u64, size: u64) -> Result<Allocation> {

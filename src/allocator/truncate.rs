@@ -12,7 +12,7 @@
 
 use super::hybrid_log::HybridLog;
 use crate::address::Address;
-use crate::device::IoRequest;
+use crate::device::{IoRequest, access};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::Backoff;
 use std::time::{Duration, Instant};
@@ -102,7 +102,7 @@ impl HybridLog {
     /// That of the device, or that it does not answer within `limit`.
     pub(crate) fn free_before(&self, address: Address, limit: Duration) -> Result<()> {
         let offset = self.geometry().device_offset(self.geometry().block_of(address));
-        self.device_access(IoRequest::truncate_before(offset), limit)
+        access(&**self.device(), IoRequest::truncate_before(offset), limit).map(drop)
     }
 }
 

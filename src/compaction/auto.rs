@@ -6,7 +6,7 @@ use super::report::CompactionReport;
 use crate::device::StorageDevice;
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::{Key, Value};
-use crate::store::{FasterKv, Upkeep};
+use crate::store::{Estimate, FasterKv, Upkeep};
 use crate::sync::{Arc, Mutex, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -223,6 +223,30 @@ impl From<CompactionConfig> for AutoCompactionConfig {
     }
 }
 
+/// What the worker's thread knows of a store.
+#[derive(Default)]
+struct Seen {
+    not_durable_since: Option<Instant>,
+    estimate: Estimate,
+}
+
+/// Sees to it that nobody waits for a worker that is gone, however it went.
+struct LetGo<'s, K: Key, V: Value, D: StorageDevice>(&'s Weak<FasterKv<K, V, D>>);
+
+impl<K: Key, V: Value, D: StorageDevice> LetGo<'_, K, V, D> {
+    fn let_go(&self) {
+        if let Some(store) = self.0.upgrade() {
+            store.let_writers_go();
+        }
+    }
+}
+
+impl<K: Key, V: Value, D: StorageDevice> Drop for LetGo<'_, K, V, D> {
+    fn drop(&mut self) {
+        self.let_go();
+    }
+}
+
 /// What the worker's thread does.
 struct Duty {
     config: AutoCompactionConfig,
@@ -232,40 +256,36 @@ struct Duty {
 
 impl Duty {
     fn run<K: Key, V: Value, D: StorageDevice>(&self, store: &Weak<FasterKv<K, V, D>>) {
-        let (mut pause, mut not_durable_since) = (Duration::ZERO, None);
-        let let_writers_go = || {
-            if let Some(store) = store.upgrade() {
-                store.let_writers_go();
-            }
-        };
-        while self.pace.wait_for(pause, let_writers_go).is_ok() {
+        let (mut pause, mut seen) = (Duration::ZERO, Seen::default());
+        let writers = LetGo(store);
+        while self.pace.wait_for(pause, || writers.let_go()).is_ok() {
             let Some(store) = store.upgrade() else { return };
-            let outcome = self.look(&store, &mut not_durable_since);
+            let outcome = self.look(&store, &mut seen);
             pause = self.pause_after(outcome, pause);
             if !pause.is_zero() {
                 store.let_writers_go();
             }
         }
-        let_writers_go();
     }
 
     /// Looks at the store once. Gives what was done, if anything was to do.
     fn look<K: Key, V: Value, D: StorageDevice>(
         &self,
         store: &FasterKv<K, V, D>,
-        not_durable_since: &mut Option<Instant>,
+        seen: &mut Seen,
     ) -> Result<Option<CompactionReport>> {
         let upkeep = Upkeep {
             config: &self.config.compaction,
             pace: &self.pace,
             min_log_size: self.config.min_log_size,
             holds_up_writers: self.config.hold_up_writers && self.pace.is_unbounded(),
+            estimate: &mut seen.estimate,
         };
-        let report = store.keep_up(&upkeep)?;
-        let since = not_durable_since.get_or_insert_with(Instant::now).elapsed();
+        let report = store.keep_up(upkeep)?;
+        let since = seen.not_durable_since.get_or_insert_with(Instant::now).elapsed();
         let reclaimed = store.give_back_durable(since >= self.config.durable_within)?;
         if !store.awaits_durability() {
-            *not_durable_since = None;
+            seen.not_durable_since = None;
         }
         let mut state = self.state.lock();
         state.total.reclaimed += reclaimed;

@@ -158,7 +158,8 @@ mod tests {
             let compactor = ConcurrentCompactor::new(ConcurrentCompactionConfig::new(threads).with_part_bits(12));
             let parts = Mutex::new(Vec::new());
             let range = Address::new(4000)..Address::new(40 * 4096 + 8);
-            let count = compactor.compact_range(range, |part| parts.lock().push((part.start.get(), part.end.get()))).unwrap();
+            let count =
+                compactor.compact_range(range, |part| parts.lock().push((part.start.get(), part.end.get()))).unwrap();
             let mut parts = std::mem::take(&mut *parts.lock());
             parts.sort_unstable();
             assert_eq!((count, parts.len(), parts[0].0, parts[40].1), (41, 41, 4000, 40 * 4096 + 8));

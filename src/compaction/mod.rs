@@ -21,7 +21,6 @@
 //!   when the copies are durable.
 //! * **C5** A tombstone is never copied: what it hides lies below it, and is given up with it.
 
-
 mod auto;
 pub(crate) mod concurrent;
 pub(crate) mod config;

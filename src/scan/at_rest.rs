@@ -1,11 +1,11 @@
 //! The records of a log that nobody uses: of a checkpoint, on any device, without knowing the types of keys and values.
 
 use crate::address::Address;
+use crate::allocator::{AtRestReader, ReadLimits};
 use crate::checkpoint::{Manifest, Schema};
 use crate::device::StorageDevice;
 use crate::directory::Directory;
 use crate::error::{Error, ErrorKind, Result};
-use crate::allocator::{AtRestReader, ReadLimits};
 use crate::record::{RecordInfo, RecordLayout};
 use crate::sync::Arc;
 use std::collections::VecDeque;

@@ -10,7 +10,7 @@
 mod at_rest;
 
 pub use crate::store::{
-    Change, ChangeCursor, ChangeFeed, ChangeOptions, ChangeReach, KeyVersion, LiveIterator, LogScanIterator, ScanCursor,
-    ScannedRecord,
+    Change, ChangeCursor, ChangeFeed, ChangeOptions, ChangeReach, KeyVersion, LiveIterator, LogScanIterator,
+    ScanCursor, ScannedRecord,
 };
 pub use at_rest::{DoubleBufferedLogIterator, RawRecord};

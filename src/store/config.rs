@@ -1,10 +1,10 @@
 //! How a store is set up: one number is enough, everything can be set.
 
 use crate::address::PageGeometry;
-#[cfg(not(oxifaster_loom))]
-use crate::compaction::config::CompactionConfig;
 use crate::allocator::{BLOCK_PAYLOAD, BLOCK_SIZE, HybridLog, LogGeometry};
 use crate::cache::ReadCacheConfig;
+#[cfg(not(oxifaster_loom))]
+use crate::compaction::config::CompactionConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{IndexConfig, MemIndex};
 use std::time::Duration;

@@ -6,9 +6,9 @@ use super::config::{FasterKvConfig, StoreSizes, index_bytes};
 use crate::address::Address;
 use crate::allocator::{HybridLog, LogConfig};
 use crate::cache::ReadCache;
+use crate::checkpoint::{CheckpointToken, Piece, SessionCut};
 #[cfg(not(oxifaster_loom))]
 use crate::compaction::config::CompactionConfig;
-use crate::checkpoint::{CheckpointToken, Piece, SessionCut};
 use crate::device::StorageDevice;
 use crate::epoch::LightEpoch;
 use crate::error::{Error, ErrorKind, Result};
@@ -39,8 +39,6 @@ pub(crate) struct Database<K, V> {
     /// Who needs which part of the log.
     #[cfg(not(oxifaster_loom))]
     pub(crate) reclaim: Arc<Reclaim>,
-    /// The version of its first operations.
-    pub(crate) first_version: u64,
     /// What lies below is in a checkpoint, and nothing of a later one does.
     pub(crate) checkpointed: MonotonicU64,
     memory: Memory,
@@ -188,7 +186,6 @@ impl<K: Key, V: Value> Database<K, V> {
             compaction: config.compaction,
             #[cfg(not(oxifaster_loom))]
             reclaim,
-            first_version: origin.version,
             checkpointed,
             memory,
             sessions,

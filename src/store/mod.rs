@@ -25,7 +25,7 @@ pub use async_session::AsyncSession;
 #[cfg(not(oxifaster_loom))]
 pub use checkpoint::{CheckpointHandle, CheckpointOptions, CheckpointProgress, CheckpointReport, CheckpointStep};
 #[cfg(not(oxifaster_loom))]
-pub(crate) use compact::Upkeep;
+pub(crate) use compact::{Estimate, Upkeep};
 pub use config::FasterKvConfig;
 pub use faster_kv::FasterKv;
 pub use op_future::OpFuture;
@@ -34,7 +34,7 @@ pub use pending::{Begun, Completed, Outcome, Ticket};
 pub use restore::RecoveryTarget;
 #[cfg(not(oxifaster_loom))]
 pub use scan::{
-    Change, ChangeCursor, ChangeFeed, ChangeOptions, ChangeReach, KeyVersion, LiveIterator, LogScanIterator, ScanCursor,
-    ScannedRecord,
+    Change, ChangeCursor, ChangeFeed, ChangeOptions, ChangeReach, KeyVersion, LiveIterator, LogScanIterator,
+    ScanCursor, ScannedRecord,
 };
 pub use session::Session;

@@ -40,7 +40,12 @@ fn writers_readers_and_compactions_at_the_same_time() {
                             if key % 8 == 7 && round % 4 == 3 {
                                 session.delete(&key).unwrap();
                             } else {
-                                session.rmw(key, |value| { *value += 1; true }).unwrap();
+                                session
+                                    .rmw(key, |value| {
+                                        *value += 1;
+                                        true
+                                    })
+                                    .unwrap();
                             }
                         }
                     }
@@ -118,7 +123,12 @@ fn the_disk_holds_little_more_than_the_data_however_often_it_is_overwritten() {
     let bound = (live / 10) as f64 * 1.5 + (2 << 20) as f64; // and what is in memory or not a whole segment
     let since = Instant::now();
     while disk_use(place.path()) as f64 > bound {
-        assert!(since.elapsed() < Duration::from_secs(60), "{} of {bound}: {:?}", disk_use(place.path()), worker.state());
+        assert!(
+            since.elapsed() < Duration::from_secs(60),
+            "{} of {bound}: {:?}",
+            disk_use(place.path()),
+            worker.state()
+        );
         std::thread::yield_now();
     }
     worker.stop();
@@ -129,7 +139,8 @@ fn the_disk_holds_little_more_than_the_data_however_often_it_is_overwritten() {
 
 #[test]
 fn a_worker_can_be_paused_and_stops_with_its_store_or_when_it_is_dropped() {
-    let config = FasterKvConfig::default().with_page_size_bits(12).with_log_memory_size(16 << 12).with_table_size(1 << 10);
+    let config =
+        FasterKvConfig::default().with_page_size_bits(12).with_log_memory_size(16 << 12).with_table_size(1 << 10);
     let store = Arc::new(FasterKv::<u64, u64, _>::open(config, MemoryDisk::new()).unwrap());
     let eager = AutoCompactionConfig::default().with_min_log_size(0).with_check_interval(Duration::from_millis(1));
     let worker = AutoCompactionWorker::new(eager);
@@ -154,7 +165,10 @@ fn a_worker_can_be_paused_and_stops_with_its_store_or_when_it_is_dropped() {
     drop(session);
     drop(store);
     worker.stop();
-    let none = Arc::new(FasterKv::<u64, u64, _>::open(FasterKvConfig::default().with_memory_budget(1 << 20), MemoryDisk::new()).unwrap());
+    let none = Arc::new(
+        FasterKv::<u64, u64, _>::open(FasterKvConfig::default().with_memory_budget(1 << 20), MemoryDisk::new())
+            .unwrap(),
+    );
     assert!(worker.start(Arc::downgrade(&none)).is_err(), "it was stopped");
     drop(AutoCompactionWorker::new(CompactionConfig::default()));
 }
@@ -191,7 +205,8 @@ impl StorageDevice for Failing {
 fn a_compaction_that_cannot_read_gives_nothing_up_and_the_worker_says_why_and_goes_on_later() {
     let (fails, refused) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let disk = Failing { disk: MemoryDisk::new(), fails: Arc::clone(&fails), refused };
-    let config = FasterKvConfig::default().with_page_size_bits(12).with_log_memory_size(8 << 12).with_table_size(1 << 10);
+    let config =
+        FasterKvConfig::default().with_page_size_bits(12).with_log_memory_size(8 << 12).with_table_size(1 << 10);
     let store = Arc::new(FasterKv::<u64, u64, _>::open(config, disk).unwrap());
     let mut session = store.start_session();
     for round in 0..10 {

@@ -48,7 +48,11 @@ fn a_store_is_inspected_scanned_compacted_and_is_the_same_afterwards() {
     let place = place();
     let before = document(&run(&place, "inspect checkpoints --log log --json"));
     let log = &before["log"];
-    assert_eq!((&log["keys"], &log["tombstones"], &log["superseded"]), (&4500.into(), &500.into(), &10_500.into()), "{log}");
+    assert_eq!(
+        (&log["keys"], &log["tombstones"], &log["superseded"]),
+        (&4500.into(), &500.into(), &10_500.into()),
+        "{log}"
+    );
     let entries = before["index"]["buckets_by_entries"].as_object().unwrap();
     let buckets: u64 = entries.values().map(|count| count.as_u64().unwrap()).sum();
     assert_eq!(buckets, before["index"]["buckets"].as_u64().unwrap());

@@ -29,6 +29,7 @@ fn what_is_durable_grows_when_the_device_was_synced_and_not_before() {
     let stop = || Err(crate::Error::new(ErrorKind::Cancelled, "a test"));
     plan.fail_nth(IoOp::Write, 1, std::io::ErrorKind::Other);
     assert!(world.log.make_durable_below(cut, LIMIT, stop).is_err());
+    assert!(world.log.durable() < cut);
     world.log.retry_flush();
     world.log.make_durable_below(cut, LIMIT, || Ok(())).unwrap();
     assert_eq!(world.log.durable(), cut);

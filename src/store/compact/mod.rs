@@ -20,7 +20,7 @@ use crate::operation::{Environment, Retry, Stall};
 use crate::record::{Key, Value};
 use crate::sync::{Arc, AtomicBool, Ordering};
 use std::ops::Range;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub(crate) use reclaim::{Hold, Reclaim};
 
@@ -64,11 +64,7 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     ///
     /// # Panics
     /// As for `new`, and on a set-up that [`CompactionConfig::check`] would refuse.
-    pub fn with_compaction_config(
-        config: super::FasterKvConfig,
-        device: D,
-        compaction: CompactionConfig,
-    ) -> Self {
+    pub fn with_compaction_config(config: super::FasterKvConfig, device: D, compaction: CompactionConfig) -> Self {
         Self::new(config.with_compaction(compaction), device)
     }
 
@@ -105,16 +101,44 @@ pub(crate) struct Upkeep<'u> {
     pub(crate) min_log_size: u64,
     /// Whether writers are to wait when the log grows faster than it can be compacted.
     pub(crate) holds_up_writers: bool,
+    /// What it knows of how much is in use.
+    pub(crate) estimate: &'u mut Estimate,
+}
+
+/// The bytes of the log that are in use, as far as the index knows, and when it was asked.
+#[derive(Default)]
+pub(crate) struct Estimate {
+    live: u64,
+    asked: Option<(Instant, Duration)>,
+}
+
+impl Estimate {
+    /// The share of the time that may go into walks through the index is one of so many.
+    const REST: u32 = 20;
+
+    /// The share of the log that is in use.
+    fn utilization<K: Key, V: Value>(&mut self, database: &Database<K, V>) -> f64 {
+        if self.asked.is_none_or(|(at, took)| at.elapsed() >= took * Self::REST) {
+            let begun = Instant::now();
+            self.live = live_bytes(database);
+            self.asked = Some((Instant::now(), begun.elapsed()));
+        }
+        share(self.live, database)
+    }
 }
 
 impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     /// Compacts the oldest part of the log if too little of it is in use. Its space is not given back yet.
-    pub(crate) fn keep_up(&self, upkeep: &Upkeep<'_>) -> Result<Option<CompactionReport>> {
+    pub(crate) fn keep_up(&self, upkeep: Upkeep<'_>) -> Result<Option<CompactionReport>> {
         let (database, log) = (&self.database, &self.database.kernel.log);
         let (begin, end) = (log.begin(), log.safe_read_only());
         let bytes = log.addresses().tail.get().saturating_sub(begin.get());
-        let in_use = utilization(database);
-        if begin >= end || bytes < upkeep.min_log_size || in_use >= upkeep.config.target_utilization {
+        if begin >= end || bytes < upkeep.min_log_size {
+            log.keep_room(Address::MAX);
+            return Ok(None);
+        }
+        let in_use = upkeep.estimate.utilization(database);
+        if in_use >= upkeep.config.target_utilization {
             log.keep_room(Address::MAX);
             return Ok(None);
         }
@@ -158,11 +182,7 @@ pub(crate) struct Compaction<'a, K: Key, V: Value> {
 }
 
 impl<'a, K: Key, V: Value> Compaction<'a, K, V> {
-    pub(crate) fn new(
-        database: &'a Arc<Database<K, V>>,
-        config: &'a CompactionConfig,
-        pace: &'a Pace,
-    ) -> Result<Self> {
+    pub(crate) fn new(database: &'a Arc<Database<K, V>>, config: &'a CompactionConfig, pace: &'a Pace) -> Result<Self> {
         let turn = database.reclaim.turn().ok_or_else(|| {
             Error::new(ErrorKind::Busy, "another compaction of this store is under way")
                 .help("wait for it to end, or stop the worker that does it")
@@ -231,14 +251,20 @@ impl<'a, K: Key, V: Value> Compaction<'a, K, V> {
 
 /// The share of the log that is in use, as far as the index knows.
 pub(crate) fn utilization<K: Key, V: Value>(database: &Database<K, V>) -> f64 {
-    let kernel = &database.kernel;
-    let addresses = kernel.log.addresses();
-    let bytes = addresses.tail.get().saturating_sub(addresses.begin.get());
-    if bytes == 0 {
-        return 1.0;
+    share(live_bytes(database), database)
+}
+
+fn live_bytes<K: Key, V: Value>(database: &Database<K, V>) -> u64 {
+    database.kernel.index.stats().entries * Database::<K, V>::record_size()
+}
+
+/// What `live` bytes are of the log; 1.0 of an empty one.
+fn share<K: Key, V: Value>(live: u64, database: &Database<K, V>) -> f64 {
+    let addresses = database.kernel.log.addresses();
+    match addresses.tail.get().saturating_sub(addresses.begin.get()) {
+        0 => 1.0,
+        bytes => (live as f64 / bytes as f64).min(1.0),
     }
-    let live = kernel.index.stats().entries * Database::<K, V>::record_size();
-    (live as f64 / bytes as f64).min(1.0)
 }
 
 /// Bytes of the device below where the log begins that were not given back.
@@ -292,11 +318,7 @@ pub(super) fn wait_for_pins<K: Key, V: Value>(database: &Database<K, V>) -> Resu
     wait_until(database, Retry::Fuzzy, || left.load(Ordering::Acquire))
 }
 
-fn wait_until<K: Key, V: Value>(
-    database: &Database<K, V>,
-    retry: Retry,
-    mut done: impl FnMut() -> bool,
-) -> Result<()> {
+fn wait_until<K: Key, V: Value>(database: &Database<K, V>, retry: Retry, mut done: impl FnMut() -> bool) -> Result<()> {
     let mut stall = Stall::new();
     while !done() {
         stall.wait(&database.kernel, retry)?;

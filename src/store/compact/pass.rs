@@ -1,7 +1,7 @@
 //! Going through a part of the log and moving what is in use to its end. Invariants C1, C2 and C5 of [`crate::compaction`].
 
 use crate::address::Address;
-use crate::allocator::{LiveReader, ReadLimits};
+use crate::allocator::{HybridLog, LiveReader, ReadLimits};
 use crate::compaction::concurrent::{ConcurrentCompactionConfig, ConcurrentCompactor, Parts};
 use crate::compaction::config::CompactionConfig;
 use crate::compaction::pace::Pace;
@@ -14,6 +14,7 @@ use crate::store::database::Database;
 use crate::store::session::Session;
 use crate::sync::Arc;
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
 /// Records that are looked up in one call: enough to have many accesses of the device under way.
 const TOGETHER: usize = 1024;
@@ -67,7 +68,7 @@ impl<K: Key, V: Value> Pass<'_, K, V> {
         let mut session = Session::unlisted(Arc::clone(self.database));
         let mut outcome = Outcome { report: CompactionReport::default(), until: self.range.start };
         let mut candidates = Vec::with_capacity(TOGETHER);
-        let (mut stint, mut unpaid) = (self.pace.begin(), 0);
+        let (mut stint, mut unpaid, mut room) = (self.pace.begin(), 0, Room::new());
         while let Some(part) = parts.take() {
             reader.go_to(part.clone())?;
             loop {
@@ -85,6 +86,7 @@ impl<K: Key, V: Value> Pass<'_, K, V> {
                 unpaid += reader.bytes() - before;
                 if candidates.len() >= TOGETHER || !more {
                     move_live(&mut session, &mut candidates, &mut outcome.report)?;
+                    room.grant(log, &outcome.report);
                     // Nobody is to wait for a compaction that rests.
                     self.pace.check(&mut stint, std::mem::take(&mut unpaid), || log.keep_room(Address::MAX))?;
                 }
@@ -97,6 +99,35 @@ impl<K: Key, V: Value> Pass<'_, K, V> {
             outcome.until = outcome.until.max(end);
         }
         Ok(outcome)
+    }
+}
+
+/// What a thread has found to be of no use, those who append may use meanwhile.
+struct Room {
+    /// Bytes that were let go of so far.
+    granted: u64,
+    /// Since when they have been waiting, as far as this thread has seen.
+    held_up_since: Option<Instant>,
+}
+
+impl Room {
+    /// Nobody waits longer than this for a page, however long it takes to find something that is of no use.
+    const WAIT_MAX: Duration = Duration::from_millis(100);
+
+    const fn new() -> Self {
+        Self { granted: 0, held_up_since: None }
+    }
+
+    fn grant(&mut self, log: &HybridLog, report: &CompactionReport) {
+        let dead = report.scanned.saturating_sub(report.copied);
+        log.extend_room(dead.saturating_sub(self.granted));
+        self.granted = self.granted.max(dead);
+        if !log.is_held_up() {
+            self.held_up_since = None;
+        } else if self.held_up_since.get_or_insert_with(Instant::now).elapsed() >= Self::WAIT_MAX {
+            log.extend_room(log.geometry().page().page_size());
+            self.held_up_since = None;
+        }
     }
 }
 

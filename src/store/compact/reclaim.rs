@@ -150,7 +150,10 @@ impl Reclaim {
 impl State {
     fn limit(&self) -> Address {
         let holds = self.holds.iter().map(|held| held.at);
-        holds.chain(self.checkpoints.values().copied()).min().map_or(self.durable_begin, |at| at.min(self.durable_begin))
+        holds
+            .chain(self.checkpoints.values().copied())
+            .min()
+            .map_or(self.durable_begin, |at| at.min(self.durable_begin))
     }
 }
 

@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ChangeCursor {
     address: u64,
-    /// The store's version when it was taken.
-    version: u64,
+    /// The generation of the log when it was taken: every recovery begins a new one.
+    generation: u64,
     /// How far back the last record lies that was given, and what its bytes add up to: another one lies there if the log went
     /// another way after a recovery.
     back: u32,
@@ -28,7 +28,7 @@ pub struct ChangeCursor {
 
 impl ChangeCursor {
     /// Before the oldest change that the log holds.
-    pub const START: Self = Self { address: 0, version: 0, back: 0, checksum: 0 };
+    pub const START: Self = Self { address: 0, generation: 0, back: 0, checksum: 0 };
 
     /// The place in the log: all that lies below was given.
     pub fn address(self) -> Address {
@@ -39,7 +39,7 @@ impl ChangeCursor {
     pub fn to_bytes(self) -> [u8; 24] {
         let mut bytes = [0; 24];
         bytes[..8].copy_from_slice(&self.address.to_le_bytes());
-        bytes[8..16].copy_from_slice(&self.version.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.generation.to_le_bytes());
         bytes[16..20].copy_from_slice(&self.back.to_le_bytes());
         bytes[20..].copy_from_slice(&self.checksum.to_le_bytes());
         bytes
@@ -48,7 +48,7 @@ impl ChangeCursor {
     /// The cursor that was kept as these bytes; whether it is one of a store is found out when it is used.
     pub fn from_bytes(bytes: [u8; 24]) -> Self {
         let word = |at: usize| bytes[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-        Self { address: word(0), version: word(8), back: word(16) as u32, checksum: (word(16) >> 32) as u32 }
+        Self { address: word(0), generation: word(8), back: word(16) as u32, checksum: (word(16) >> 32) as u32 }
     }
 }
 
@@ -189,7 +189,7 @@ impl<K: Key, V: Value> ChangeFeed<K, V> {
     /// Where it is: all that was given lies before.
     pub fn cursor(&self) -> ChangeCursor {
         let (back, checksum) = self.last.map_or((0, 0), |(at, sum)| ((self.at.get() - at.get()) as u32, sum));
-        ChangeCursor { address: self.at.get(), version: self.database.kernel.versions.current(), back, checksum }
+        ChangeCursor { address: self.at.get(), generation: generation(&self.database), back, checksum }
     }
 
     /// Bytes of the log that are kept for this feed and otherwise would not be.
@@ -287,6 +287,11 @@ impl<K: Key, V: Value> ChangeFeed<K, V> {
     }
 }
 
+/// That of what is appended now.
+fn generation<K: Key, V: Value>(database: &Database<K, V>) -> u64 {
+    u64::from(database.kernel.log.history().generation_at(Address::MAX))
+}
+
 fn reader<K: Key, V: Value>(database: &Database<K, V>) -> Result<LiveReader> {
     let limits = ReadLimits { buffer_bytes: BUFFER_BYTES, wait: database.kernel.wait_limit() };
     LiveReader::new(&database.kernel.log, RecordLayout::of::<K, V>(), limits)
@@ -308,7 +313,7 @@ fn check<K: Key, V: Value>(database: &Database<K, V>, from: ChangeCursor) -> Res
     let Some(last) = last.filter(|last| last.get() >= FIRST && from.address <= log.addresses().tail.get()) else {
         return refuse();
     };
-    if from.version >= database.first_version {
+    if from.generation == generation(database) {
         return Ok(()); // it is of this life of the store
     }
     // What a cut left out was given before it, but is no part of the log any more.

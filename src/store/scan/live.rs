@@ -106,7 +106,8 @@ impl<K: Key, V: Value> LiveWalk<K, V> {
         let make = |place: usize| IsNewestOp::new(candidates[place].key.clone(), candidates[place].at, extent);
         let done = |place: usize, newest: bool| is_newest[place] = newest;
         self.session.run_unlisted(candidates.len(), |place| &candidates[place].key, make, done)?;
-        let newest = candidates.into_iter().zip(is_newest).filter_map(|(candidate, newest)| newest.then_some(candidate));
+        let newest =
+            candidates.into_iter().zip(is_newest).filter_map(|(candidate, newest)| newest.then_some(candidate));
         newest.for_each(&mut visit);
         Ok(more)
     }

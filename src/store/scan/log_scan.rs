@@ -69,20 +69,21 @@ impl<K: Key, V: Value> LogScanIterator<K, V> {
     fn read_on(&mut self) -> Result<()> {
         while self.found.is_empty() && !self.is_over {
             let (found, start) = (&mut self.found, self.range.start);
-            let more = self.reader.advance(&self.database.kernel.log, &mut self.participant, &mut |at, info, bytes| {
-                if at >= start && !info.is_invalid() {
-                    let record = RecordLayout::parse::<K, V>(bytes)?;
-                    found.push_back(ScannedRecord {
-                        address: at,
-                        previous: info.previous(),
-                        version: info.version(),
-                        is_tombstone: info.is_tombstone(),
-                        key: record.key,
-                        value: record.value,
-                    });
-                }
-                Ok(())
-            })?;
+            let more =
+                self.reader.advance(&self.database.kernel.log, &mut self.participant, &mut |at, info, bytes| {
+                    if at >= start && !info.is_invalid() {
+                        let record = RecordLayout::parse::<K, V>(bytes)?;
+                        found.push_back(ScannedRecord {
+                            address: at,
+                            previous: info.previous(),
+                            version: info.version(),
+                            is_tombstone: info.is_tombstone(),
+                            key: record.key,
+                            value: record.value,
+                        });
+                    }
+                    Ok(())
+                })?;
             self.is_over = !more;
             self.hold.advance(self.reader.position().min(self.range.end));
         }

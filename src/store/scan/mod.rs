@@ -107,11 +107,14 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     /// missing; [`ErrorKind::Config`] if this is no cursor of this store.
     pub fn iter_from(&self, cursor: ScanCursor) -> Result<LiveIterator<K, V>> {
         if cursor.extent.end > self.database.kernel.log.safe_read_only() || cursor.at > cursor.extent.end {
-            return Err(Error::new(ErrorKind::Config, "a scan cannot go on: the log does not reach as far as its cursor")
-                .with("cursor", cursor.at)
-                .with("end of the scan", cursor.extent.end)
-                .with("immutable below", self.database.kernel.log.safe_read_only())
-                .help("a cursor serves the store that it was taken from, for as long as that is open"));
+            return Err(Error::new(
+                ErrorKind::Config,
+                "a scan cannot go on: the log does not reach as far as its cursor",
+            )
+            .with("cursor", cursor.at)
+            .with("end of the scan", cursor.extent.end)
+            .with("immutable below", self.database.kernel.log.safe_read_only())
+            .help("a cursor serves the store that it was taken from, for as long as that is open"));
         }
         let hold = self.database.reclaim.hold_from(cursor.at).map_err(|kept| given_back(cursor.at, kept))?;
         LiveIterator::new(&self.database, hold, cursor.extent)

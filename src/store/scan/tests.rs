@@ -49,10 +49,11 @@ fn a_log_scan_gives_every_record_of_its_range_from_memory_and_disk() {
     let (mut session, keys) = (store.start_session(), keys(300));
     for version in 0..4 {
         fill(&mut session, &keys, version);
+        store.flush().unwrap(); // or the next ones are updates in place
     }
     session.delete(&keys[0]).unwrap();
     let records: Vec<_> = store.scan_log(..).unwrap().map(|record| record.unwrap()).collect();
-    assert!(store.addresses().head > store.addresses().begin, "a part is on the device only");
+    assert!(store.addresses().head > store.addresses().begin, "a part is on the device only: {:?}", store.addresses());
     assert_eq!(records.len(), 1200 + usize::from(records.last().unwrap().is_tombstone));
     for (place, record) in records.iter().take(1200).enumerate() {
         assert_eq!((record.key, record.value), (keys[place % 300], (place / 300) as u64));
@@ -147,7 +148,12 @@ fn a_snapshot_is_of_one_moment_while_writers_go_on_and_the_log_is_compacted() {
                 let mut session = store.start_session();
                 while !stop.load(Ordering::Relaxed) {
                     for key in part {
-                        session.rmw(*key, |value| { *value += 1; true }).unwrap();
+                        session
+                            .rmw(*key, |value| {
+                                *value += 1;
+                                true
+                            })
+                            .unwrap();
                     }
                 }
             });
@@ -206,7 +212,14 @@ fn the_changes_applied_to_a_map_make_it_the_store() {
         for (place, key) in keys.iter().enumerate() {
             match (place as u64 + round) % 5 {
                 0 => session.delete(key).unwrap(),
-                1 => drop(session.rmw(*key, |value| { *value += 1; true }).unwrap()),
+                1 => drop(
+                    session
+                        .rmw(*key, |value| {
+                            *value += 1;
+                            true
+                        })
+                        .unwrap(),
+                ),
                 _ => session.upsert(*key, round).unwrap(),
             }
         }

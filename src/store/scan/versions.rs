@@ -1,8 +1,8 @@
 //! What a key was over time.
 
 use crate::address::Address;
-use crate::device::{CompletionQueue, CompletionSink};
-use crate::error::{Error, ErrorKind, Result};
+use crate::device::access;
+use crate::error::Result;
 use crate::operation::Environment;
 use crate::record::{Key, RecordLayout, Value};
 use crate::store::database::Database;
@@ -42,14 +42,7 @@ pub(super) fn versions_of<K: Key, V: Value>(database: &Arc<Database<K, V>>, key:
                 (info, record.key_is::<K, V>(key).then(|| record.value::<K, V>()))
             } else {
                 drop(guard);
-                let queue = CompletionQueue::new();
-                let request = log.fetch_request(at, size);
-                log.device().submit(request, Arc::clone(&queue) as Arc<dyn CompletionSink>, 0);
-                let limit = kernel.wait_limit();
-                let (_, done) = queue.take_within(limit).ok_or_else(|| {
-                    Error::new(ErrorKind::DeviceFailed, "the device did not answer in time")
-                        .with("milliseconds waited", limit.as_millis())
-                })?;
+                let done = access(&**log.device(), log.fetch_request(at, size), kernel.wait_limit())?;
                 let record = log.fetched(at, size, done, RecordLayout::parse::<K, V>)?;
                 (record.info, (record.key.as_bytes() == key.as_bytes()).then_some(record.value))
             }

@@ -15,8 +15,8 @@ mod scan;
 mod source;
 
 use crate::failure::Failure;
-pub(crate) use options::{CompactOptions, InspectOptions, ScanOptions};
 pub(crate) use options::{COMPACT_HELP, INSPECT_HELP, SCAN_HELP};
+pub(crate) use options::{CompactOptions, InspectOptions, ScanOptions};
 
 /// `oxifaster inspect`.
 pub(crate) fn inspect(options: &InspectOptions) -> Result<u8, Failure> {

@@ -24,7 +24,8 @@ pub(super) fn of(document: &Document) -> String {
     let height = MARGIN * 2.0 + ROW * (rows as f64 + 3.0 * 2.0);
     let mut picture = String::new();
     // Writing to a string cannot fail.
-    let _ = draw(&mut picture, height, &[("the log", &log), ("record sizes", &sizes), ("buckets of the index", &buckets)]);
+    let _ =
+        draw(&mut picture, height, &[("the log", &log), ("record sizes", &sizes), ("buckets of the index", &buckets)]);
     picture
 }
 

@@ -53,7 +53,8 @@ impl Program for CompactionProgram {
     type History = Past;
 
     const NAME: &'static str = "compaction";
-    const ABOUT: &'static str = "a store that is compacted while it takes checkpoints: nothing is missing, nothing comes back";
+    const ABOUT: &'static str =
+        "a store that is compacted while it takes checkpoints: nothing is missing, nothing comes back";
 
     fn config(&self, rng: &mut SimRng) -> SimConfig {
         let latencies = [Latency::None, Latency::Short, Latency::Uneven];
@@ -220,17 +221,20 @@ impl<'a> Run<'a> {
 /// What the recovered store has to hold, by the number in it.
 fn recovered_content(session: &mut Session<u64, Words>, known: &Known) -> Result<Content, Violation> {
     let number = must("read", session.read(&NUMBER))?.map(|words| words[0]);
-    let Some(number) = number else { return Err(Violation::new("right values", "the number of the checkpoint is gone")) };
+    let Some(number) = number else {
+        return Err(Violation::new("right values", "the number of the checkpoint is gone"));
+    };
     if known.reported.is_some_and(|reported| number < reported) {
         let what = format!("checkpoint {number} was recovered, and {:?} was reported", known.reported);
         return Err(Violation::new("not older than reported", what));
     }
     let content = known.begun.get(&number).cloned();
-    content.map(|mut content| {
-        content.remove(&NUMBER);
-        content
-    })
-    .ok_or_else(|| Violation::new("right values", format_args!("no checkpoint {number} was ever begun")))
+    content
+        .map(|mut content| {
+            content.remove(&NUMBER);
+            content
+        })
+        .ok_or_else(|| Violation::new("right values", format_args!("no checkpoint {number} was ever begun")))
 }
 
 /// Compacts so many tenths of the log.

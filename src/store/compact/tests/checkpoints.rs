@@ -141,7 +141,9 @@ fn a_compaction_at_any_moment_of_a_checkpoint_takes_nothing_from_it() {
             work(&mut session, &mut oracle, &keys, 6, 600);
             let meddle = {
                 let store = Arc::clone(&store);
-                move || drop(store.log_compact_until(store.addresses().tail).unwrap())
+                move || {
+                    store.log_compact_until(store.addresses().tail).unwrap();
+                }
             };
             directory.meddler.at.store(at, Ordering::Relaxed);
             *directory.meddler.action.lock() = Some(Box::new(meddle));

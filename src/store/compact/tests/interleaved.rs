@@ -4,8 +4,8 @@
 use super::*;
 use crate::allocator::{LiveReader, ReadLimits};
 use crate::device::CompletionQueue;
-use crate::kernel::{DeleteOp, Insert, Kernel, Modify, ReadOp, RmwOp, UpsertOp};
 use crate::kernel::ConditionalInsertOp;
+use crate::kernel::{DeleteOp, Insert, Kernel, Modify, ReadOp, RmwOp, UpsertOp};
 use crate::operation::{Operation, Step};
 use crate::record::RecordLayout;
 use std::time::Duration;
@@ -111,7 +111,10 @@ const MEDDLINGS: [Meddling; 7] = [
         "compact, add, compact",
         |store, key| {
             compact_all(store);
-            let add = |value: &mut u64| { *value += 100; true };
+            let add = |value: &mut u64| {
+                *value += 100;
+                true
+            };
             store.start_session().rmw(key, add).unwrap();
             compact_all(store);
         },
@@ -156,7 +159,10 @@ fn a_read_whose_record_is_moved_or_given_up_meanwhile_finds_what_was_there_befor
 fn a_read_modify_write_in_the_middle_of_which_the_log_is_compacted_counts_once() {
     at_every_point(|store, key, (name, _, then), meddle| {
         let mut meddled = false;
-        let modify = Modify(|value: &mut u64| { *value += 1; true });
+        let modify = Modify(|value: &mut u64| {
+            *value += 1;
+            true
+        });
         drive(store, RmwOp::new(key, modify), |point| {
             let before = store.addresses().tail;
             meddle(point);

@@ -92,7 +92,12 @@ fn work(session: &mut Session<u64, u64>, oracle: &mut Oracle, keys: &[u64], seed
                 oracle.remove(&key);
             }
             1 => {
-                session.rmw(key, |value| { *value += 1; true }).unwrap();
+                session
+                    .rmw(key, |value| {
+                        *value += 1;
+                        true
+                    })
+                    .unwrap();
                 *oracle.entry(key).or_default() += 1;
             }
             _ => {

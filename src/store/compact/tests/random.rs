@@ -60,7 +60,15 @@ impl Run {
     fn new(config: FasterKvConfig) -> Self {
         let disk = Shredder::new();
         let store = Some(FasterKv::open(config.clone(), disk.clone()).unwrap());
-        Self { disk, directory: MemoryDirectory::new(), config, keys: keys(24), store, oracle: Oracle::new(), saved: None }
+        Self {
+            disk,
+            directory: MemoryDirectory::new(),
+            config,
+            keys: keys(24),
+            store,
+            oracle: Oracle::new(),
+            saved: None,
+        }
     }
 
     fn store(&self) -> &Store {
@@ -79,7 +87,12 @@ impl Run {
                 self.oracle.remove(&self.keys[key]);
             }
             Call::Add(key) => {
-                session.rmw(self.keys[key], |value| { *value = value.wrapping_add(1); true }).unwrap();
+                session
+                    .rmw(self.keys[key], |value| {
+                        *value = value.wrapping_add(1);
+                        true
+                    })
+                    .unwrap();
                 let value = self.oracle.entry(self.keys[key]).or_default();
                 *value = value.wrapping_add(1);
             }
