@@ -7,12 +7,7 @@ use crate::address::Address;
 use crate::device::{IoRequest, access};
 use crate::epoch::{Guard, Participant};
 use crate::error::{Error, ErrorKind, Result};
-<<<<<<< HEAD
 use crate::memory::{IoBuf, load_bytes};
-use crate::sync::Arc;
-=======
-use crate::memory::{AlignedBuf, load_bytes};
->>>>>>> main
 use std::time::Duration;
 
 impl LogCore {

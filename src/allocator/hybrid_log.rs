@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{BufferPool, Purpose, Words};
 use crate::record::RecordRef;
 use crate::stats::LogCounters;
-use crate::sync::{Arc, AtomicU64, Backoff, MonotonicU64, Mutex, Weak};
+use crate::sync::{Arc, AtomicU64, Backoff, MonotonicU64, Mutex, Ordering, Weak};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -42,8 +42,12 @@ pub(super) struct LogCore {
     pub(super) tail: Tail,
     pub(super) frames: FrameRing,
     pub(super) flush: Mutex<FlushQueue>,
+    /// Everything below was written and synced.
+    pub(super) durable: MonotonicU64,
     /// How far head is to go; it follows the flushed prefix there.
     pub(super) head_wanted: MonotonicU64,
+    /// Only what is urgent opens a page that begins at or above.
+    room_until: AtomicU64,
     pub(super) epoch: Arc<LightEpoch>,
     pub(super) device: Arc<dyn StorageDevice>,
     /// Who wants to be told when a write is finished or frames come free.
@@ -96,7 +100,9 @@ impl HybridLog {
             tail: Tail::new(geometry.page(), state.end),
             frames,
             flush: Mutex::new(FlushQueue::new(geometry, state.written())),
+            durable: MonotonicU64::new(state.flushed.get()),
             head_wanted: MonotonicU64::new(state.head.get()),
+            room_until: AtomicU64::new(u64::MAX),
             history: state.history,
             waiting: Mutex::new(Vec::new()),
             epoch,
@@ -167,6 +173,12 @@ impl HybridLog {
         self.core.pointers.begin()
     }
 
+    /// Below, nobody changes a record ever again.
+    #[inline]
+    pub(crate) fn safe_read_only(&self) -> Address {
+        self.core.pointers.safe_read_only()
+    }
+
     /// Below, nobody changes a record any more, or until it is [thawed](Self::thaw_to).
     #[inline]
     pub(crate) fn immutable_below(&self) -> Address {
@@ -212,8 +224,46 @@ impl HybridLog {
         match self.core.tail.reserve(size as u64) {
             Reserved::At(address) => Ok(Allocation::At(address)),
             Reserved::Full => Ok(Allocation::NoRoom),
+            Reserved::MustTurn { page, offset } => {
+                if self.core.geometry.page().start_of(page).get() >= self.core.room_until.load(Ordering::Relaxed) {
+                    self.core.tail.give_back(page, offset);
+                    return Ok(Allocation::NoRoom);
+                }
+                self.turn_page(page, offset, size as u64)
+            }
+        }
+    }
+
+    /// The same for what makes room: no bound of [`keep_room`](Self::keep_room) holds it up.
+    ///
+    /// # Errors
+    /// As for `allocate`.
+    pub(crate) fn allocate_urgent(&self, size: usize, _guard: &Guard<'_>) -> Result<Allocation> {
+        match self.core.tail.reserve(size as u64) {
+            Reserved::At(address) => Ok(Allocation::At(address)),
+            Reserved::Full => Ok(Allocation::NoRoom),
             Reserved::MustTurn { page, offset } => self.turn_page(page, offset, size as u64),
         }
+    }
+
+    /// Has those who append wait at the end of the first page at or above `until`, except for what is urgent. Nobody waits if it is
+    /// [`Address::MAX`].
+    pub(crate) fn keep_room(&self, until: Address) {
+        let until = if until == Address::MAX { u64::MAX } else { until.get() };
+        self.core.room_until.store(until, Ordering::Relaxed);
+    }
+
+    /// Lets those who append go on by so many bytes more, if they are to wait at all.
+    pub(crate) fn extend_room(&self, bytes: u64) {
+        let extend = |until: u64| (until != u64::MAX).then(|| until.saturating_add(bytes));
+        // Somebody may have let all go meanwhile: then that is how it is.
+        let _ = self.core.room_until.fetch_update(Ordering::Relaxed, Ordering::Relaxed, extend);
+    }
+
+    /// Whether those who append wait, or will when the page at the tail is full.
+    pub(crate) fn is_held_up(&self) -> bool {
+        let page = self.core.geometry.page();
+        page.start_of(page.page(self.core.tail.address())).get() >= self.core.room_until.load(Ordering::Relaxed)
     }
 
     /// Opens the page after `page` if a frame is free, for the one thread that was told to (L6).

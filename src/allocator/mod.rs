@@ -10,7 +10,8 @@
 //! Memory is a ring of page frames. A page is written to the device once it is immutable, and its frame is used again
 //! once the page is on the device and nobody can still be looking at it.
 //!
-//! * **L1** `begin <= safe_head <= head <= flushed <= safe_read_only <= read_only <= tail` at all times; each only grows.
+//! * **L1** `safe_head <= head <= flushed <= safe_read_only <= read_only <= tail` and `begin <= flushed` at all times; each only
+//!   grows.
 //! * **L2** A record below `safe_read_only` is changed by nobody: whoever might still take it for mutable has left its
 //!   epoch. Between `safe_read_only` and `read_only` (the fuzzy region) somebody might.
 //! * **L3** Who is pinned and then finds `address >= head` may use the record until it unpins: frames below a new head are
@@ -27,9 +28,15 @@
 //!   served.
 //! * **L9** A record that a cut left out counts as invalid wherever it is met: in memory its header says so, and whatever
 //!   reads the device sees it so.
-//! * **L10** While a checkpoint copies the log, a record below `settled` is changed by nobody, and one below `frozen` by nobody
+//! * **L10** What is durable ends at a block boundary, and no block below is ever written again. It grows by a sync that began when all
+//!   of it was written. After a sync that failed the device refuses every later one.
+//! * **L11** The device is asked to give up what lies below `begin` when nobody is pinned any more who may have seen an earlier one.
+//!   Whoever had a read under way by then looks at `begin` again when it comes back.
+//! * **L12** While a checkpoint copies the log, a record below `settled` is changed by nobody, and one below `frozen` by nobody
 //!   who pinned since it was frozen. In between it is fuzzy, as between `safe_read_only` and `read_only`.
 
+#[cfg(not(oxifaster_loom))]
+mod at_rest;
 mod block;
 mod copy;
 mod durable;
@@ -41,6 +48,8 @@ mod freeze;
 mod geometry;
 mod history;
 mod hybrid_log;
+#[cfg(not(oxifaster_loom))]
+mod live;
 #[cfg(all(test, oxifaster_loom))]
 mod loom;
 mod pieces;
@@ -53,14 +62,19 @@ mod tail;
 #[cfg(test)]
 #[cfg(not(oxifaster_loom))]
 mod tests;
+mod truncate;
 mod walk;
 
+#[cfg(not(oxifaster_loom))]
+pub(crate) use at_rest::AtRestReader;
 pub use block::{BLOCK_PAYLOAD, BLOCK_SIZE};
 pub(crate) use block::{Seal, bind, seal, verify};
 pub use geometry::LogGeometry;
 pub(crate) use history::History;
 pub use history::{Aborted, Generation};
 pub(crate) use hybrid_log::{Allocation, HybridLog, LogConfig, LogHandle, LogView};
+#[cfg(not(oxifaster_loom))]
+pub(crate) use live::LiveReader;
 pub(crate) use pieces::{Piece, PieceFile, Pieces};
 pub(crate) use pointers::FIRST;
 pub use pointers::LogAddresses;

@@ -83,13 +83,13 @@ impl LogPointers {
         Address::of_pointer(self.read_only.get())
     }
 
-    /// From here on records are changed in place (L10).
+    /// From here on records are changed in place (L12).
     #[inline(always)]
     pub(super) fn mutable_from(&self) -> Address {
         self.read_only().max(self.frozen.frozen())
     }
 
-    /// Below, nobody changes a record (L2, L10).
+    /// Below, nobody changes a record (L2, L12).
     #[inline]
     pub(super) fn immutable_below(&self) -> Address {
         self.safe_read_only().max(self.frozen.settled())
@@ -129,14 +129,15 @@ impl LogPointers {
 
     /// L1, except for the tail. Read from the lowest up: each only grows, so a later reading can only be larger.
     fn is_ordered(&self) -> bool {
-        let order = [&self.begin, &self.safe_head, &self.head, &self.flushed, &self.safe_read_only, &self.read_only];
+        let begin = self.begin.get();
+        let order = [&self.safe_head, &self.head, &self.flushed, &self.safe_read_only, &self.read_only];
         let mut below = 0;
         order.iter().all(|pointer| {
             let above = pointer.get();
             let ordered = below <= above;
             below = above;
             ordered
-        })
+        }) && begin <= self.flushed.get()
     }
 
     pub(super) fn snapshot(&self, tail: impl FnOnce() -> Address) -> LogAddresses {

@@ -7,20 +7,20 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::record::{RecordInfo, RecordLayout};
 
 /// Takes the blocks of a page in order, and hands on the records in them.
-pub(super) struct RecordWalker<'h> {
+pub(super) struct RecordWalker {
     layout: RecordLayout,
     page: PageGeometry,
-    history: &'h History,
+    history: History,
     /// Where the next record begins, or the one that has begun.
     at: Address,
     /// The first bytes of a record whose rest is in the blocks to come.
     begun: Vec<u8>,
 }
 
-impl<'h> RecordWalker<'h> {
-    pub(super) fn new(pieces: &'h Pieces, layout: RecordLayout) -> Self {
+impl RecordWalker {
+    pub(super) fn new(pieces: &Pieces, layout: RecordLayout) -> Self {
         let page = pieces.geometry.page();
-        Self { layout, page, history: &pieces.history, at: Address::INVALID, begun: Vec::new() }
+        Self { layout, page, history: pieces.history.clone(), at: Address::INVALID, begun: Vec::new() }
     }
 
     /// Goes on at `at`, where a record begins if there is any.
@@ -32,6 +32,16 @@ impl<'h> RecordWalker<'h> {
         self.begun.clear();
         let begun_at = std::mem::replace(&mut self.at, at);
         if cut_off { Err(self.nonsense("a record of the log is cut off", begun_at)) } else { Ok(()) }
+    }
+
+    /// Where the next record begins, or the one that has begun.
+    pub(super) fn position(&self) -> Address {
+        self.at
+    }
+
+    /// True if a record has begun whose end has not come yet.
+    pub(super) fn has_begun(&self) -> bool {
+        !self.begun.is_empty()
     }
 
     /// Hands the records that end in the block at `start`, whose bytes are `payload`, to `visit`: each with its address, its

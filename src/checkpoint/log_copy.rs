@@ -1,15 +1,10 @@
 //! Copying the parts of a log that are in files to its device.
 
 use crate::address::Address;
-<<<<<<< HEAD
 use crate::allocator::{
     BLOCK_PAYLOAD, BLOCK_SIZE, BlockReader, History, Piece, Pieces, ReadLimits, Verified, seal, verify,
 };
-use crate::device::{IoChannel, IoDone, IoRequest, SharedChannel};
-=======
-use crate::allocator::{BLOCK_PAYLOAD, BLOCK_SIZE, BlockReader, History, Piece, Pieces, ReadLimits, Verified, seal};
 use crate::device::{IoChannel, IoRequest, SharedChannel, access};
->>>>>>> main
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::AlignedBuf;
 use crate::sync::Arc;
@@ -30,21 +25,16 @@ pub(super) fn same_on_device(pieces: &Pieces, piece: &Piece, limits: ReadLimits)
     while let Some(verified) = reader.next(|| range.take())? {
         let (first, len) = (verified.first, verified.blocks * BLOCK_SIZE);
         let offset = pieces.geometry.device_offset(first);
-<<<<<<< HEAD
-        let there = device.read(offset, len)?;
-        let same = verified.iter().zip(there.chunks_exact(BLOCK_SIZE)).take_while(|((number, block), other)| {
-            let generation = pieces.history.generation_at(pieces.geometry.start_of_block(*number));
-            block[..BLOCK_PAYLOAD] == other[..BLOCK_PAYLOAD] && verify(other, *number, generation, "").is_ok()
-        });
-=======
         // The bytes there, fewer at the device's end.
         let read = || {
             let done = access(&*pieces.device, IoRequest::read(offset, len, AlignedBuf::zeroed(len)), limits.wait)?;
             done.result.map(|read| done.buf[..read.min(len)].to_vec())
         };
         let there = read()?;
-        let same = verified.iter().zip(there.chunks_exact(BLOCK_SIZE)).take_while(|((_, block), other)| block == other);
->>>>>>> main
+        let same = verified.iter().zip(there.chunks_exact(BLOCK_SIZE)).take_while(|((number, block), other)| {
+            let generation = pieces.history.generation_at(pieces.geometry.start_of_block(*number));
+            block[..BLOCK_PAYLOAD] == other[..BLOCK_PAYLOAD] && verify(other, *number, generation, "").is_ok()
+        });
         let same = same.count();
         if same < verified.blocks {
             // From here on the blocks on the device are given up, and with them whatever counts on them. One wrong read is no

@@ -41,7 +41,7 @@ pub use catalog::{Broken, Catalog, Listing};
 pub use choice::{IndexChoice, IndexImage, Selection};
 pub use manifest::{Aborted, CheckpointKind, Generation, IndexPart, LogPart, Manifest, Piece, Schema, SessionCut};
 #[cfg(not(oxifaster_loom))]
-pub(crate) use recovery::{Recovery, RecoveryLimits, log_of};
+pub(crate) use recovery::{Recovery, RecoveryLimits, log_of, open_pieces};
 pub use report::{ImageUse, RecoveryPhase, RecoveryProgress, RecoveryReport, RecoveryTimes};
 pub use retention::Removed;
 pub use token::CheckpointToken;

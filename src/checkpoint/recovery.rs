@@ -11,7 +11,7 @@
 use super::file_name::binding_of;
 use super::log_copy::{copy_to_device, same_on_device};
 use super::report::{ImageUse, RecoveryPhase, RecoveryProgress, RecoveryReport};
-use super::{IndexPart, LogPart, Manifest};
+use super::{IndexPart, LogPart, Manifest, Schema};
 use crate::address::Address;
 use crate::allocator::{
     BlockReader, FIRST, History, HybridLog, LogConfig, LogGeometry, LogState, Piece, PieceFile, Pieces, ReadLimits,
@@ -74,6 +74,29 @@ pub(crate) fn log_of(manifest: &Manifest, layout: RecordLayout) -> Result<&LogPa
     })
 }
 
+/// The log that a manifest describes, where it is.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`] or [`ErrorKind::Corrupt`] names the file that is missing or of no use.
+pub(crate) fn open_pieces(
+    directory: &dyn Directory,
+    schema: Schema,
+    log: &LogPart,
+    device: Arc<dyn StorageDevice>,
+) -> Result<Pieces> {
+    let geometry = LogGeometry::new(schema.page_bits, LogGeometry::MIN_FRAMES, 0.0)?;
+    let open = |piece: &super::Piece| -> Result<Piece> {
+        let file = piece.file.as_ref().map(|name| -> Result<PieceFile> {
+            let file = directory.open(name).map_err(|error| error.with("directory", directory.place()))?;
+            Ok(PieceFile { name: name.clone(), binding: binding_of(name), file })
+        });
+        Ok(Piece { from: piece.from, to: piece.to, file: file.transpose()? })
+    };
+    let pieces = log.pieces.iter().map(open).collect::<Result<Vec<_>>>()?;
+    let history = History::new(log.generations.clone(), log.aborted.clone());
+    Pieces::new(geometry, history, pieces, device)
+}
+
 impl<'r> Recovery<'r> {
     /// Opens what the manifest names, and looks whether the device holds its part.
     ///
@@ -88,17 +111,7 @@ impl<'r> Recovery<'r> {
         tell: &'r (dyn Fn(RecoveryProgress) + Sync),
     ) -> Result<Self> {
         let log = log_of(manifest, layout)?;
-        let geometry = LogGeometry::new(manifest.schema.page_bits, LogGeometry::MIN_FRAMES, 0.0)?;
-        let open = |piece: &super::Piece| -> Result<Piece> {
-            let file = piece.file.as_ref().map(|name| -> Result<PieceFile> {
-                let file = directory.open(name).map_err(|error| error.with("directory", directory.place()))?;
-                Ok(PieceFile { name: name.clone(), binding: binding_of(name), file })
-            });
-            Ok(Piece { from: piece.from, to: piece.to, file: file.transpose()? })
-        };
-        let pieces = log.pieces.iter().map(open).collect::<Result<Vec<_>>>()?;
-        let history = History::new(log.generations.clone(), log.aborted.clone());
-        let pieces = Pieces::new(geometry, history, pieces, device)?;
+        let pieces = open_pieces(directory, manifest.schema, log, device)?;
         let report = RecoveryReport::new(manifest);
         let recovery = Self { directory, log, layout, epoch: LightEpoch::new(), limits, tell, pieces, report };
         recovery.probe()?;
@@ -249,7 +262,8 @@ impl<'r> Recovery<'r> {
     pub(crate) fn log(mut self, config: LogConfig) -> Result<(HybridLog, RecoveryReport)> {
         let geometry = config.geometry;
         self.pieces.geometry = geometry;
-        let head = geometry.oldest_in_memory(self.log.end).max(self.log.begin);
+        // Memory begins with a whole block, also if the log begins within one.
+        let head = geometry.oldest_in_memory(self.log.end).max(geometry.block_start(self.log.begin));
         let flushed = self.flushed_from(head);
         let mut history = self.pieces.history.with_generation(self.log.end, Address::MAX, config.generation);
         for piece in self.pieces.iter().filter(|piece| piece.file.is_some()) {
@@ -270,7 +284,7 @@ impl<'r> Recovery<'r> {
             let done = done.fetch_add(bytes, Ordering::Relaxed) + bytes;
             self.tell(RecoveryPhase::Load, done, total.load(Ordering::Relaxed));
         };
-        let scan = self.scan_of(head, &progress);
+        let scan = self.scan_of(head.max(self.log.begin), &progress);
         let bytes = scan.bytes();
         total.store(bytes, Ordering::Relaxed);
         self.tell(RecoveryPhase::Load, 0, bytes);

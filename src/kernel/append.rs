@@ -24,16 +24,44 @@ impl<K: Key, V: Value> Kernel<K, V> {
         moment: Moment,
         guard: &Guard<'_>,
     ) -> Result<Result<(), Retry>> {
+        let allocation = self.log.allocate(Self::LAYOUT.record_size(), guard)?;
+        Ok(self.fill(allocation, slot, key, value, moment, guard))
+    }
+
+    /// The same for what compaction moves, which makes room for others.
+    ///
+    /// # Errors
+    /// As for [`append`](Self::append).
+    pub(super) fn append_moved(
+        &self,
+        slot: Slot<'_>,
+        key: &K,
+        value: Option<&V>,
+        moment: Moment,
+        guard: &Guard<'_>,
+    ) -> Result<Result<(), Retry>> {
+        let allocation = self.log.allocate_urgent(Self::LAYOUT.record_size(), guard)?;
+        Ok(self.fill(allocation, slot, key, value, moment, guard))
+    }
+
+    #[inline]
+    fn fill(
+        &self,
+        allocation: Allocation,
+        slot: Slot<'_>,
+        key: &K,
+        value: Option<&V>,
+        moment: Moment,
+        guard: &Guard<'_>,
+    ) -> Result<(), Retry> {
+        let Allocation::At(address) = allocation else { return Err(Retry::Room) };
         let size = Self::LAYOUT.record_size();
-        let Allocation::At(address) = self.log.allocate(size, guard)? else {
-            return Ok(Err(Retry::Room));
-        };
         let record = self.log.record(address, size, guard);
         let info = RecordInfo::new(self.newest(&slot, guard), stamp(moment.version));
         record.write(if value.is_some() { info } else { info.with_tombstone() }, key, value);
-        Ok(self.index.try_update(slot, address).map_err(|_| {
+        self.index.try_update(slot, address).map_err(|_| {
             record.invalidate(); // K5
             Retry::Conflict
-        }))
+        })
     }
 }

@@ -131,6 +131,17 @@ impl<K: Key, V: Value> Session<K, V> {
         outcome
     }
 
+    /// Runs `count` operations that are no work of a user's: a checkpoint may cut between any two of them.
+    pub(super) fn run_unlisted<'k, O: KeyOperation<K, V>>(
+        &mut self,
+        count: usize,
+        key: impl Fn(usize) -> &'k K,
+        make: impl FnMut(usize) -> O,
+        done: impl FnMut(usize, O::Output),
+    ) -> Result<()> {
+        self.run_batch(count, key, |_, _, _| None, make, done).map(drop)
+    }
+
     /// Begins a batch, once no checkpoint is about to cut.
     #[inline]
     fn begin_batch(&mut self) -> Result<BatchTurn> {

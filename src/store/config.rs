@@ -3,6 +3,8 @@
 use crate::address::PageGeometry;
 use crate::allocator::{BLOCK_PAYLOAD, BLOCK_SIZE, HybridLog, LogGeometry};
 use crate::cache::ReadCacheConfig;
+#[cfg(not(oxifaster_loom))]
+use crate::compaction::config::CompactionConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{IndexConfig, MemIndex};
 use std::time::Duration;
@@ -43,6 +45,9 @@ pub struct FasterKvConfig {
     pub overwrite: bool,
     /// See [`with_pretouch`](Self::with_pretouch).
     pub pretouch: bool,
+    /// See [`with_compaction`](Self::with_compaction).
+    #[cfg(not(oxifaster_loom))]
+    pub compaction: CompactionConfig,
 }
 
 const DEFAULT_BUDGET: u64 = 256 << 20;
@@ -68,6 +73,8 @@ impl Default for FasterKvConfig {
             wait_limit: Duration::from_secs(30),
             overwrite: false,
             pretouch: true,
+            #[cfg(not(oxifaster_loom))]
+            compaction: CompactionConfig::default(),
         }
     }
 }
@@ -180,6 +187,14 @@ impl FasterKvConfig {
         self
     }
 
+    /// How [`log_compact_until`](super::FasterKv::log_compact_until) works. `Default:` on one thread, without bounds.
+    #[cfg(not(oxifaster_loom))]
+    #[must_use]
+    pub fn with_compaction(mut self, compaction: CompactionConfig) -> Self {
+        self.compaction = compaction;
+        self
+    }
+
     /// Turns wishes into sizes for records of `record_size` bytes.
     ///
     /// # Errors
@@ -208,6 +223,8 @@ impl FasterKvConfig {
 
     /// Whether each value makes sense by itself.
     pub(super) fn check(&self) -> Result<()> {
+        #[cfg(not(oxifaster_loom))]
+        self.compaction.check()?;
         if self.max_pending == 0 || self.max_pending > 1 << 16 {
             return Err(out_of_range("max_pending", self.max_pending as u64, 1, 1 << 16));
         }

@@ -1,10 +1,14 @@
 //! What a store's sessions share.
 
+#[cfg(not(oxifaster_loom))]
+use super::compact::Reclaim;
 use super::config::{FasterKvConfig, StoreSizes, index_bytes};
 use crate::address::Address;
 use crate::allocator::{HybridLog, LogConfig};
 use crate::cache::ReadCache;
 use crate::checkpoint::{CheckpointToken, Piece, SessionCut};
+#[cfg(not(oxifaster_loom))]
+use crate::compaction::config::CompactionConfig;
 use crate::device::StorageDevice;
 use crate::epoch::LightEpoch;
 use crate::error::{Error, ErrorKind, Result};
@@ -14,7 +18,7 @@ use crate::memory::{MemoryBudget, Reservation, pretouch};
 use crate::operation::Account;
 use crate::record::{Key, RecordLayout, Value};
 use crate::stats::{StatsSnapshot, Tally};
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, MonotonicU64, Mutex};
 use crate::utility::random_bits;
 
 /// Sessions that ended and are kept for the next checkpoint, the newest ones.
@@ -32,6 +36,13 @@ pub(crate) struct Database<K, V> {
     pub(crate) checkpoint_buffer: usize,
     /// What the next increment is to be based on; held by who takes a checkpoint.
     pub(crate) chain: Mutex<Option<Chain>>,
+    #[cfg(not(oxifaster_loom))]
+    pub(crate) compaction: CompactionConfig,
+    /// Who needs which part of the log.
+    #[cfg(not(oxifaster_loom))]
+    pub(crate) reclaim: Arc<Reclaim>,
+    /// What lies below is in a checkpoint, and nothing of a later one does.
+    pub(crate) checkpointed: MonotonicU64,
     memory: Memory,
     sessions: Mutex<Sessions>,
 }
@@ -166,7 +177,29 @@ impl<K: Key, V: Value> Database<K, V> {
         }
         let sessions = Mutex::new(Sessions { recovered: origin.sessions, ..Sessions::default() });
         let (max_pending, chain, checkpoint_buffer) = (config.max_pending, Mutex::new(None), sizes.checkpoint_buffer);
-        Ok(Self { kernel, epoch, max_pending, checkpoint_buffer, chain, memory, sessions })
+        // Nothing, or all that was recovered.
+        let checkpointed = MonotonicU64::new(kernel.log.safe_read_only().get());
+        #[cfg(not(oxifaster_loom))]
+        let reclaim = Reclaim::new();
+        Ok(Self {
+            kernel,
+            epoch,
+            max_pending,
+            checkpoint_buffer,
+            chain,
+            #[cfg(not(oxifaster_loom))]
+            compaction: config.compaction,
+            #[cfg(not(oxifaster_loom))]
+            reclaim,
+            checkpointed,
+            memory,
+            sessions,
+        })
+    }
+
+    /// Bytes of a record.
+    pub(crate) fn record_size() -> u64 {
+        RecordLayout::of::<K, V>().record_size() as u64
     }
 
     /// Enters the book of a session that begins.

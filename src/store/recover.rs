@@ -74,9 +74,13 @@ fn recover<K: Key, V: Value>(
     let (log, report) = recovery.log(log_config(&sizes, layout, plan.generation))?;
     // Above every version that was given, also by a future that is given up now: the newest checkpoint is the one with the
     // highest version.
-    let highest = Catalog::new(directory).list()?.highest_version().unwrap_or(0).max(manifest.version);
+    let listing = Catalog::new(directory).list()?;
+    let highest = listing.highest_version().unwrap_or(0).max(manifest.version);
     let origin = Origin { version: highest + 1, sessions: manifest.sessions.clone() };
-    Ok((Database::of_parts(config, epoch, index, log, &sizes, memory, origin)?, report))
+    let database = Database::of_parts(config, epoch, index, log, &sizes, memory, origin)?;
+    database.reclaim.recover(database.kernel.log.begin(), directory.place(), &listing);
+    database.reclaim.note_checkpoint(directory.place(), manifest.log.as_ref());
+    Ok((database, report))
 }
 
 /// What follows from the configuration and the manifest.

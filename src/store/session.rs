@@ -33,6 +33,12 @@ impl<K: Key, V: Value> Session<K, V> {
         Self { database, driver, parked: PendingTable::new(), finished: Vec::new() }
     }
 
+    /// A session that is in no book: what it does is no work of a user's, and no checkpoint speaks of it.
+    pub(super) fn unlisted(database: Arc<Database<K, V>>) -> Self {
+        let driver = Driver::new(database.epoch.join(), Arc::new(Account::new(0, 0)));
+        Self { database, driver, parked: PendingTable::new(), finished: Vec::new() }
+    }
+
     /// Names the session: after a recovery it is found by this.
     pub fn guid(&self) -> u128 {
         self.driver.account().guid

@@ -1,5 +1,6 @@
 //! The log on a device in memory, with pages of 4 KiB and more.
 
+mod durable;
 mod recovered;
 
 use crate::address::Address;

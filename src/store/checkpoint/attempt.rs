@@ -15,6 +15,7 @@ use crate::kernel::{Cut, Surroundings, closed_tail, stamp};
 use crate::memory::{AlignedBuf, IoBuf};
 use crate::operation::{Environment, Retry, Stall};
 use crate::record::{Key, Value};
+use crate::store::compact::Hold;
 use crate::store::database::{Chain, Database};
 use crate::sync::{Arc, MutexGuard};
 use crate::utility::{random_bits, unix_milliseconds};
@@ -79,6 +80,9 @@ pub(super) struct Attempt<'a, K: Key, V: Value> {
     chain: MutexGuard<'a, Option<Chain>>,
     /// What is copied to files passes through this.
     buffer: IoBuf,
+    /// Keeps the log from where it began when the attempt did. What is moved from there meanwhile may come to lie behind the
+    /// cut.
+    hold: Hold,
 }
 
 impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
@@ -93,7 +97,8 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         })?;
         let (token, begun) = (CheckpointToken::random(), Instant::now());
         let buffer = IoBuf::from(AlignedBuf::try_zeroed(database.checkpoint_buffer)?);
-        Ok(Self { database, directory, options, control, token, begun, buckets: 0, chain, buffer })
+        let hold = database.reclaim.hold(|| database.kernel.log.begin());
+        Ok(Self { database, directory, options, control, token, begun, buckets: 0, chain, buffer, hold })
     }
 
     /// Takes the checkpoint. If that fails, removes what there is of it, as far as that is possible.
@@ -151,12 +156,17 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         }
         self.control.enter(CheckpointStep::Manifest);
         self.control.check()?;
+        // Before it is there: if writing it fails, it may be there all the same after a crash.
+        self.database.reclaim.note_checkpoint(self.directory.place(), manifest.log.as_ref());
         Catalog::new(self.directory).write(&manifest)?;
         // Only now: an increment to a checkpoint that is not there would be worth nothing.
         if let Some(chain) = next_chain {
             *self.chain = Some(chain);
         }
         self.database.forget_ended_before(&manifest.sessions);
+        if let Some(log) = &manifest.log {
+            self.database.checkpointed.advance_to(log.start.get());
+        }
         self.retain(&manifest)?;
         Ok(CheckpointReport {
             token: manifest.token,
@@ -204,7 +214,8 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
 
     /// What an increment would be based on.
     fn base(&self) -> Option<&Chain> {
-        self.chain.as_ref().filter(|chain| chain.place == self.directory.place())
+        // One of which everything was given up since is no base for anything.
+        self.chain.as_ref().filter(|chain| chain.place == self.directory.place() && chain.end > self.hold.at())
     }
 
     /// A base that somebody removed, such as a later checkpoint that kept only the newest, is none: the chain begins anew.
@@ -252,11 +263,13 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
     fn keep_log(&mut self, mut cut: Cut<'a, K, V>, manifest: &mut Manifest, pace: &Pace<'_>) -> Result<Option<Chain>> {
         let log = &self.database.kernel.log;
         let (start, end) = (cut.start, cut.end);
-        let begin = log.begin();
+        let begin = self.hold.at();
         let mut pieces = Vec::new();
         let mut chain = None;
+        let on_device;
         if manifest.kind == CheckpointKind::FoldOver {
             self.write_to(end, pace)?;
+            on_device = end;
             pieces.push(Piece { from: Address::INVALID, to: end, file: None });
         } else {
             let base = self.base().cloned();
@@ -276,6 +289,7 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
             if pieces.is_empty() && from.is_valid() {
                 pieces.push(Piece { from: Address::INVALID, to: from, file: None });
             }
+            on_device = from;
             if from < end {
                 self.copy_log(from, end, pace)?;
                 pieces.push(Piece { from, to: end, file: Some(self.token.log_file()) });
@@ -287,9 +301,13 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
             }
         }
         drop(cut);
+        pieces.retain(|piece| piece.to > begin);
+        if let Some(first) = pieces.first_mut().filter(|first| first.file.is_none()) {
+            first.from = first.from.max(log.geometry().block_start(begin));
+        }
         self.control.enter(CheckpointStep::Sync);
         self.control.check()?;
-        log.sync_device(self.database.kernel.wait_limit())?;
+        log.make_durable_below(on_device, self.database.kernel.wait_limit(), || self.control.check())?;
         let mut aborted = log.history().aborted_from(begin);
         if start < end {
             aborted.push(Aborted { from: start, to: end, stamp: stamp(manifest.version + 1) });
@@ -362,6 +380,9 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
     fn retain(&self, manifest: &Manifest) -> Result<()> {
         let Some(count) = self.options.keep_last else { return Ok(()) };
         let device = manifest.log.is_some().then(|| &**self.database.kernel.log.device());
-        Catalog::new(self.directory).keep_last(count, device).map(drop)
+        let catalog = Catalog::new(self.directory);
+        catalog.keep_last(count, device)?;
+        self.database.reclaim.note_checkpoints(self.directory.place(), &catalog.list()?);
+        Ok(())
     }
 }

@@ -12,7 +12,7 @@ mod document;
 mod list;
 mod moment;
 mod options;
-mod place;
+pub(crate) mod place;
 mod progress;
 mod verify;
 

@@ -9,7 +9,7 @@ use std::path::Path;
 const LOCK: &str = "LOCK";
 
 /// The directory at `path`, which must be there.
-pub(super) fn directory(path: &Path) -> Result<FileDirectory, Failure> {
+pub(crate) fn directory(path: &Path) -> Result<FileDirectory, Failure> {
     let next = "name the directory that the checkpoints were written to";
     match std::fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => Ok(FileDirectory::open(path)?),
@@ -22,7 +22,7 @@ pub(super) fn directory(path: &Path) -> Result<FileDirectory, Failure> {
 }
 
 /// The log at `path`, which must be there: a directory of segments, or one file.
-pub(super) fn log(path: &Path) -> Result<FileSystemDisk, Failure> {
+pub(crate) fn log(path: &Path) -> Result<FileSystemDisk, Failure> {
     let next = "give --log the directory or file that the store was opened with";
     match std::fs::metadata(path) {
         // Opening would make a device of any directory.

@@ -2,6 +2,7 @@
 //! on, and says what must hold if the power fails.
 
 mod checkpoint;
+mod compaction;
 mod log;
 mod manifest;
 
@@ -10,6 +11,7 @@ use crate::{SimRng, SimWorld};
 use std::fmt;
 
 pub use checkpoint::{CheckpointProgram, StorageFlaw, Taking};
+pub use compaction::CompactionProgram;
 pub use log::LogProgram;
 pub use manifest::{ManifestFlaw, ManifestProgram};
 
