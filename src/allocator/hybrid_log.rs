@@ -172,9 +172,23 @@ impl HybridLog {
         self.core.pointers.safe_read_only()
     }
 
+    /// Records from here on may be changed in place (L2).
     #[inline]
-    pub(crate) fn read_only(&self) -> Address {
-        self.core.pointers.read_only()
+    pub(crate) fn mutable_from(&self) -> Address {
+        self.core.pointers.mutable_from()
+    }
+
+    /// Nobody changes a record below any more (L2); no record at all if updates in place are forbidden.
+    #[inline]
+    pub(crate) fn immutable_below(&self) -> Address {
+        let forbidden = self.core.pointers.are_updates_forbidden();
+        if forbidden { Address::MAX } else { self.core.pointers.safe_read_only() }
+    }
+
+    /// Has every record stay as it is from the moment it is published: whoever writes appends. To be called before anybody
+    /// writes.
+    pub(crate) fn forbid_updates(&self) {
+        self.core.pointers.forbid_updates();
     }
 
     /// The record of `size` bytes at `address`, which the caller, while pinned by `guard`, has compared with
@@ -325,7 +339,7 @@ impl<'g> LogView<'g> {
     /// Under this pin every record at or above this boundary may be changed in place.
     #[inline(always)]
     pub(crate) fn mutable_from(self) -> Address {
-        self.core.pointers.read_only()
+        self.core.pointers.mutable_from()
     }
 
     /// The oldest record there is.

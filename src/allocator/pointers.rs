@@ -16,6 +16,8 @@ pub(super) struct LogPointers {
     flushed: MonotonicU64,
     safe_read_only: MonotonicU64,
     read_only: MonotonicU64,
+    /// `read_only`, or above every address if no record is ever changed in place.
+    mutable_from: MonotonicU64,
 }
 
 /// The region boundaries of a log at one moment, oldest first.
@@ -49,6 +51,7 @@ impl LogPointers {
             flushed: at(state.flushed),
             safe_read_only: at(state.end),
             read_only: at(state.end),
+            mutable_from: at(state.end),
         }
     }
 
@@ -85,8 +88,26 @@ impl LogPointers {
         self.moved(&self.begin, to)
     }
 
+    /// Records from here on may be changed in place.
+    #[inline]
+    pub(super) fn mutable_from(&self) -> Address {
+        Address::of_pointer(self.mutable_from.get())
+    }
+
+    /// Closes every address there is and will be to updates in place, for good.
+    pub(super) fn forbid_updates(&self) {
+        self.mutable_from.advance_to(Address::MAX.within_cache().get());
+    }
+
+    /// True if updates in place were forbidden.
+    pub(super) fn are_updates_forbidden(&self) -> bool {
+        self.mutable_from() == Address::MAX.within_cache()
+    }
+
     /// True if this call moved it.
     pub(super) fn advance_read_only(&self, to: Address) -> bool {
+        // First, so that nobody finds an address mutable that is known to be closed.
+        self.mutable_from.advance_to(to.get());
         self.moved(&self.read_only, to)
     }
 

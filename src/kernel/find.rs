@@ -77,9 +77,9 @@ impl<K: Key, V: Value> Kernel<K, V> {
     /// What may be done with the record at `address` for as long as this pin lasts, as far as the log is concerned.
     #[inline]
     pub(crate) fn region_of(&self, address: Address) -> Region {
-        if address >= self.log.read_only() {
+        if address >= self.log.mutable_from() {
             Region::Mutable
-        } else if address >= self.log.safe_read_only() {
+        } else if address >= self.log.immutable_below() {
             Region::Fuzzy
         } else {
             Region::Immutable

@@ -46,7 +46,7 @@ impl<K: Key, V: Value> KeyOperation<K, V> for UpsertOp<K, V> {
     #[inline]
     fn step_at<'g>(&mut self, kernel: &'g Kernel<K, V>, slot: Slot<'g>, guard: &'g Guard<'_>) -> Step<OperationStatus> {
         // Older records than the mutable ones make no difference: a new one goes in front of them whatever they are.
-        let floor = Address::from_word(kernel.log.read_only().get() - 1);
+        let floor = Address::from_word(kernel.log.mutable_from().get() - 1);
         let trace = kernel.trace(&self.key, &slot, floor, guard);
         let moment = kernel.moment(guard);
         if let Trace::Record(found) = &trace {
