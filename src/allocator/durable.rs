@@ -29,17 +29,27 @@ impl HybridLog {
     /// [`ErrorKind::DeviceFailed`] if something cannot be written or synced, or the device takes longer than `limit` for
     /// anything; [`ErrorKind::Busy`] if somebody stays pinned for so long.
     pub(crate) fn make_durable(&self, limit: Duration) -> Result<Address> {
-        let (mut since, mut backoff) = (Instant::now(), Backoff::new());
+        let (since, mut backoff) = (Instant::now(), Backoff::new());
         let end = loop {
-            if let Some(end) = self.close_tail() {
+            if let Some(end) = self.close_block() {
                 break end;
             }
             self.help();
             check(since, limit)?;
             backoff.wait();
         };
+        self.make_durable_below(end, limit)?;
+        Ok(end)
+    }
+
+    /// Makes everything below `end`, a block boundary that the tail was moved to, durable. Called while not pinned.
+    ///
+    /// # Errors
+    /// As for [`make_durable`](Self::make_durable).
+    pub(crate) fn make_durable_below(&self, end: Address, limit: Duration) -> Result<()> {
+        self.close_below(end);
+        let (mut since, mut seen) = (Instant::now(), Address::INVALID);
         let waker = Waker::from(std::sync::Arc::new(Unpark(std::thread::current())));
-        let mut seen = Address::INVALID;
         loop {
             self.wake_on_progress(&waker);
             self.help();
@@ -64,8 +74,7 @@ impl HybridLog {
                 .with("written up to", end)
                 .because(failure)
                 .help("nobody can know what of it reached the device: repair it, and open the log again")
-        })?;
-        Ok(end)
+        })
     }
 
     /// Gives up everything below `begin`, which is durable, as far as nobody can be looking at it any more: what is in memory

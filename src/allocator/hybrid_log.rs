@@ -309,6 +309,11 @@ impl HybridLog {
     /// Moves the tail to a block boundary, and returns it: what comes later shares no block with what is there. `None` if the
     /// tail is just moving and the call is to be repeated.
     pub(crate) fn close_block(&self) -> Option<Address> {
+        self.close_block_from().map(|(_, to)| to)
+    }
+
+    /// The same, with the place where the tail was: what lies between is the caller's.
+    pub(super) fn close_block_from(&self) -> Option<(Address, Address)> {
         self.core.tail.close_block(|offset| self.core.geometry.block_boundary(offset))
     }
 

@@ -1,8 +1,9 @@
 //! What a store's sessions share.
 
 use super::config::{FasterKvConfig, StoreSizes, index_bytes};
+use super::durability::Committer;
 use crate::address::Address;
-use crate::allocator::{HybridLog, LogConfig};
+use crate::allocator::{HybridLog, LogConfig, LogGeometry, LogState};
 use crate::cache::ReadCache;
 use crate::checkpoint::{CheckpointToken, Piece, SessionCut};
 use crate::device::StorageDevice;
@@ -12,7 +13,7 @@ use crate::index::{MemIndex, tag_match_name};
 use crate::kernel::Kernel;
 use crate::memory::{MemoryBudget, Reservation, pretouch};
 use crate::operation::Account;
-use crate::record::{Key, RecordLayout, Value};
+use crate::record::{self, Key, RecordLayout, Value};
 use crate::stats::{StatsSnapshot, Tally};
 use crate::sync::{Arc, Mutex};
 use std::hash::{BuildHasher, RandomState};
@@ -30,6 +31,10 @@ pub(crate) struct Database<K, V> {
     pub(crate) max_pending: usize,
     /// What the next increment is to be based on; held by who takes a checkpoint.
     pub(crate) chain: Mutex<Option<Chain>>,
+    /// Of a store with a durability.
+    pub(crate) committer: Option<Arc<Committer>>,
+    /// Commits for those who do not wait in a call.
+    pub(super) commit_thread: Mutex<Option<std::thread::JoinHandle<()>>>,
     memory: Memory,
     sessions: Mutex<Sessions>,
 }
@@ -110,6 +115,23 @@ struct Sessions {
     tally: Tally,
     /// Sessions of a checkpoint that nobody has gone on with.
     recovered: Vec<SessionCut>,
+    /// Numbers that sessions of a store with a durability were given.
+    numbers: u64,
+}
+
+impl Sessions {
+    /// A number that no session has that may still write.
+    fn next_number(&mut self) -> u64 {
+        loop {
+            self.numbers += 1;
+            let number = (self.numbers - 1) % record::Origin::SESSIONS_MAX + 1;
+            // Futures of a session that ended may still be in flight.
+            let mut others = self.live.iter().chain(&self.ended);
+            if self.numbers <= record::Origin::SESSIONS_MAX || others.all(|account| account.number() != number) {
+                return number;
+            }
+        }
+    }
 }
 
 impl<K: Key, V: Value> Database<K, V> {
@@ -118,6 +140,19 @@ impl<K: Key, V: Value> Database<K, V> {
     /// # Errors
     /// As for [`FasterKv::open`](super::FasterKv::open).
     pub(crate) fn open(config: &FasterKvConfig, device: Arc<dyn StorageDevice>) -> Result<Self> {
+        config.durability.refuse("FasterKv::open")?;
+        Self::open_at(config, device, |_, generation| LogState::empty(generation))
+    }
+
+    /// An empty store whose log begins in the state that `state` makes out of its sizes and its generation.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub(super) fn open_at(
+        config: &FasterKvConfig,
+        device: Arc<dyn StorageDevice>,
+        state: impl FnOnce(LogGeometry, u32) -> LogState,
+    ) -> Result<Self> {
         let layout = RecordLayout::of::<K, V>();
         let sizes = config.resolve(layout.record_size())?;
         check_device(&*device)?;
@@ -125,7 +160,9 @@ impl<K: Key, V: Value> Database<K, V> {
         let memory = Memory::reserve(&sizes)?;
         let epoch = LightEpoch::new();
         let index = MemIndex::new(sizes.index)?;
-        let log = HybridLog::new(log_config(&sizes, layout, random_generation()), Arc::clone(&epoch), device)?;
+        let log_config = log_config(&sizes, layout, random_generation());
+        let state = state(sizes.geometry, log_config.generation);
+        let log = HybridLog::at(log_config, state, Arc::clone(&epoch), device)?;
         Self::of_parts(config, epoch, index, log, &sizes, memory, Origin::new())
     }
 
@@ -150,13 +187,16 @@ impl<K: Key, V: Value> Database<K, V> {
         }
         let sessions = Mutex::new(Sessions { recovered: origin.sessions, ..Sessions::default() });
         let (max_pending, chain) = (config.max_pending, Mutex::new(None));
-        Ok(Self { kernel, epoch, max_pending, chain, memory, sessions })
+        let (committer, commit_thread) = (None, Mutex::new(None));
+        Ok(Self { kernel, epoch, max_pending, chain, committer, commit_thread, memory, sessions })
     }
 
     /// Enters the book of a session that begins.
     pub(crate) fn enter(&self, account: Account) -> Arc<Account> {
+        let mut sessions = self.sessions.lock();
+        let account = if self.committer.is_some() { account.with_number(sessions.next_number()) } else { account };
         let account = Arc::new(account);
-        self.sessions.lock().live.push(Arc::clone(&account));
+        sessions.live.push(Arc::clone(&account));
         account
     }
 
@@ -268,6 +308,13 @@ impl<K: Key, V: Value> Database<K, V> {
             memory_budget: self.memory.budget.total(),
             tag_match: tag_match_name(),
         }
+    }
+}
+
+impl<K, V> Drop for Database<K, V> {
+    fn drop(&mut self) {
+        #[cfg(not(oxifaster_loom))]
+        self.close();
     }
 }
 

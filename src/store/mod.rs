@@ -7,6 +7,7 @@ mod batch;
 mod checkpoint;
 mod config;
 mod database;
+mod durability;
 mod faster_kv;
 mod flight;
 mod op_future;
@@ -21,6 +22,7 @@ pub use async_session::AsyncSession;
 #[cfg(not(oxifaster_loom))]
 pub use checkpoint::{CheckpointHandle, CheckpointOptions, CheckpointProgress, CheckpointReport, CheckpointStep};
 pub use config::FasterKvConfig;
+pub use durability::{Durability, DurableFuture};
 pub use faster_kv::FasterKv;
 pub use op_future::OpFuture;
 pub use pending::{Begun, Completed, Outcome, Ticket};

@@ -88,7 +88,7 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
     }
 
     fn take(&mut self) -> Result<CheckpointReport> {
-        let wanted = self.options.kind;
+        let wanted = self.kind();
         self.check_device(wanted)?;
         let index = if self.takes_image(wanted) { Some(self.take_image()?) } else { None };
         let mut manifest = Manifest {
@@ -131,6 +131,17 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
             took: self.begun.elapsed(),
             cut_took,
         })
+    }
+
+    /// The kind that is taken. With a durability nothing is changed in place, and the log goes to its device all the time: all
+    /// kinds come to the same, and the one without files takes the least.
+    fn kind(&self) -> CheckpointKind {
+        match self.options.kind {
+            CheckpointKind::Snapshot | CheckpointKind::Incremental if self.database.committer.is_some() => {
+                CheckpointKind::FoldOver
+            }
+            kind => kind,
+        }
     }
 
     fn check_device(&self, wanted: CheckpointKind) -> Result<()> {
@@ -198,7 +209,7 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
             cut.wait_until(|| log.safe_read_only() >= end)?;
             drop(cut);
             self.wait_for_flush(end)?;
-            pieces.push(Piece { from: Address::INVALID, to: end, file: None });
+            pieces.push(Piece { from: log.geometry().block_start(begin), to: end, file: None });
         } else {
             let base = self.base().cloned();
             let is_first = manifest.kind == CheckpointKind::Incremental && base.is_none();
@@ -215,7 +226,7 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
                 _ => self.written().min(end),
             };
             if pieces.is_empty() && from.is_valid() {
-                pieces.push(Piece { from: Address::INVALID, to: from, file: None });
+                pieces.push(Piece { from: log.geometry().block_start(begin), to: from, file: None });
             }
             if from < end {
                 self.copy_log(from, end)?;
@@ -236,9 +247,12 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         if start < end {
             aborted.push(Aborted { from: start, to: end, stamp: stamp(manifest.version + 1) });
         }
-        let generations = log.history().generations_below(end);
+        let durable = self.database.committer.is_some();
+        // With a durability what is behind the cut counts too.
+        let history = log.history();
+        let generations = if durable { history.generations_up_to(end) } else { history.generations_below(end) };
         let buckets = self.database.kernel.index.config().buckets;
-        manifest.log = Some(LogPart { begin, start, end, buckets, pieces, generations, aborted });
+        manifest.log = Some(LogPart { begin, start, end, buckets, pieces, generations, aborted, durable });
         Ok(chain)
     }
 
