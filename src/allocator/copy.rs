@@ -105,6 +105,8 @@ impl HybridLog {
     pub(super) fn device_access(&self, request: IoRequest, limit: Duration) -> Result<()> {
         let queue = CompletionQueue::new();
         self.device().submit(request, Arc::clone(&queue) as Arc<dyn CompletionSink>, 0);
+        // A device that needs it is given the opportunity to go on.
+        while queue.is_empty() && self.device().poll() > 0 {}
         queue.take_within(limit).ok_or_else(|| too_late(limit))?.1.result.map(drop)
     }
 }

@@ -11,7 +11,7 @@ use super::report::{RecoveryPhase, RecoveryProgress, SuffixEnd, SuffixReport};
 use super::{LogPart, Manifest, Piece, SessionCut, log_of};
 use crate::address::Address;
 use crate::allocator::{BLOCK_SIZE, FIRST, History, LogGeometry, Pieces, RecordWalker, Seal, note_in};
-use crate::device::{CompletionQueue, CompletionSink, IoRequest, StorageDevice};
+use crate::device::{IoChannel, IoRequest, SharedChannel, StorageDevice};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::stamp;
 use crate::memory::{AlignedBuf, IoBuf};
@@ -270,9 +270,8 @@ fn change(manifest: &Manifest, log: &LogPart, at: Address, info: RecordInfo, rec
 }
 
 /// Reads blocks in order, whatever they hold.
-struct RawReader<'d> {
-    device: &'d Arc<dyn StorageDevice>,
-    queue: Arc<CompletionQueue>,
+struct RawReader {
+    channel: Box<dyn IoChannel>,
     wait: Duration,
     blocks: Range<u64>,
     access_blocks: u64,
@@ -281,11 +280,12 @@ struct RawReader<'d> {
     spare: Vec<IoBuf>,
 }
 
-impl<'d> RawReader<'d> {
-    fn new(device: &'d Arc<dyn StorageDevice>, blocks: Range<u64>, limits: SuffixLimits) -> Self {
+impl RawReader {
+    fn new(device: &Arc<dyn StorageDevice>, blocks: Range<u64>, limits: SuffixLimits) -> Self {
         let access_blocks = (limits.buffer_bytes / DEPTH / BLOCK_SIZE).clamp(1, 256) as u64;
-        let (queue, wait) = (CompletionQueue::new(), limits.wait);
-        Self { device, queue, wait, blocks, access_blocks, under_way: VecDeque::new(), spare: Vec::new() }
+        let shared = || Box::new(SharedChannel::new(Arc::clone(device))) as Box<dyn IoChannel>;
+        let channel = device.channel().unwrap_or_else(shared);
+        Self { channel, wait: limits.wait, blocks, access_blocks, under_way: VecDeque::new(), spare: Vec::new() }
     }
 
     /// The number of the next block, a buffer that begins with it, and how many bytes of it there are.
@@ -296,18 +296,18 @@ impl<'d> RawReader<'d> {
             let buf = self.spare.pop();
             let buf = buf.unwrap_or_else(|| AlignedBuf::zeroed(self.access_blocks as usize * BLOCK_SIZE).into());
             let len = (end - first) as usize * BLOCK_SIZE;
-            let sink = Arc::clone(&self.queue) as Arc<dyn CompletionSink>;
-            self.device.submit(IoRequest::read(first * BLOCK_SIZE as u64, len, buf), sink, first);
+            self.channel.submit(IoRequest::read(first * BLOCK_SIZE as u64, len, buf), first);
             self.under_way.push_back((first, None));
             self.blocks.start = end;
         }
+        self.channel.flush();
         loop {
             match self.under_way.pop_front() {
                 None => return Ok(None),
                 Some((first, Some((buf, read)))) => return Ok(Some((first, buf, read))),
                 Some(waits) => self.under_way.push_front(waits),
             }
-            let (token, done) = self.queue.take_within(self.wait).ok_or_else(|| {
+            let (token, done) = self.channel.take_within(self.wait).ok_or_else(|| {
                 Error::new(ErrorKind::DeviceFailed, "the device did not answer in time")
                     .with("milliseconds waited", self.wait.as_millis())
             })?;

@@ -30,6 +30,11 @@ impl CompletionQueue {
         self.inbox.lock().pop_front()
     }
 
+    /// True if no completion is there at this moment.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.inbox.lock().is_empty()
+    }
+
     /// The oldest completion; waits up to `timeout` for one.
     pub fn take_within(&self, timeout: Duration) -> Option<(Token, IoDone)> {
         let mut inbox = self.inbox.lock();

@@ -540,3 +540,59 @@ fn a_store_that_was_never_written_to_and_one_whose_making_was_cut_short_open_aga
     assert_eq!(error.kind(), ErrorKind::Config, "{error}");
     assert_eq!(read_all(&open(RARELY, &directory, &disk).0, 2).len(), 1);
 }
+
+#[test]
+fn a_call_that_changes_nothing_waits_for_what_it_found() {
+    let (directory, disk) = (MemoryDirectory::new(), MemoryDisk::new());
+    let (store, _) = open(Durability::EveryOperation, &directory, &disk);
+    let (mut quick, mut careful) = (store.start_session(), store.start_session());
+    careful.upsert(1, 1).unwrap();
+    quick.set_waits_for_durable(false);
+    let found = || {
+        let (directory, disk) = crash(&directory, &disk);
+        read_all(&open(RARELY, &directory, &disk).0, 10)
+    };
+    quick.delete(&1).unwrap();
+    careful.delete(&1).unwrap();
+    assert_eq!(found(), HashMap::new(), "the one who found it deleted was told so");
+    quick.upsert(2, 2).unwrap();
+    assert!(!careful.insert(2, 9).unwrap());
+    assert_eq!(found(), HashMap::from([(2, 2)]));
+    quick.upsert(3, 3).unwrap();
+    assert!(!ready(store.start_async_session().rmw(3, |_| false)).unwrap());
+    assert_eq!(found(), HashMap::from([(2, 2), (3, 3)]));
+}
+
+/// Futures of one session, finished by several threads at the same time: as many changes are there as its serial number says.
+#[test]
+fn a_session_of_futures_has_as_many_changes_as_its_serial_says() {
+    const KEYS: u64 = 600;
+    let (directory, disk) = (MemoryDirectory::new(), MemoryDisk::new());
+    let (store, _) = open(RARELY, &directory, &disk);
+    let mut session = store.start_async_session();
+    for key in 0..KEYS {
+        ready(session.upsert(key, 0)).unwrap();
+    }
+    store.evict().unwrap();
+    let add = |value: &mut u64| {
+        *value += 1;
+        true
+    };
+    let mut futures: Vec<_> = (0..KEYS).map(|key| session.rmw(key, add)).collect();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            let part = futures.split_off(futures.len() - KEYS as usize / 4);
+            scope.spawn(move || part.into_iter().for_each(|future| assert!(ready(future).unwrap())));
+        }
+    });
+    store.commit().unwrap();
+    let geometry = store.database.kernel.log.geometry();
+    for broken in 1..geometry.block_of(store.addresses().tail) {
+        let (directory, disk) = crash(&directory, &disk);
+        damage_at(&disk, geometry.device_offset(broken) + 5);
+        let Ok((again, _)) = try_open(config(RARELY), &directory, &disk) else { continue }; // it was durable
+        let serial = again.get_recovered_sessions().first().map_or(0, |cut| cut.serial);
+        let values = read_all(&again, KEYS);
+        assert_eq!(serial, values.values().sum::<u64>() + values.len() as u64, "block {broken}");
+    }
+}

@@ -1,6 +1,7 @@
 //! What is run on simulated storage: a program starts on what a world holds, sees whether that is what it may be, goes
 //! on, and says what must hold if the power fails.
 
+mod durability;
 mod log;
 mod manifest;
 
@@ -8,6 +9,7 @@ use crate::world::SimConfig;
 use crate::{SimRng, SimWorld};
 use std::fmt;
 
+pub use durability::DurabilityProgram;
 pub use log::LogProgram;
 pub use manifest::{ManifestFlaw, ManifestProgram};
 
