@@ -47,10 +47,13 @@ impl HybridLog {
         let mut start = from;
         while start < to {
             let page_end = geometry.page().start_of(geometry.page().page(start)).get() + geometry.page().page_size();
-            let end = to.get().min(page_end).min(start.get() + chunk);
-            let len = (end - start.get()) as usize;
-            let bytes = len.div_ceil(BLOCK_PAYLOAD) * BLOCK_SIZE;
-            if !self.copy_from_memory(start, len, &mut buf[..bytes], &participant.pin()) {
+            let mut end = to.get().min(page_end).min(start.get() + chunk);
+            let mut bytes = bytes_of_blocks(start, end);
+            let from_memory = self.copy_from_memory(start, end, &mut buf[..bytes], &participant.pin());
+            if let Err(head) = from_memory {
+                // The device has what has left memory. What comes behind it, on the same page, may be in memory only.
+                end = end.min(head.get());
+                bytes = bytes_of_blocks(start, end);
                 buf = self.read_blocks(start, bytes, buf, limit)?;
             }
             sink(&buf[..bytes])?;
@@ -59,14 +62,21 @@ impl HybridLog {
         Ok(())
     }
 
-    /// False if it is no longer all in memory.
-    fn copy_from_memory(&self, start: Address, len: usize, blocks: &mut [u8], guard: &Guard<'_>) -> bool {
+    /// The end of what has left memory, if the first block has.
+    fn copy_from_memory(
+        &self,
+        start: Address,
+        end: u64,
+        blocks: &mut [u8],
+        guard: &Guard<'_>,
+    ) -> std::result::Result<(), Address> {
+        let head = self.view(guard).head();
         // The first block begins before the first record.
-        let is_there = start.max(Address::new(FIRST)) >= self.view(guard).head();
-        if is_there {
-            self.core.seal_blocks(start, len, blocks);
+        if start.max(Address::new(FIRST)) < head {
+            return Err(head);
         }
-        is_there
+        self.core.seal_blocks(start, (end - start.get()) as usize, blocks);
+        Ok(())
     }
 
     fn read_blocks(&self, start: Address, bytes: usize, buf: AlignedBuf, limit: Duration) -> Result<AlignedBuf> {
@@ -109,6 +119,11 @@ impl HybridLog {
         while queue.is_empty() && self.device().poll() > 0 {}
         queue.take_within(limit).ok_or_else(|| too_late(limit))?.1.result.map(drop)
     }
+}
+
+/// Bytes of the blocks between two addresses of a page.
+fn bytes_of_blocks(start: Address, end: u64) -> usize {
+    ((end - start.get()) as usize).div_ceil(BLOCK_PAYLOAD) * BLOCK_SIZE
 }
 
 fn too_late(limit: Duration) -> Error {

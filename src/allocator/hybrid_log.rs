@@ -58,6 +58,8 @@ pub(super) struct LogCore {
 /// A log of records: its young end in memory, its old part on a device.
 pub(crate) struct HybridLog {
     pub(super) core: Arc<LogCore>,
+    /// Who goes last waits for the writes that are under way.
+    is_owner: bool,
 }
 
 /// What a request for space got.
@@ -107,7 +109,7 @@ impl HybridLog {
             read_pool: BufferPool::new(read_len, config.read_buffers),
             counters: LogCounters::default(),
         });
-        Ok(Self { core })
+        Ok(Self { core, is_owner: true })
     }
 
     /// Bytes of one write buffer: a whole page, or as much of it as is written at once.
@@ -162,6 +164,18 @@ impl HybridLog {
         self.core.pointers.snapshot(|| self.core.tail.address())
     }
 
+    /// The address below which everything lies that was appended before this call. (The tail of [`addresses`](Self::addresses) may
+    /// be beyond, while a page is being turned, and step back.) Waits for the thread that turns it.
+    pub(crate) fn tail_at_rest(&self) -> Address {
+        let mut backoff = Backoff::new();
+        loop {
+            match self.core.tail.address_at_rest() {
+                Some(tail) => return tail,
+                None => backoff.wait(),
+            }
+        }
+    }
+
     #[inline]
     pub(crate) fn begin(&self) -> Address {
         self.core.pointers.begin()
@@ -210,61 +224,23 @@ impl HybridLog {
         LogView { core: &self.core }
     }
 
+    /// The log for somebody who goes before its owner does.
+    pub(crate) fn share(&self) -> Self {
+        Self { core: Arc::clone(&self.core), is_owner: false }
+    }
+
+    /// A look at the log for somebody who goes before it does.
+    pub(crate) fn handle(&self) -> LogHandle {
+        LogHandle(Arc::clone(&self.core))
+    }
+
     /// Space for `size` bytes, at most a page less [`FIRST`] bytes, at the tail.
     ///
     /// # Errors
     /// [`ErrorKind::Limit`] if memory is full and the device keeps nothing; when the log cannot grow any more.
     #[inline]
     pub(crate) fn allocate(&self, size: usize, _guard: &Guard<'_>) -> Result<Allocation> {
-        match self.core.tail.reserve(size as u64) {
-            Reserved::At(address) => Ok(Allocation::At(address)),
-            Reserved::Full => Ok(Allocation::NoRoom),
-            Reserved::MustTurn { page, offset } => self.turn_page(page, offset, size as u64),
-        }
-    }
-
-    /// Opens the page after `page` if a frame is free, for the one thread that was told to (L6).
-    #[cold]
-    fn turn_page(&self, page: u64, offset: u64, size: u64) -> Result<Allocation> {
-        let core = &self.core;
-        let (next, geometry) = (page + 1, core.geometry);
-        let first_held = geometry.page().page(core.pointers.safe_head());
-        if next >= first_held + geometry.frames() || next >= core.tail.pages() {
-            core.tail.give_back(page, offset);
-            if !core.readable && !core.volatile {
-                return Err(Error::new(ErrorKind::Limit, "the log's memory is full and its device keeps nothing")
-                    .with("log memory", geometry.memory_bytes())
-                    .help("give the store more memory, or a device that can be read back, such as FileSystemDisk"));
-            }
-            if next >= core.tail.pages() {
-                return Err(Error::new(ErrorKind::Limit, "the log has used up its addresses")
-                    .with("pages", core.tail.pages())
-                    .with("page size", geometry.page().page_size())
-                    .help("open a new store with larger pages"));
-            }
-            return Ok(Allocation::NoRoom);
-        }
-        core.frames.come_round(first_held);
-        let address = core.tail.turn(next, size);
-        if core.readable || core.volatile {
-            self.move_regions(next);
-        }
-        Ok(Allocation::At(address))
-    }
-
-    /// Moves the boundaries after `page` was opened: keeps the mutable part at its size, and a frame coming free for the
-    /// page after.
-    fn move_regions(&self, page: u64) {
-        let geometry = self.core.geometry;
-        if let Some(read_only) = (page + 1).checked_sub(geometry.mutable_pages()) {
-            self.core.shift_read_only(geometry.page().start_of(read_only).max(Address::new(FIRST)));
-        }
-        if self.core.volatile {
-            return;
-        }
-        if let Some(head) = (page + 2).checked_sub(geometry.frames()) {
-            self.core.want_head(geometry.page().start_of(head).max(Address::new(FIRST)));
-        }
+        self.core.allocate(size)
     }
 
     /// Does what can be done for those who wait, and returns at once: runs safe epoch actions, reaps completions, starts
@@ -328,6 +304,62 @@ impl HybridLog {
     }
 }
 
+impl LogCore {
+    /// See [`HybridLog::allocate`].
+    #[inline]
+    fn allocate(self: &Arc<Self>, size: usize) -> Result<Allocation> {
+        match self.tail.reserve(size as u64) {
+            Reserved::At(address) => Ok(Allocation::At(address)),
+            Reserved::Full => Ok(Allocation::NoRoom),
+            Reserved::MustTurn { page, offset } => self.turn_page(page, offset, size as u64),
+        }
+    }
+
+    /// Opens the page after `page` if a frame is free, for the one thread that was told to (L6).
+    #[cold]
+    fn turn_page(self: &Arc<Self>, page: u64, offset: u64, size: u64) -> Result<Allocation> {
+        let core = self;
+        let (next, geometry) = (page + 1, core.geometry);
+        let first_held = geometry.page().page(core.pointers.safe_head());
+        if next >= first_held + geometry.frames() || next >= core.tail.pages() {
+            core.tail.give_back(page, offset);
+            if !core.readable && !core.volatile {
+                return Err(Error::new(ErrorKind::Limit, "the log's memory is full and its device keeps nothing")
+                    .with("log memory", geometry.memory_bytes())
+                    .help("give the store more memory, or a device that can be read back, such as FileSystemDisk"));
+            }
+            if next >= core.tail.pages() {
+                return Err(Error::new(ErrorKind::Limit, "the log has used up its addresses")
+                    .with("pages", core.tail.pages())
+                    .with("page size", geometry.page().page_size())
+                    .help("open a new store with larger pages"));
+            }
+            return Ok(Allocation::NoRoom);
+        }
+        core.frames.come_round(first_held);
+        let address = core.tail.turn(next, size);
+        if core.readable || core.volatile {
+            self.move_regions(next);
+        }
+        Ok(Allocation::At(address))
+    }
+
+    /// Moves the boundaries after `page` was opened: keeps the mutable part at its size, and a frame coming free for the
+    /// page after.
+    fn move_regions(self: &Arc<Self>, page: u64) {
+        let geometry = self.geometry;
+        if let Some(read_only) = (page + 1).checked_sub(geometry.mutable_pages()) {
+            self.shift_read_only(geometry.page().start_of(read_only).max(Address::new(FIRST)));
+        }
+        if self.volatile {
+            return;
+        }
+        if let Some(head) = (page + 2).checked_sub(geometry.frames()) {
+            self.want_head(geometry.page().start_of(head).max(Address::new(FIRST)));
+        }
+    }
+}
+
 /// The part of a log that is in memory, as seen under one pin.
 #[derive(Clone, Copy)]
 pub(crate) struct LogView<'g> {
@@ -368,12 +400,38 @@ impl<'g> LogView<'g> {
     }
 }
 
+/// A look at a log. The log does not go before it.
+pub(crate) struct LogHandle(Arc<LogCore>);
+
+impl LogHandle {
+    /// What is in memory, for a caller who is pinned.
+    #[inline]
+    pub(crate) fn view(&self) -> LogView<'_> {
+        LogView { core: &self.0 }
+    }
+
+    /// Appends what is no record: has `write` fill `size` bytes at the tail, if there is room. For a caller who is pinned.
+    pub(crate) fn append(&self, size: usize, write: impl FnOnce(&[AtomicU64])) -> bool {
+        let Ok(Allocation::At(address)) = self.0.allocate(size) else { return false };
+        write(self.0.frames.words(address, size));
+        true
+    }
+
+    /// Whether whoever writes appends.
+    pub(crate) fn forbids_updates(&self) -> bool {
+        self.0.pointers.are_updates_forbidden()
+    }
+}
+
 /// How long a log that goes away waits for its writes to come to rest.
 const SETTLE_LIMIT: Duration = Duration::from_secs(10);
 
 /// Waits, within bounds, until no write is under way, so that whoever drops a store can open its device again.
 impl Drop for HybridLog {
     fn drop(&mut self) {
+        if !self.is_owner {
+            return;
+        }
         self.core.epoch.drain();
         let (started, mut backoff) = (Instant::now(), Backoff::new());
         while Arc::strong_count(&self.core) > 1 && started.elapsed() < SETTLE_LIMIT {

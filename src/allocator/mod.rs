@@ -58,7 +58,7 @@ pub(crate) use block::{Seal, seal, verify};
 pub use geometry::LogGeometry;
 pub(crate) use history::History;
 pub use history::{Aborted, Generation};
-pub(crate) use hybrid_log::{Allocation, HybridLog, LogConfig, LogView};
+pub(crate) use hybrid_log::{Allocation, HybridLog, LogConfig, LogHandle, LogView};
 pub(crate) use note::note_in;
 pub(crate) use pieces::{Piece, PieceFile, Pieces};
 pub(crate) use pointers::FIRST;

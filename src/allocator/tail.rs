@@ -107,6 +107,12 @@ impl Tail {
         }
     }
 
+    /// Where the next record goes; `None` while a page is being turned. All that was reserved lies below.
+    pub(super) fn address_at_rest(&self) -> Option<Address> {
+        let (page, offset) = unpack(self.word.load(Ordering::Acquire));
+        (offset <= self.page.page_size()).then(|| Address::new(self.page.start_of(page).get() + offset))
+    }
+
     /// Where the next record goes, roughly: the end of the page while it is being turned.
     pub(super) fn address(&self) -> Address {
         let (page, offset) = unpack(self.word.load(Ordering::Acquire));
@@ -132,7 +138,9 @@ mod tests {
         tail.give_back(0, 4064);
         assert_eq!(tail.reserve(32), Reserved::At(Address::new(4064)));
         assert_eq!(tail.address(), Address::new(4096));
+        assert_eq!(tail.address_at_rest(), Some(Address::new(4096)));
         assert_eq!(tail.reserve(8), Reserved::MustTurn { page: 0, offset: 4096 });
+        assert_eq!((tail.address(), tail.address_at_rest()), (Address::new(4096), None));
         assert_eq!(tail.turn(1, 8), Address::new(4096));
         assert_eq!(tail.reserve(8), Reserved::At(Address::new(4104)));
     }

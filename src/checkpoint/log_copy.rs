@@ -1,7 +1,8 @@
 //! Copying the parts of a log that are in files to its device.
 
-use crate::allocator::{BLOCK_PAYLOAD, BLOCK_SIZE, BlockReader, Pieces, ReadLimits, Verified, seal};
-use crate::device::{IoChannel, IoRequest, SharedChannel};
+use crate::address::Address;
+use crate::allocator::{BLOCK_PAYLOAD, BLOCK_SIZE, BlockReader, History, Piece, Pieces, ReadLimits, Verified, seal};
+use crate::device::{IoChannel, IoDone, IoRequest, SharedChannel};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::AlignedBuf;
 use crate::sync::Arc;
@@ -10,8 +11,59 @@ use std::time::{Duration, Instant};
 /// Writes under way at the same time.
 const WRITES_MAX: usize = 4;
 
-/// Writes the blocks of all pieces that are in files to the places on the device that are theirs, with `generation`, and
-/// makes them durable. Returns their bytes; `progress` is told of those so far and of all. Doing it again, after a crash in the middle
+/// How far the device has the blocks of `piece`, which is in a file, bit by bit: a block boundary. What another history of the
+/// log, or a later state of it, left there ends it.
+///
+/// # Errors
+/// Those of the device and the file, and [`ErrorKind::Corrupt`] if the device gives other bytes each time it is asked.
+pub(super) fn same_on_device(pieces: &Pieces, piece: &Piece, limits: ReadLimits) -> Result<Address> {
+    let half = ReadLimits { buffer_bytes: limits.buffer_bytes / 2, ..limits };
+    let mut reader = BlockReader::new(pieces, half);
+    let mut device = Asked { channel: SharedChannel::new(Arc::clone(&pieces.device)), wait: limits.wait };
+    let mut range = Some(pieces.blocks(piece));
+    while let Some(verified) = reader.next(|| range.take())? {
+        let (first, len) = (verified.first, verified.blocks * BLOCK_SIZE);
+        let offset = pieces.geometry.device_offset(first);
+        let there = device.read(offset, len)?;
+        let same = verified.iter().zip(there.chunks_exact(BLOCK_SIZE)).take_while(|((_, block), other)| block == other);
+        let same = same.count();
+        if same < verified.blocks {
+            // From here on the blocks on the device are given up, and with them whatever counts on them. One wrong read is no
+            // reason for that.
+            if device.read(offset, len)? == there {
+                return Ok(pieces.geometry.start_of_block(first + same as u64));
+            }
+            return Err(Error::new(ErrorKind::Corrupt, "the device gives other bytes each time it is read")
+                .with("device offset", offset)
+                .with("bytes", len)
+                .help("try again, and check the device"));
+        }
+        reader.give_back(verified);
+    }
+    Ok(piece.to)
+}
+
+/// A device that is asked for one range at a time.
+struct Asked {
+    channel: SharedChannel,
+    wait: Duration,
+}
+
+impl Asked {
+    /// The bytes from `offset` on, fewer at the device's end.
+    fn read(&mut self, offset: u64, len: usize) -> Result<Vec<u8>> {
+        self.channel.submit(IoRequest::read(offset, len, AlignedBuf::zeroed(len)), 0);
+        let Some((_, IoDone { buf, result })) = self.channel.take_within(self.wait) else {
+            return Err(Error::new(ErrorKind::Busy, "the device does not answer")
+                .with("device offset", offset)
+                .with("milliseconds waited", self.wait.as_millis()));
+        };
+        Ok(buf[..result?.min(len)].to_vec())
+    }
+}
+
+/// Writes the blocks of all pieces that are in files to the places on the device that are theirs, with the generations of
+/// `history`, and makes them durable. Returns their bytes; `progress` is told of those so far and of all. Doing it again, after a crash in the middle
 /// of it, does the same: the files are only read.
 ///
 /// # Errors
@@ -19,7 +71,7 @@ const WRITES_MAX: usize = 4;
 /// and the files.
 pub(super) fn copy_to_device(
     pieces: &Pieces,
-    generation: u32,
+    history: &History,
     limits: ReadLimits,
     progress: &dyn Fn(u64, u64),
 ) -> Result<u64> {
@@ -33,7 +85,7 @@ pub(super) fn copy_to_device(
     let mut writer = Writer { channel: SharedChannel::new(Arc::clone(&pieces.device)), wait: limits.wait };
     let (mut ranges, mut done) = (ranges.into_iter(), 0);
     while let Some(verified) = reader.next(|| ranges.next())? {
-        writer.write(pieces, &verified, generation)?;
+        writer.write(pieces, &verified, history)?;
         done += (verified.blocks * BLOCK_SIZE) as u64;
         reader.give_back(verified);
         progress(done, total);
@@ -48,14 +100,14 @@ struct Writer {
 }
 
 impl Writer {
-    fn write(&mut self, pieces: &Pieces, verified: &Verified, generation: u32) -> Result<()> {
+    fn write(&mut self, pieces: &Pieces, verified: &Verified, history: &History) -> Result<()> {
         while self.channel.under_way() >= WRITES_MAX {
             self.land_one()?;
         }
         let mut buf = AlignedBuf::zeroed(verified.blocks * BLOCK_SIZE);
         for (sealed, (number, block)) in buf.chunks_exact_mut(BLOCK_SIZE).zip(verified.iter()) {
             sealed[..BLOCK_PAYLOAD].copy_from_slice(&block[..BLOCK_PAYLOAD]);
-            seal(sealed, number, generation);
+            seal(sealed, number, history.generation_at(pieces.geometry.start_of_block(number)));
         }
         let offset = pieces.geometry.device_offset(verified.first);
         self.channel.submit(IoRequest::write(offset, buf.len(), buf), verified.blocks as u64);

@@ -27,6 +27,8 @@ mod log_copy;
 mod manifest;
 #[cfg(not(oxifaster_loom))]
 mod recovery;
+#[cfg(not(oxifaster_loom))]
+mod rehearsal;
 mod report;
 mod retention;
 pub(crate) mod state;
@@ -44,6 +46,8 @@ pub use choice::{IndexChoice, IndexImage, Selection};
 pub use manifest::{Aborted, CheckpointKind, Generation, IndexPart, LogPart, Manifest, Piece, Schema, SessionCut};
 #[cfg(not(oxifaster_loom))]
 pub(crate) use recovery::{Recovery, RecoveryLimits, log_of};
+#[cfg(not(oxifaster_loom))]
+pub use rehearsal::{RehearsalLimits, rehearse};
 pub use report::{ImageUse, RecoveryPhase, RecoveryProgress, RecoveryReport, RecoveryTimes, SuffixEnd, SuffixReport};
 pub use retention::Removed;
 #[cfg(not(oxifaster_loom))]

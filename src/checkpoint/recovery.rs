@@ -8,7 +8,7 @@
 //! Each step checks what it reads; the first that cannot go on ends the recovery with an error, and nothing was written
 //! until then. Only an image of the index that is of no use is passed over: everything is in the log as well.
 
-use super::log_copy::copy_to_device;
+use super::log_copy::{copy_to_device, same_on_device};
 use super::report::{ImageUse, RecoveryPhase, RecoveryProgress, RecoveryReport};
 use super::{IndexPart, LogPart, Manifest};
 use crate::address::Address;
@@ -239,8 +239,9 @@ impl<'r> Recovery<'r> {
     /// The log, with its newest pages in memory, and what was found out.
     ///
     /// What lies in files and not on the device is left in memory if it fits, to be written when its pages are; otherwise it
-    /// is copied to the device first. In both cases its blocks get the generation of the log that begins now. They replace
-    /// others on the device which a younger checkpoint may count on: that one must not take them for its own.
+    /// is copied to the device first. In both cases its blocks get the generation of the log that begins now, from the first
+    /// on that the device does not have already. They replace others on the device which a younger checkpoint may count on:
+    /// that one must not take them for its own. What is there already may be what an older one counts on, and stays so.
     ///
     /// # Errors
     /// As for [`index`](Self::index).
@@ -251,14 +252,14 @@ impl<'r> Recovery<'r> {
         let flushed = self.flushed_from(head);
         let mut history = self.pieces.history.with_generation(self.log.end, Address::MAX, config.generation);
         for piece in self.pieces.iter().filter(|piece| piece.file.is_some()) {
-            history = history.with_generation(piece.from, piece.to, config.generation);
+            let same = same_on_device(&self.pieces, piece, self.reader_limits())?;
+            history = history.with_generation(same, piece.to, config.generation);
         }
         if flushed == self.log.end {
             let started = Instant::now();
-            self.report.bytes_copied =
-                copy_to_device(&self.pieces, config.generation, self.reader_limits(), &|done, total| {
-                    self.tell(RecoveryPhase::Copy, done, total);
-                })?;
+            self.report.bytes_copied = copy_to_device(&self.pieces, &history, self.reader_limits(), &|done, total| {
+                self.tell(RecoveryPhase::Copy, done, total);
+            })?;
             self.report.times.copy = started.elapsed();
         }
         let started = Instant::now();
@@ -343,7 +344,7 @@ mod tests {
         {
             let guard = participant.pin();
             for key in 0..7 {
-                index.try_update(index.find(hash(key), &guard), Address::new(64 + key)).unwrap();
+                index.try_update(index.find(hash(key), &guard), Address::new(64 + 2 * key)).unwrap();
             }
             index.try_update(index.find(hash(8), &guard), Address::new(100)).unwrap();
             index.try_free(index.find(hash(6), &guard)).unwrap();
@@ -358,8 +359,8 @@ mod tests {
             (120, 6, live(0).with_tombstone()),
             (124, 6, live(32).with_tombstone()), // what it leads to was truncated
             (128, 0, live(64).with_tombstone()),
-            (132, 1, live(65).invalidated()),
-            (136, 2, live(66)),
+            (132, 1, live(66).invalidated()),
+            (136, 2, live(68)),
         ];
         for (at, key, info) in records {
             rebuilder.record(Address::new(at), info, &bytes(key)).unwrap();
@@ -368,6 +369,6 @@ mod tests {
         assert_eq!(rebuilder.replay.records(), 2);
         let guard = participant.pin();
         let heads = [8, 6, 0, 1, 2].map(|key| index.find(hash(key), &guard).address().get());
-        assert_eq!(heads, [100, 100, 128, 65, 136]);
+        assert_eq!(heads, [100, 100, 128, 66, 136]);
     }
 }

@@ -81,6 +81,8 @@ struct Search<'m> {
     /// What lies between `end` and the block at hand: part of the store once a place follows at which no record is cut.
     behind: Vec<Change>,
     records: u64,
+    /// Of the largest index under which chains were made.
+    buckets: u64,
     end: Address,
     ended: SuffixEnd,
 }
@@ -103,6 +105,7 @@ impl<'m> Search<'m> {
             serials: manifest.sessions.iter().map(|session| (session.guid, session.serial)).collect(),
             behind: Vec::new(),
             records: 0,
+            buckets: log.buckets,
             end: log.end,
             ended: SuffixEnd::Nothing,
         }
@@ -174,6 +177,11 @@ impl<'m> Search<'m> {
         for change in std::mem::take(&mut self.behind) {
             match change {
                 Change::Introduced(mark) => {
+                    if let Some(buckets) = mark.buckets() {
+                        // Something else than a power of two was written by nobody.
+                        self.buckets = self.buckets.max(buckets.checked_next_power_of_two().unwrap_or(self.buckets));
+                        continue;
+                    }
                     self.numbers.insert(mark.session, mark.guid);
                     let serial = self.serials.entry(mark.guid).or_insert(mark.serial);
                     *serial = mark.serial.max(*serial);
@@ -247,7 +255,7 @@ impl<'m> Search<'m> {
                     _ => log.pieces.push(Piece { from: old_end, to: end, file: None }),
                 }
             }
-            (log.start, log.end) = (end, end);
+            (log.start, log.end, log.buckets) = (end, end, self.buckets);
         }
         manifest
     }

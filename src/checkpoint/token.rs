@@ -2,8 +2,8 @@
 
 use super::file_name::{FileName, Role};
 use crate::error::{Error, ErrorKind};
+use crate::utility::random_bits;
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 use std::str::FromStr;
 
 /// Names a checkpoint: 32 hexadecimal digits when printed, and when read.
@@ -21,11 +21,7 @@ impl CheckpointToken {
 
     /// A token that no other checkpoint has, anywhere.
     pub fn random() -> Self {
-        // The standard library seeds this hasher from the operating system's source of randomness. Two hashes of 64 bits
-        // under keys that nobody knows are as good as 128 random bits for telling checkpoints apart.
-        let state = RandomState::new();
-        let half = |which: &str| u128::from(state.hash_one(which));
-        Self(half("high") << 64 | half("low"))
+        Self(u128::from(random_bits()) << 64 | u128::from(random_bits()))
     }
 
     /// The number.

@@ -12,20 +12,22 @@ use crate::sync::{Arc, Ordering};
 use std::ops::{Bound, RangeBounds};
 
 /// Bytes of the log that a scan reads at a time.
-const WINDOW: u64 = 256 << 10;
+const WINDOW: u64 = 1 << 20;
 
 /// Reads the log's bytes, wherever they are.
 pub(super) struct Reader {
     core: Arc<Core>,
     participant: Participant,
-    /// Bytes from `start` on.
+    /// Bytes from `start` on, as they are on the device.
     window: Vec<u8>,
     start: Address,
+    /// Bytes that were copied from memory.
+    copied: Vec<u8>,
 }
 
 impl Reader {
     pub(super) fn new(core: Arc<Core>) -> Self {
-        Self { participant: core.epoch.join(), core, window: Vec::new(), start: Address::INVALID }
+        Self { participant: core.epoch.join(), core, window: Vec::new(), start: Address::INVALID, copied: Vec::new() }
     }
 
     /// The data of the entry at `address`.
@@ -110,49 +112,41 @@ impl Reader {
 
     /// Kind and body of what begins at `address`; `None` if nothing does. A body that does not fit its header is an error.
     fn at(&mut self, address: Address) -> Result<Option<(Kind, Vec<u8>)>> {
-        let mut bytes = Vec::new();
-        self.bytes(address, HEADER, &mut bytes)?;
-        let word = bytes.first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
-        let Some(header) = Header::of_word(word) else { return Ok(None) };
+        let header = {
+            let bytes = self.bytes(address, HEADER)?;
+            Header::of_word(bytes.first_chunk().map_or(0, |word| u64::from_le_bytes(*word)))
+        };
+        let Some(header) = header else { return Ok(None) };
         let page = self.core.log.geometry().page();
         let Some(kind) = header.kind().filter(|_| page.offset(address) + header.size() as u64 <= page.page_size())
         else {
             return Err(damaged(address));
         };
-        self.bytes(address, header.size(), &mut bytes)?;
+        let bytes = self.bytes(address, header.size())?;
         let body = bytes.get(HEADER..HEADER + header.len()).filter(|body| header.fits(body));
         body.map(|body| Some((kind, body.to_vec()))).ok_or_else(|| damaged(address))
     }
 
     /// The `len` bytes at `address`, all on one page: from memory, or from the device by way of the window.
-    fn bytes(&mut self, address: Address, len: usize, into: &mut Vec<u8>) -> Result<()> {
+    fn bytes(&mut self, address: Address, len: usize) -> Result<&[u8]> {
         let end = address.get() + len as u64;
-        if self.start <= address && end <= self.start.get() + self.window.len() as u64 {
-            let from = (address.get() - self.start.get()) as usize;
-            into.clear();
-            into.extend_from_slice(&self.window[from..from + len]);
-            return Ok(());
+        if self.start > address || end > self.start.get() + self.window.len() as u64 {
+            let size = len.next_multiple_of(8);
+            let guard = self.participant.pin();
+            if address >= self.core.log.view(&guard).head() {
+                let words = self.core.log.words(address, size, &guard);
+                self.copied.resize(size, 0);
+                // Acquire: who finds a header finds the body that its writer put there before.
+                let header = words[0].load(Ordering::Acquire);
+                load_bytes(words, &mut self.copied);
+                self.copied[..8].copy_from_slice(&header.to_le_bytes());
+                return Ok(&self.copied[..len]);
+            }
+            drop(guard);
+            self.fill(address, end)?;
         }
-        let size = len.next_multiple_of(8);
-        let guard = self.participant.pin();
-        if address >= self.core.log.view(&guard).head() {
-            let words = self.core.log.words(address, size, &guard);
-            into.clear();
-            into.resize(size, 0);
-            // Acquire: who finds a header finds the body that its writer put there before.
-            let header = words[0].load(Ordering::Acquire);
-            load_bytes(words, into);
-            into[..8].copy_from_slice(&header.to_le_bytes());
-            into.truncate(len);
-            return Ok(());
-        }
-        drop(guard);
-        self.fill(address, end)?;
         let from = (address.get() - self.start.get()) as usize;
-        let found = self.window.get(from..from + len).ok_or_else(|| damaged(address))?;
-        into.clear();
-        into.extend_from_slice(found);
-        Ok(())
+        self.window.get(from..from + len).ok_or_else(|| damaged(address))
     }
 
     /// Reads the blocks from that of `address` on, at least up to `end`, into the window; more if the last window was read to
@@ -195,6 +189,7 @@ pub struct LogScan {
     at: Address,
     end: Address,
     uncommitted: bool,
+    known: Known,
     failed: bool,
 }
 
@@ -214,7 +209,8 @@ impl LogScan {
         };
         // Entries begin at multiples of 8.
         let at = Address::from_word(from.max(begin).max(Address::new(FIRST)).get().next_multiple_of(8));
-        Self { reader: Reader::new(core), at, end, uncommitted, failed: false }
+        let known = Known { end: Address::INVALID, whole: Address::INVALID };
+        Self { reader: Reader::new(core), at, end, uncommitted, known, failed: false }
     }
 
     /// Where the scan goes on. It may be kept, and be the start of another.
@@ -236,36 +232,52 @@ impl LogScan {
     }
 
     fn step(&mut self) -> Result<Option<(Address, Vec<u8>)>> {
-        let core = Arc::clone(&self.reader.core);
-        let geometry = core.log.geometry();
+        let geometry = self.reader.core.log.geometry();
         loop {
-            let (begin, holes) = core.holes();
-            let addresses = core.log.addresses();
-            let limit = if self.uncommitted { addresses.tail } else { core.group.durable() };
-            if self.at < begin {
-                self.at = begin;
-            }
-            if let Some(behind) = CommitRecord::behind_hole(&holes, self.at) {
-                self.at = behind;
-                continue;
-            }
-            if self.at >= limit.min(self.end) {
+            if self.at >= self.known.end && !self.look_again() {
                 return Ok(None);
             }
             let at = self.at;
-            match self.reader.at(at)? {
-                Some((kind, body)) => {
+            match self.reader.at(at) {
+                Ok(Some((kind, body))) => {
                     self.at = Address::new(at.get() + (HEADER + body.len().next_multiple_of(8)) as u64);
                     if matches!(kind, Kind::Entry | Kind::Last) {
                         return self.reader.data(at, kind, body).map(|data| Some((at, data)));
                     }
                 }
                 // Somebody may be filling it at this moment.
-                None if at >= addresses.safe_read_only => return Ok(None),
-                None => self.at = geometry.start_of_block(geometry.block_of(at) + 1),
+                Ok(None) if at >= self.known.whole => return Ok(None),
+                Ok(None) => self.at = geometry.start_of_block(geometry.block_of(at) + 1),
+                // It may have been given up since the last look.
+                Err(_) if self.reader.core.holes().0 > at => self.known.end = Address::INVALID,
+                Err(error) => return Err(error),
             }
         }
     }
+
+    /// Finds out how far the scan can go from here without looking again; false if not at all.
+    fn look_again(&mut self) -> bool {
+        let core = &self.reader.core;
+        let (begin, holes) = core.holes();
+        let addresses = core.log.addresses();
+        let limit = if self.uncommitted { addresses.tail } else { core.group.durable() };
+        self.at = self.at.max(begin);
+        while let Some(behind) = CommitRecord::behind_hole(&holes, self.at) {
+            self.at = behind;
+        }
+        let next_hole = holes.iter().map(|(from, _)| Address::from_word(*from)).filter(|from| *from > self.at).min();
+        let end = limit.min(self.end);
+        self.known = Known { end: next_hole.map_or(end, |hole| hole.min(end)), whole: addresses.safe_read_only };
+        self.at < self.known.end
+    }
+}
+
+/// What a scan knows without looking again.
+struct Known {
+    /// Up to here nothing is in its way.
+    end: Address,
+    /// Below, every entry is filled.
+    whole: Address,
 }
 
 impl Iterator for LogScan {

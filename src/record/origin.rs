@@ -60,7 +60,7 @@ impl Origin {
     }
 }
 
-/// Which session has a number from here on.
+/// Which session has a number from here on; or, without a number, how large the index is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Mark {
     /// Names the session.
@@ -74,6 +74,16 @@ pub(crate) struct Mark {
 impl Mark {
     /// Bytes of a mark in the log.
     pub(crate) const SIZE: usize = 40;
+
+    /// Not of a session: that from here on chains may be those of a table with so many buckets.
+    pub(crate) const fn of_table(buckets: u64) -> Self {
+        Self { guid: 0, session: 0, serial: buckets }
+    }
+
+    /// The buckets of a table, if this is the mark of one.
+    pub(crate) const fn buckets(self) -> Option<u64> {
+        if self.session == 0 { Some(self.serial) } else { None }
+    }
 
     /// Fills freshly allocated words with a mark.
     pub(crate) fn write(self, words: &[AtomicU64], version: u16) {

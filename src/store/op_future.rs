@@ -52,7 +52,7 @@ impl<K: Key, V: Value> Home<K, V> {
         let changed_at = Address::from_word(participant.slip().take_change());
         if !changed_at.is_valid() {
             // What it found instead was in the log by now.
-            return Some(Address::from_word(self.database.kernel.log.addresses().tail.get() - 1));
+            return Some(Address::from_word(self.database.kernel.log.tail_at_rest().get() - 1));
         }
         committer.note_change(changed_at);
         Some(changed_at)

@@ -63,6 +63,9 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
         if target == RecoveryTarget::Latest {
             check_is_all(&manifest)?;
         }
+        // If only the process died, between the rename and the sync, the manifest is there and a failure of power may still
+        // take it away. Now somebody comes to rely on it.
+        directory.sync()?;
         let images: Vec<_> = catalog.index_for(&manifest)?.images.into_iter().map(|image| image.part).collect();
         Self::recover_manifest(directory, &manifest, &images, config, device, tell)
     }

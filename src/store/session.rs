@@ -207,8 +207,7 @@ impl<K: Key, V: Value> Session<K, V> {
             if self.parked.len() > 0 {
                 self.await_one()?;
             } else {
-                // Why it failed, if it did, is the outcome's.
-                let _ = self.wait_for_settling();
+                self.settle_one()?;
             }
             self.settle();
         }
@@ -256,7 +255,7 @@ impl<K: Key, V: Value> Session<K, V> {
                 address
             }
             // What it found instead was in the log by now.
-            None => Address::from_word(self.database.kernel.log.addresses().tail.get() - 1),
+            None => Address::from_word(self.database.kernel.log.tail_at_rest().get() - 1),
         };
         self.last_change = Some(address.max(self.last_change.unwrap_or(Address::INVALID)));
         self.last_change
@@ -286,8 +285,8 @@ impl<K: Key, V: Value> Session<K, V> {
     fn settle(&mut self) {
         let Some(committer) = &self.database.committer else { return };
         let durable = committer.durable();
-        while let Some((_, completed)) = self.settling.pop_front_if(|(address, _)| *address < durable) {
-            self.finished.push(completed);
+        while self.settling.front().is_some_and(|(address, _)| *address < durable) {
+            self.finished.extend(self.settling.pop_front().map(|(_, completed)| completed));
         }
         if let Err(failure) = committer.check() {
             let failed =
@@ -296,12 +295,15 @@ impl<K: Key, V: Value> Session<K, V> {
         }
     }
 
-    /// Waits for the oldest outcome that is not durable yet.
-    fn wait_for_settling(&mut self) -> Result<()> {
-        match (&self.database.committer, self.settling.front()) {
-            (Some(committer), Some((address, _))) => committer.wait(&self.database.kernel.log, *address),
-            _ => Ok(()),
-        }
+    /// Waits until the oldest outcome that is not durable is, or cannot be any more.
+    fn settle_one(&mut self) -> Result<()> {
+        let (Some(committer), Some((address, _))) = (&self.database.committer, self.settling.front()) else {
+            return Ok(());
+        };
+        let (waited, before) = (committer.wait(&self.database.kernel.log, *address), self.settling.len());
+        self.settle();
+        // Why changes are not durable is said by their outcomes; that it takes too long, by the call.
+        if self.settling.len() < before { Ok(()) } else { waited }
     }
 
     /// Runs an operation to its end. Also says whether it had to wait for the device.
@@ -366,22 +368,15 @@ impl<K: Key, V: Value> Session<K, V> {
         if self.finished.len() >= Self::OUTCOMES_MAX {
             return Err(unfetched(self.finished.len()));
         }
-        self.make_settling_place();
+        while self.settling.len() >= self.database.max_pending {
+            self.settle_one()?;
+        }
         while self.parked.len() >= self.database.max_pending
             || (self.parked.len() > 0 && self.database.kernel.log.read_pool().is_strained())
         {
             self.await_one()?;
         }
         Ok(())
-    }
-
-    /// Finishes changes that wait to be durable until one more may be begun.
-    #[inline]
-    fn make_settling_place(&mut self) {
-        while self.settling.len() >= self.database.max_pending {
-            let _ = self.wait_for_settling();
-            self.settle();
-        }
     }
 
     /// Waits for one access and takes its operation on.

@@ -11,6 +11,7 @@ mod config;
 mod crud;
 mod executor;
 mod faults;
+mod growth;
 mod larger_than_memory;
 mod log;
 mod memory;

@@ -1,8 +1,8 @@
 //! The simulated disk.
 
-use crate::world::{ACCESS_SIZE, FileId, SimWorld};
+use crate::world::{ACCESS_SIZE, FileId, SimAccess, SimWorld};
 use oxifaster::device::{
-    CompletionQueue, CompletionSink, DeviceInfo, IoChannel, IoDone, IoRequest, StorageDevice, Token,
+    CompletionQueue, CompletionSink, DeviceInfo, IoChannel, IoDone, IoOp, IoRequest, StorageDevice, Token,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,14 @@ impl SimDisk {
     pub(crate) fn new(world: SimWorld, file: FileId, owner: u64) -> Self {
         Self(Arc::new(Handle { world, file, owner }))
     }
+
+    fn start(&self, request: IoRequest, sink: Arc<dyn CompletionSink>, token: Token, awaits: bool) {
+        let Handle { world, file, owner } = &*self.0;
+        match request.check(ACCESS_SIZE as usize) {
+            Ok(()) => world.submit(SimAccess { owner: *owner, file: *file, request, sink, token }, awaits),
+            Err(error) => sink.complete(token, request.failed(error)),
+        }
+    }
 }
 
 impl StorageDevice for SimDisk {
@@ -31,10 +39,8 @@ impl StorageDevice for SimDisk {
     }
 
     fn submit(&self, request: IoRequest, sink: Arc<dyn CompletionSink>, token: Token) {
-        match request.check(ACCESS_SIZE as usize) {
-            Ok(()) => self.0.world.submit(self.0.owner, self.0.file, request, sink, token),
-            Err(error) => sink.complete(token, request.failed(error)),
-        }
+        let awaits = matches!(request.op, IoOp::Read | IoOp::Sync);
+        self.start(request, sink, token, awaits);
     }
 
     fn poll(&self) -> usize {
@@ -70,7 +76,7 @@ impl SimChannel {
 impl IoChannel for SimChannel {
     fn submit(&mut self, request: IoRequest, token: Token) {
         self.under_way += 1;
-        self.disk.submit(request, Arc::clone(&self.queue) as Arc<dyn CompletionSink>, token);
+        self.disk.start(request, Arc::clone(&self.queue) as Arc<dyn CompletionSink>, token, false);
     }
 
     fn flush(&mut self) {}

@@ -15,7 +15,7 @@ use std::thread::ScopedJoinHandle;
 
 /// Bytes that are read at a time, at most.
 const ACCESS_MAX: usize = 1 << 20;
-/// Threads that read and verify, each every second part.
+/// Threads that read and verify an image of several parts, each every second one.
 const READERS: usize = 2;
 /// Buffers of a reader: one that it fills, and one that is taken apart or waits for it.
 const BUFFERS: usize = 2;
@@ -75,16 +75,23 @@ impl MemIndex {
                 .with("overflow buckets of the image", image.overflow_buckets));
         }
         let part = ((buffer_bytes / (READERS * BUFFERS)).min(ACCESS_MAX) / BLOCK_SIZE).max(1) * BLOCK_SIZE;
+        let parts = image.bytes.div_ceil(part as u64);
+        let count = READERS.min(parts as usize);
         let mut builder = Builder::new(&index, *image);
         std::thread::scope(|scope| {
             let (mut lines, mut readers) = (Vec::new(), Vec::new());
-            for first in 0..READERS {
+            for first in 0..count {
                 let (full, arriving) = sync_channel(BUFFERS);
                 let (empty, returning) = sync_channel(BUFFERS);
                 for _ in 0..BUFFERS {
                     let _ = empty.send(vec![0; part]); // the receiver is in this scope
                 }
-                readers.push(scope.spawn(move || read_parts(image, first, &full, &returning)));
+                if parts == 1 {
+                    // There is nothing to do meanwhile, and the line has room for the part.
+                    read_parts(image, (first, count), &full, &returning)?;
+                } else {
+                    readers.push(scope.spawn(move || read_parts(image, (first, count), &full, &returning)));
+                }
                 lines.push(Line { arriving, empty });
             }
             let built = builder.take_all(&lines);
@@ -112,15 +119,20 @@ struct Line {
     empty: SyncSender<Vec<u8>>,
 }
 
-/// Reads and verifies every [`READERS`]th part of the file, from the part `first` on.
-fn read_parts(image: &ImageSource<'_>, first: usize, full: &SyncSender<Part>, empty: &Receiver<Vec<u8>>) -> Result<()> {
+/// Reads and verifies one part of the file in so many, from the part `first` on.
+fn read_parts(
+    image: &ImageSource<'_>,
+    (first, one_in): (usize, usize),
+    full: &SyncSender<Part>,
+    empty: &Receiver<Vec<u8>>,
+) -> Result<()> {
     let mut number = first as u64;
     while let Ok(mut buffer) = empty.recv() {
         let offset = number * buffer.len() as u64;
         if offset >= image.bytes {
             return Ok(());
         }
-        number += READERS as u64;
+        number += one_in as u64;
         let len = (image.bytes - offset).min(buffer.len() as u64) as usize;
         let got = image.file.read_at(offset, &mut buffer[..len])?;
         if got < len {
@@ -194,7 +206,7 @@ impl<'i> Builder<'i> {
             if entry == Entry::FREE {
                 continue;
             }
-            if !entry.is_plain() || !self.is_below_cut(Address::from_word(word)) {
+            if !entry.is_plain() || entry.is_frozen() || !self.is_below_cut(entry.address()) {
                 return Err("an image of the index holds something that is no entry");
             }
             if !self.tags.add(entry) {
@@ -233,7 +245,7 @@ impl<'i> Builder<'i> {
             return table.bucket(number).ok_or("an image of the index holds more chains than it should");
         };
         let more = "an image of the index holds more overflow buckets than it should";
-        let number = table.arena.allocate().filter(|number| *number < self.image.overflow_buckets).ok_or(more)?;
+        let number = table.arena.allocate_kept().filter(|number| *number < self.image.overflow_buckets).ok_or(more)?;
         previous.overflow().store(Overflow::link_to(number), Ordering::Relaxed);
         table.arena.bucket(number).ok_or(more)
     }

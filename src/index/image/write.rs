@@ -13,6 +13,12 @@ use crate::index::table::Table;
 use crate::sync::{AtomicU64, Backoff, Ordering};
 
 impl MemIndex {
+    /// Bytes that an image has at most, if that is a number.
+    pub(crate) fn image_bytes(&self) -> Option<usize> {
+        let size = self.config();
+        usize::try_from(ImageSize::of(size.buckets, size.overflow_buckets)?.bytes).ok()
+    }
+
     /// Writes an image to `file`, which is empty, in accesses as large as `buffer` (at least a block). Its blocks carry
     /// `generation`. Others go on meanwhile; the caller has waited for all who could have published an entry to a record
     /// below the address from which the log will be replayed (G1). `in_log` says, under the pin that it is given, where a

@@ -4,6 +4,7 @@ use super::control::{CheckpointStep, Control};
 use super::cut::{Cut, closed_tail, wait_for_pins};
 use super::options::{CheckpointOptions, CheckpointReport};
 use crate::address::Address;
+use crate::allocator::BLOCK_SIZE;
 use crate::checkpoint::{
     Aborted, Catalog, CheckpointKind, CheckpointToken, IndexPart, LogPart, Manifest, Piece, Schema,
 };
@@ -15,11 +16,10 @@ use crate::operation::{Environment, Retry, Stall};
 use crate::record::{Key, Value};
 use crate::store::database::{Chain, Database};
 use crate::sync::MutexGuard;
-use crate::utility::unix_milliseconds;
-use std::hash::{BuildHasher, RandomState};
+use crate::utility::{random_bits, unix_milliseconds};
 use std::time::{Duration, Instant};
 
-/// Bytes of the index's image that are written at once.
+/// Bytes of the index's image that are written at once, at most.
 const IMAGE_BUFFER: usize = 1 << 20;
 
 /// A file whose writing is watched, and stopped if nobody wants it any more.
@@ -57,6 +57,8 @@ pub(super) struct Attempt<'a, K: Key, V: Value> {
     control: &'a Control,
     token: CheckpointToken,
     begun: Instant,
+    /// Buckets of the index at the cut.
+    buckets: u64,
     /// What the next increment is to be based on.
     chain: MutexGuard<'a, Option<Chain>>,
 }
@@ -72,14 +74,14 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
             Error::new(ErrorKind::Busy, "another checkpoint of this store is under way").help("wait for it to end")
         })?;
         let (token, begun) = (CheckpointToken::random(), Instant::now());
-        Ok(Self { database, directory, options, control, token, begun, chain })
+        Ok(Self { database, directory, options, control, token, begun, buckets: 0, chain })
     }
 
     /// Takes the checkpoint. If that fails, removes what there is of it, as far as that is possible.
     pub(super) fn run(mut self) -> Result<CheckpointReport> {
         let outcome = self.take();
         self.control.enter(CheckpointStep::Over);
-        if outcome.is_err() {
+        if outcome.is_err() && self.is_without_manifest() {
             for left in [self.token.log_file(), self.token.index_file()] {
                 let _ = self.directory.remove(&left);
             }
@@ -87,9 +89,22 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         outcome
     }
 
+    /// Whether no crash can bring a manifest with this token to light: one that got its name may still be there, and one that
+    /// was removed may come back until the directory is synced. Its files are left alone then; a sweep removes them.
+    fn is_without_manifest(&self) -> bool {
+        let manifest = self.directory.open(&self.token.manifest_file());
+        manifest.is_err_and(|error| error.kind() == ErrorKind::NotFound) && self.directory.sync().is_ok()
+    }
+
     fn take(&mut self) -> Result<CheckpointReport> {
         let wanted = self.kind();
         self.check_device(wanted)?;
+        if wanted == CheckpointKind::Incremental {
+            self.forget_base_if_removed()?;
+        }
+        // Until the cut is made: an image of a smaller table than the log's would be of no use.
+        let hold =
+            self.database.kernel.index.hold(&mut self.database.epoch.join(), self.database.kernel.wait_limit())?;
         let index = if self.takes_image(wanted) { Some(self.take_image()?) } else { None };
         let mut manifest = Manifest {
             token: self.token,
@@ -108,6 +123,8 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
             let began = Instant::now();
             let cut = Cut::make(self.database, self.control)?;
             cut_took = began.elapsed();
+            self.buckets = self.database.kernel.index.config().buckets;
+            drop(hold);
             manifest.version = cut.version();
             manifest.sessions = cut.sessions.clone();
             self.control.enter(CheckpointStep::Log);
@@ -167,6 +184,19 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         self.chain.as_ref().filter(|chain| chain.place == self.directory.place())
     }
 
+    /// A base that somebody removed, such as a later checkpoint that kept only the newest, is none: the chain begins anew.
+    fn forget_base_if_removed(&mut self) -> Result<()> {
+        let Some(token) = self.base().map(|base| base.token) else { return Ok(()) };
+        match Catalog::new(self.directory).load(token) {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                *self.chain = None;
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     fn take_image(&mut self) -> Result<IndexPart> {
         self.control.enter(CheckpointStep::Index);
         self.control.check()?;
@@ -174,8 +204,9 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         let replay_from = closed_tail(database, self.control)?;
         wait_for_pins(database, self.control)?; // whoever allocated below has published by then
         let file = Watched { file: self.directory.create(&name)?, control: self.control };
-        let generation = RandomState::new().hash_one("index") as u32;
-        let mut buffer = AlignedBuf::zeroed(IMAGE_BUFFER);
+        let generation = random_bits() as u32;
+        let wanted = database.kernel.index.image_bytes().unwrap_or(IMAGE_BUFFER);
+        let mut buffer = AlignedBuf::zeroed(wanted.clamp(BLOCK_SIZE, IMAGE_BUFFER));
         let size = database.kernel.index.write_image(
             &file,
             generation,
@@ -251,7 +282,7 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         // With a durability what is behind the cut counts too.
         let history = log.history();
         let generations = if durable { history.generations_up_to(end) } else { history.generations_below(end) };
-        let buckets = self.database.kernel.index.config().buckets;
+        let buckets = self.buckets;
         manifest.log = Some(LogPart { begin, start, end, buckets, pieces, generations, aborted, durable });
         Ok(chain)
     }

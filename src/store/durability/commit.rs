@@ -13,7 +13,7 @@ use crate::address::Address;
 use crate::allocator::HybridLog;
 use crate::epoch::{LightEpoch, Participant};
 use crate::error::{Error, ErrorKind, Result};
-use crate::sync::{Arc, AtomicBool, AtomicU64, Backoff, Condvar, Mutex, MutexGuard, Ordering};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Backoff, Condvar, Mutex, MutexGuard, Ordering, fence};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -106,6 +106,12 @@ impl Committer {
     /// Notes that there is a new record at `address`.
     #[inline]
     pub(crate) fn note_change(&self, address: Address) {
+        if self.durability == Durability::EveryOperation {
+            return; // there is no time at which it would be due
+        }
+        // Who appends and then looks at `tell_at`, and who sets it after a commit and then looks at the tail: one of the two sees
+        // what the other did.
+        fence(Ordering::SeqCst);
         if address.get() >= self.tell_at.load(Ordering::Relaxed) {
             self.tell_thread(address);
         }
@@ -166,7 +172,7 @@ impl Committer {
     /// As for [`wait`](Self::wait).
     pub(crate) fn commit(&self, log: &HybridLog) -> Result<Address> {
         // What was appended before this call lies below.
-        let tail = log.addresses().tail;
+        let tail = log.tail_at_rest();
         if tail > self.durable() {
             self.wait(log, Address::from_word(tail.get() - 1))?;
         }
@@ -214,6 +220,7 @@ impl Committer {
             Ok(end) => {
                 self.durable.fetch_max(end.get(), Ordering::AcqRel);
                 self.tell_at.store(end.get(), Ordering::Relaxed);
+                fence(Ordering::SeqCst);
                 Ok(())
             }
             Err(error) => {

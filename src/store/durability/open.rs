@@ -16,7 +16,7 @@ use crate::store::config::FasterKvConfig;
 use crate::store::database::Database;
 use crate::store::faster_kv::FasterKv;
 use crate::store::recover::{Recovered, recover};
-use crate::sync::{Arc, Weak};
+use crate::sync::Arc;
 use crate::utility::unix_milliseconds;
 use std::path::Path;
 
@@ -85,9 +85,8 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
             Some(manifest) => reopen(directory, &manifest, &config, erased, tell)?,
             None => (create(directory, &config, erased)?, None),
         };
-        let database = Arc::new(database);
         start_thread(&database)?;
-        Ok((Self { database, device }, report))
+        Ok((Self { database: Arc::new(database), device }, report))
     }
 }
 
@@ -183,22 +182,20 @@ fn log_part(log: &HybridLog, begin: Address, end: Address, buckets: u64) -> LogP
 }
 
 /// Starts the thread that commits for those who do not wait in a call. It ends with the store.
-fn start_thread<K: Key, V: Value>(database: &Arc<Database<K, V>>) -> Result<()> {
+fn start_thread<K: Key, V: Value>(database: &Database<K, V>) -> Result<()> {
     let Some(committer) = database.committer.clone() else { return Ok(()) };
-    let store = Arc::downgrade(database);
+    let log = database.kernel.log.share();
+    let commit_for_others = move || {
+        while let Task::Commit = committer.next_task() {
+            committer.lead_for_others(&log);
+        }
+    };
     let thread = std::thread::Builder::new()
         .name("oxifaster-commit".to_owned())
-        .spawn(move || commit_for_others(&committer, &store))
+        .spawn(commit_for_others)
         .map_err(|error| Error::new(ErrorKind::Limit, "the system gives no thread for commits").because(error))?;
     *database.commit_thread.lock() = Some(thread);
     Ok(())
-}
-
-fn commit_for_others<K: Key, V: Value>(committer: &Committer, store: &Weak<Database<K, V>>) {
-    while let Task::Commit = committer.next_task() {
-        let Some(database) = store.upgrade() else { return };
-        committer.lead_for_others(&database.kernel.log);
-    }
 }
 
 impl<K, V> Database<K, V> {
@@ -207,9 +204,7 @@ impl<K, V> Database<K, V> {
         let Some(committer) = &self.committer else { return };
         let _ = committer.commit(&self.kernel.log);
         committer.stop();
-        let thread = self.commit_thread.lock().take();
-        // The thread itself may hold the last reference to the store.
-        if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id()) {
+        if let Some(thread) = self.commit_thread.lock().take() {
             let _ = thread.join();
         }
     }

@@ -7,7 +7,7 @@ use crate::checkpoint::{Catalog, CheckpointKind, RecoveryReport, SuffixEnd};
 use crate::device::{FaultyDisk, IoOp, MemoryDisk, StorageDevice};
 use crate::directory::{Directory, MemoryDirectory};
 use crate::error::Result;
-use crate::store::{Begun, CheckpointOptions, Durability, FasterKv, FasterKvConfig, Outcome, RecoveryTarget, Session};
+use crate::store::{Begun, CheckpointOptions, Durability, FasterKv, FasterKvConfig, Outcome, RecoveryTarget};
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::pin;
@@ -595,4 +595,35 @@ fn a_session_of_futures_has_as_many_changes_as_its_serial_says() {
         let values = read_all(&again, KEYS);
         assert_eq!(serial, values.values().sum::<u64>() + values.len() as u64, "block {broken}");
     }
+}
+
+#[test]
+fn what_is_not_in_the_log_is_not_waited_for() {
+    let (directory, disk) = (MemoryDirectory::new(), MemoryDisk::new());
+    let (store, _) = open(RARELY, &directory, &disk);
+    store.start_session().upsert(1, 1).unwrap();
+    store.wait_durable(Address::MAX).unwrap();
+    ready(store.durable(Address::MAX)).unwrap();
+    assert_eq!(store.durable_address(), Some(store.addresses().tail));
+    store.wait_durable(Address::INVALID).unwrap();
+}
+
+/// The chains of a log are those of the largest index that there was: an index as large is needed to find them again.
+#[test]
+fn a_store_whose_index_has_grown_since_its_checkpoint_is_recovered_with_one_as_large() {
+    const KEYS: u64 = 3000;
+    let (directory, disk) = (MemoryDirectory::new(), MemoryDisk::new());
+    let small = config(RARELY).with_table_size(16).with_memory_budget(8 << 20);
+    let (store, _) = try_open(small.clone(), &directory, &disk).unwrap();
+    let mut session = store.start_session();
+    (0..KEYS).for_each(|key| session.upsert(key, 1).unwrap());
+    let grown = store.database.kernel.index.config().buckets;
+    assert!(grown >= 128, "{grown}");
+    (0..KEYS).for_each(|key| session.upsert(key, 2).unwrap());
+    session.wait_durable().unwrap();
+    let (directory, disk) = crash(&directory, &disk);
+    let (again, report) = try_open(small, &directory, &disk).unwrap();
+    assert!(report.unwrap().index_buckets >= grown);
+    let found = read_all(&again, KEYS);
+    assert_eq!((found.len() as u64, found.values().all(|value| *value == 2)), (KEYS, true));
 }

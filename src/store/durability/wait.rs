@@ -58,12 +58,12 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     }
 
     /// Returns when everything below `address` of the log is durable, such as the tail at some moment
-    /// ([`addresses`](Self::addresses)).
+    /// ([`addresses`](Self::addresses)). What is not in the log by now is not waited for.
     ///
     /// # Errors
     /// As for [`commit`](Self::commit).
     pub fn wait_durable(&self, address: Address) -> Result<()> {
-        match (&self.database.committer, below(address)) {
+        match (&self.database.committer, self.last_below(address)) {
             (Some(committer), Some(address)) => committer.wait(&self.database.kernel.log, address),
             _ => Ok(()),
         }
@@ -71,12 +71,16 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
 
     /// [`wait_durable`](Self::wait_durable) as a future.
     pub fn durable(&self, address: Address) -> DurableFuture<K, V> {
-        DurableFuture::new(Arc::clone(&self.database), below(address))
+        DurableFuture::new(Arc::clone(&self.database), self.last_below(address))
+    }
+
+    /// The last address below this one, and in the log as it is now: what is not there is not waited for.
+    fn last_below(&self, address: Address) -> Option<Address> {
+        last_below(address.min(self.database.kernel.log.tail_at_rest()))
     }
 }
 
-/// The last address below this one.
-fn below(address: Address) -> Option<Address> {
+fn last_below(address: Address) -> Option<Address> {
     address.get().checked_sub(1).map(Address::from_word)
 }
 
@@ -145,6 +149,6 @@ impl<K: Key, V: Value> AsyncSession<K, V> {
     /// futures that are ready among it.
     pub fn durable(&self) -> DurableFuture<K, V> {
         let database = &self.home.database;
-        DurableFuture::new(Arc::clone(database), below(database.kernel.log.addresses().tail))
+        DurableFuture::new(Arc::clone(database), last_below(database.kernel.log.tail_at_rest()))
     }
 }

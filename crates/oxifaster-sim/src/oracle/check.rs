@@ -116,15 +116,21 @@ fn check_serials(history: &History, reported: &BTreeMap<u128, u64>, recovered: &
 }
 
 /// How far each session got, by its number.
-struct Cut(Vec<u64>);
+struct Cut([u64; LANES]);
 
 impl Cut {
     fn new(history: &History, recovered: &Recovered) -> Self {
-        Self(history.sessions().map(|(guid, _)| recovered.serials.get(&guid).copied().unwrap_or(0)).collect())
+        let mut serials = [0; LANES];
+        for (guid, serial) in &recovered.serials {
+            if let Some(session) = history.session(*guid) {
+                serials[session] = *serial;
+            }
+        }
+        Self(serials)
     }
 
     fn holds(&self, operation: &Operation) -> bool {
-        self.0.get(operation.session).is_some_and(|serial| operation.serial <= *serial)
+        operation.serial <= self.0[operation.session]
     }
 }
 

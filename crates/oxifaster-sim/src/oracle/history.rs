@@ -21,9 +21,10 @@ pub enum Action {
 pub struct Operation {
     /// The session's number in the history.
     pub session: usize,
-    /// The operation's number within the session, from 1 on, growing.
+    /// The operation's number within the session. No two upserts of a session have the same, also over several lives of the
+    /// store.
     pub number: u64,
-    /// The serial number that the store gave it. Grows with `number`.
+    /// The serial number that the store gave it: the session's own order.
     pub serial: u64,
     /// What it concerned.
     pub key: u64,
@@ -40,8 +41,8 @@ pub struct Operation {
 /// The operations of all sessions.
 #[derive(Debug, Clone, Default)]
 pub struct History {
-    /// What the store calls them, by number.
-    guids: Vec<u128>,
+    /// What the store calls them, by number; `None` for one that a recovery has ended.
+    guids: Vec<Option<u128>>,
     /// Of each session in its order.
     operations: Vec<Vec<Operation>>,
 }
@@ -54,25 +55,36 @@ impl History {
 
     /// Adds a session that the store calls `guid`; returns its number, or `None` if there are as many as can be.
     pub fn add_session(&mut self, guid: u128) -> Option<usize> {
+        if let Some(free) = self.guids.iter().position(Option::is_none) {
+            self.guids[free] = Some(guid);
+            return Some(free);
+        }
         if self.guids.len() == LANES {
             return None;
         }
-        self.guids.push(guid);
+        self.guids.push(Some(guid));
         self.operations.push(Vec::new());
         Some(self.guids.len() - 1)
     }
 
-    /// Adds an operation after the earlier ones of its session.
+    /// The number of the session that the store calls `guid`.
+    pub fn session(&self, guid: u128) -> Option<usize> {
+        self.guids.iter().position(|known| *known == Some(guid))
+    }
+
+    /// Adds an operation in its place among those of its session.
     pub fn push(&mut self, operation: Operation) {
         if let Some(operations) = self.operations.get_mut(operation.session) {
-            operations.push(operation);
+            let place = operations.partition_point(|other| other.serial < operation.serial);
+            operations.insert(place, operation);
         }
     }
 
     /// The sessions: what the store calls them, and the last serial number that it gave out to each.
     pub fn sessions(&self) -> impl Iterator<Item = (u128, u64)> {
         let last = |operations: &Vec<Operation>| operations.last().map_or(0, |last| last.serial);
-        self.guids.iter().copied().zip(self.operations.iter().map(last))
+        let sessions = self.guids.iter().zip(&self.operations);
+        sessions.filter_map(move |(guid, operations)| Some(((*guid)?, last(operations))))
     }
 
     /// The operations of one session.
@@ -80,10 +92,11 @@ impl History {
         self.operations.get(session).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// After a recovery: what lies beyond the cut has never happened.
+    /// After a recovery: what lies beyond the cut has never happened, and a session without a cut never was.
     pub fn forget_beyond(&mut self, serials: &BTreeMap<u128, u64>) {
-        for (guid, operations) in self.guids.iter().zip(&mut self.operations) {
-            let cut = serials.get(guid).copied().unwrap_or(0);
+        for (guid, operations) in self.guids.iter_mut().zip(&mut self.operations) {
+            *guid = guid.filter(|guid| serials.contains_key(guid));
+            let cut = guid.and_then(|guid| serials.get(&guid)).copied().unwrap_or(0);
             operations.retain(|operation| operation.serial <= cut);
         }
     }

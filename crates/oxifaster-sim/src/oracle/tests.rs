@@ -230,6 +230,30 @@ fn what_lies_beyond_the_cut_is_forgotten_before_the_next_one() {
     history.forget_beyond(&cut([1, 0, 0]));
     assert_eq!(history.sessions().map(|(_, last)| last).collect::<Vec<_>>(), [1, 0, 0]);
     assert_eq!(judge(&history, &cut([1, 0, 0]), Found::Content(Content::written(0, 1))), []);
+    // A session without a cut makes room for another one.
+    history.forget_beyond(&BTreeMap::from([(0xA, 1), (0xC, 0)]));
+    assert_eq!(history.sessions().collect::<Vec<_>>(), [(0xA, 1), (0xC, 0)]);
+    assert_eq!((history.session(0xB), history.add_session(0xD), history.session(0xD)), (None, Some(1), Some(1)));
+}
+
+#[test]
+fn operations_stand_in_the_order_of_their_serial_numbers() {
+    let mut history = sequence(&[]);
+    for serial in [2, 3, 1] {
+        let (key, action) = (KEY, Action::Delete);
+        let times = (10 * serial, 10 * serial + 1);
+        history.push(Operation {
+            session: 0,
+            number: 0,
+            serial,
+            key,
+            action,
+            begun: times.0,
+            ended: times.1,
+            saw: None,
+        });
+    }
+    assert_eq!(history.of_session(0).iter().map(|next| next.serial).collect::<Vec<_>>(), [1, 2, 3]);
 }
 
 #[test]

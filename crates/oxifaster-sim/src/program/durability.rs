@@ -103,7 +103,14 @@ impl Program for DurabilityProgram {
     }
 
     fn effort(&self) -> Effort {
-        Effort { points_max: 40, units_max: 5, again_one_in: 25, depth_max: 3 }
+        Effort {
+            points_max: 40,
+            points_after_crash_max: 10,
+            units_max: 5,
+            policies_max: 3,
+            again_one_in: 25,
+            depth_max: 3,
+        }
     }
 }
 

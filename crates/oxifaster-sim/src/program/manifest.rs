@@ -121,7 +121,7 @@ impl Program for ManifestProgram {
     fn effort(&self) -> Effort {
         // Where every crash is tried, crashes of the recoveries would have no end.
         let (units_max, again_one_in) = if self.is_small { (12, 0) } else { (8, 40) };
-        Effort { points_max: usize::MAX, units_max, again_one_in, depth_max: 3 }
+        Effort { units_max, again_one_in, depth_max: 3, ..Effort::EVERYTHING }
     }
 }
 

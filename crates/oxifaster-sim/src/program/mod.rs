@@ -1,6 +1,7 @@
 //! What is run on simulated storage: a program starts on what a world holds, sees whether that is what it may be, goes
 //! on, and says what must hold if the power fails.
 
+mod checkpoint;
 mod durability;
 mod log;
 mod manifest;
@@ -9,6 +10,7 @@ use crate::world::SimConfig;
 use crate::{SimRng, SimWorld};
 use std::fmt;
 
+pub use checkpoint::{CheckpointProgram, StorageFlaw, Taking};
 pub use durability::DurabilityProgram;
 pub use log::LogProgram;
 pub use manifest::{ManifestFlaw, ManifestProgram};
@@ -69,11 +71,16 @@ impl Stage {
 /// How many crashes of a run are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Effort {
-    /// Crash points of a run at most; chosen evenly if there are more. Zero: the run is not crashed.
+    /// Crash points of a run at most; chosen evenly, from a point that the seed decides on, if there are more. Zero: the run
+    /// is not crashed.
     pub points_max: usize,
-    /// Where no more units than this are uncertain, all crashes that are possible are tried; elsewhere one per policy.
+    /// The same of a run that recovers.
+    pub points_after_crash_max: usize,
+    /// Where no more units than this are uncertain, all crashes that are possible are tried.
     pub units_max: usize,
-    /// One out of so many recoveries is crashed itself, at each of its own events. Zero: none is.
+    /// Elsewhere one crash for each of so many policies, which the seed chooses; all if there are no more.
+    pub policies_max: usize,
+    /// One out of so many recoveries is crashed itself. Zero: none is.
     pub again_one_in: u64,
     /// Crashes in a row at most.
     pub depth_max: usize,
@@ -81,7 +88,18 @@ pub struct Effort {
 
 impl Effort {
     /// The run is not crashed.
-    pub const NONE: Self = Self { points_max: 0, units_max: 0, again_one_in: 0, depth_max: 0 };
+    pub const NONE: Self =
+        Self { points_max: 0, points_after_crash_max: 0, units_max: 0, policies_max: 0, again_one_in: 0, depth_max: 0 };
+
+    /// Every crash point with every policy.
+    pub const EVERYTHING: Self = Self {
+        points_max: usize::MAX,
+        points_after_crash_max: usize::MAX,
+        units_max: 0,
+        policies_max: usize::MAX,
+        again_one_in: 0,
+        depth_max: 1,
+    };
 }
 
 /// Something that a program found wrong.

@@ -1,9 +1,10 @@
 //! One seed: a run, its crashes, and theirs.
 
 use super::path::{CrashPath, CrashStep};
-use crate::program::{Program, Stage, Violation};
+use crate::program::{Effort, Program, Stage, Violation};
 use crate::world::{Crash, CrashPoint, CrashPolicy};
 use crate::{SimRng, SimWorld, derive};
+use oxifaster::utility::reproducibly;
 use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -117,21 +118,36 @@ impl<P: Program> Explorer<'_, P> {
     fn explore(&mut self) -> Step<()> {
         let (world, path) = (self.first_world(), CrashPath::default());
         let history = self.run(&world, &self.program.beginning(), &path, None)?;
-        let effort = self.program.effort();
-        if effort.points_max == 0 {
+        let Effort { points_max, units_max, .. } = self.program.effort();
+        self.crash_at_some(&world, &history, points_max, units_max, &path)
+    }
+
+    /// Crashes a run at no more than so many of its points.
+    fn crash_at_some(
+        &mut self,
+        world: &SimWorld,
+        history: &P::History,
+        points_max: usize,
+        units_max: usize,
+        path: &CrashPath,
+    ) -> Step<()> {
+        if points_max == 0 {
             return Ok(());
         }
         let points = world.now() + 1 - world.first_event();
-        let stride = points.div_ceil(effort.points_max).max(1);
-        world.crash_points().step_by(stride).try_for_each(|point| self.crash(&history, &point, effort.units_max, &path))
+        let stride = points.div_ceil(points_max).max(1);
+        let first = SimRng::fork(world.seed(), "points").index(stride);
+        let mut points = world.crash_points().skip(first).step_by(stride);
+        points.try_for_each(|point| self.crash(history, &point, units_max, path))
     }
 
     fn crash(&mut self, history: &P::History, point: &CrashPoint, units_max: usize, path: &CrashPath) -> Step<()> {
         self.counts.crash_points += 1;
         let Some(mut crashes) = point.all_crashes(units_max) else {
-            return CrashPolicy::ALL
-                .into_iter()
-                .try_for_each(|policy| self.recover(history, &point.crash(policy), path));
+            let mut policies = CrashPolicy::ALL;
+            SimRng::fork(point.seed(), "policies").shuffle(&mut policies);
+            let chosen = policies.into_iter().take(self.program.effort().policies_max);
+            return chosen.map(|policy| point.crash(policy)).try_for_each(|crash| self.recover(history, &crash, path));
         };
         self.counts.exhausted += 1;
         crashes.try_for_each(|crash| self.recover(history, &crash, path))
@@ -154,7 +170,7 @@ impl<P: Program> Explorer<'_, P> {
         }
         // The further down, the fewer in one place.
         let units_max = effort.units_max / 2;
-        world.crash_points().try_for_each(|point| self.crash(&history, &point, units_max, &path))
+        self.crash_at_some(&world, &history, effort.points_after_crash_max, units_max, &path)
     }
 
     fn follow(&mut self, path: &CrashPath, look: &mut Look<'_>) -> Step<()> {
@@ -181,7 +197,9 @@ impl<P: Program> Explorer<'_, P> {
     fn run(&mut self, world: &SimWorld, known: &P::Known, path: &CrashPath, crash: Option<&Crash>) -> Step<P::History> {
         let mut rng = SimRng::fork(world.seed(), "program");
         let run = || self.program.run(world, known, Stage(path.0.len()), &mut rng);
-        let result = catch_unwind(AssertUnwindSafe(run));
+        // Tokens, generations, and names of sessions are drawn from the seed as well.
+        let seed = derive(world.seed(), "store", path.0.len() as u64);
+        let result = catch_unwind(AssertUnwindSafe(|| reproducibly(seed, run)));
         world.settle();
         self.counts.add_world(world);
         let result = result.unwrap_or_else(|panic| Err(Violation::new("no panic", message_of(&*panic))));

@@ -97,7 +97,7 @@ impl Program for Nuisance {
     }
 
     fn effort(&self) -> Effort {
-        Effort { points_max: 10, units_max: 4, again_one_in: 1, depth_max: 2 }
+        Effort { points_max: 10, units_max: 4, again_one_in: 1, depth_max: 2, ..Effort::EVERYTHING }
     }
 }
 

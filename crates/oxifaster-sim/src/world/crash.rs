@@ -39,6 +39,11 @@ impl CrashPoint {
         self.event
     }
 
+    /// A number that is of this moment alone.
+    pub(crate) fn seed(&self) -> u64 {
+        derive(self.seed, "point", self.event as u64)
+    }
+
     /// How many units may survive or not, each by itself.
     pub fn uncertain(&self) -> usize {
         self.durable.units().len()

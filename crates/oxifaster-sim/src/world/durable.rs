@@ -3,7 +3,8 @@
 //! * **S1** A write is one unit per sector of 512 bytes, and one for the length that it gives its file. A unit that no sync
 //!   covers may survive a crash or not, each by itself.
 //! * **S2** A sync that holds covers the writes that had completed before it was asked for, and no others.
-//! * **S3** A sync that failed covers nothing, and no later one covers what it was to cover: that stays uncertain. For
+//! * **S3** A sync that failed covers nothing, and no later one covers what it was to cover: that stays uncertain, except
+//!   where a later write to the same place is durable. For
 //!   changes of names this ends with the process: the next one, which knows of no failure, syncs the names that it finds.
 //! * **S4** Changes of names are durable by a sync of their directory only, independently of the files' contents, and in
 //!   any order as far as they concern different names and files.
@@ -39,6 +40,8 @@ struct Unsynced {
     completed: Option<usize>,
     /// A sync that was to cover it failed.
     is_doubtful: bool,
+    /// A sync covers it. It waits for older ones that are doubtful, which it must not be undone by.
+    is_durable: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -104,7 +107,7 @@ impl Durable {
     }
 
     fn begin(&mut self, file: FileId, event: usize, change: Change, completed: Option<usize>) {
-        let unsynced = Unsynced { event, change, completed, is_doubtful: false };
+        let unsynced = Unsynced { event, change, completed, is_doubtful: false, is_durable: false };
         self.files.entry(file).or_default().unsynced.push(unsynced);
     }
 
@@ -214,22 +217,28 @@ impl Body {
     }
 
     fn sync(&mut self, before: usize, holds: bool) {
-        let is_covered =
-            |unsynced: &Unsynced| !unsynced.is_doubtful && unsynced.completed.is_some_and(|event| event < before);
+        let is_covered = |unsynced: &Unsynced| {
+            !unsynced.is_doubtful && !unsynced.is_durable && unsynced.completed.is_some_and(|event| event < before)
+        };
         if !holds {
             let covered = self.unsynced.iter_mut().filter(|unsynced| is_covered(unsynced));
             return covered.for_each(|covered| covered.is_doubtful = true);
         }
-        let (mut covered, left) = std::mem::take(&mut self.unsynced).into_iter().partition::<Vec<_>, _>(is_covered);
+        self.unsynced.iter_mut().filter(|unsynced| is_covered(unsynced)).for_each(|covered| covered.is_durable = true);
+        let uncertain = self.unsynced.iter().filter(|unsynced| !unsynced.is_durable);
+        let oldest = uncertain.filter_map(|unsynced| unsynced.completed).min().unwrap_or(usize::MAX);
+        let is_settled =
+            |unsynced: &Unsynced| unsynced.is_durable && unsynced.completed.is_some_and(|event| event < oldest);
+        let (mut settled, left) = std::mem::take(&mut self.unsynced).into_iter().partition::<Vec<_>, _>(is_settled);
         self.unsynced = left;
-        covered.sort_unstable_by_key(|unsynced| unsynced.completed);
-        for unsynced in covered {
+        settled.sort_unstable_by_key(|unsynced| unsynced.completed);
+        for unsynced in settled {
             unsynced.change.apply(&mut self.contents, |_| true);
         }
     }
 
     fn list_units(&self, units: &mut Vec<Unit>) {
-        for Unsynced { event, change, .. } in &self.unsynced {
+        for Unsynced { event, change, .. } in self.unsynced.iter().filter(|unsynced| !unsynced.is_durable) {
             let mut add = |part| units.push(Unit { event: *event, part });
             match change {
                 Change::TruncateBefore(_) => add(Part::Whole),
@@ -256,8 +265,8 @@ impl Body {
         let mut unsynced: Vec<&Unsynced> = self.unsynced.iter().collect();
         // What is still on its way comes last.
         unsynced.sort_by_key(|unsynced| unsynced.completed.unwrap_or(usize::MAX));
-        for Unsynced { event, change, .. } in unsynced {
-            change.apply(&mut contents, |part| kept(*event, part));
+        for Unsynced { event, change, is_durable, .. } in unsynced {
+            change.apply(&mut contents, |part| *is_durable || kept(*event, part));
         }
         contents
     }

@@ -66,6 +66,8 @@ pub struct SimConfig {
     pub latency: Latency,
     /// See [`with_patience`](Self::with_patience).
     pub patience: Duration,
+    /// See [`with_prompt_answers`](Self::with_prompt_answers).
+    pub prompt_answers: bool,
 }
 
 impl SimConfig {
@@ -73,6 +75,15 @@ impl SimConfig {
     #[must_use]
     pub const fn with_latency(mut self, latency: Latency) -> Self {
         self.latency = latency;
+        self
+    }
+
+    /// Whether reads and syncs that do not come through a channel are carried out within `submit`, whatever the latency.
+    /// Who submits them waits for them as a rule, and no device has to be polled for that: without this such waits are left
+    /// to the clock. `Default:` true.
+    #[must_use]
+    pub const fn with_prompt_answers(mut self, prompt: bool) -> Self {
+        self.prompt_answers = prompt;
         self
     }
 
@@ -87,7 +98,7 @@ impl SimConfig {
 
 impl Default for SimConfig {
     fn default() -> Self {
-        Self { latency: Latency::Uneven, patience: Duration::from_millis(200) }
+        Self { latency: Latency::Uneven, patience: Duration::from_millis(200), prompt_answers: true }
     }
 }
 
@@ -250,21 +261,27 @@ impl SimWorld {
     }
 }
 
+/// An access of a disk, and where its completion goes.
+pub(crate) struct SimAccess {
+    /// The handle through which it comes.
+    pub(crate) owner: u64,
+    pub(crate) file: FileId,
+    pub(crate) request: IoRequest,
+    pub(crate) sink: Arc<dyn CompletionSink>,
+    pub(crate) token: Token,
+}
+
 /// For the disk.
 impl SimWorld {
     pub(crate) fn len(&self, file: FileId) -> u64 {
         self.0.lock().state.contents(file).len()
     }
 
-    pub(crate) fn submit(
-        &self,
-        owner: u64,
-        file: FileId,
-        request: IoRequest,
-        sink: Arc<dyn CompletionSink>,
-        token: Token,
-    ) {
-        self.0.lock().state.accept(Accepted { owner, file, request, sink, token, at: 0, effect: None });
+    /// Takes an access in. Who `awaits` it without a channel gets a prompt answer.
+    pub(crate) fn submit(&self, access: SimAccess, awaits: bool) {
+        let SimAccess { owner, file, request, sink, token } = access;
+        let prompt = awaits && self.0.config.prompt_answers;
+        self.0.lock().state.accept(Accepted { owner, file, request, sink, token, at: 0, effect: None }, prompt);
         self.0.pass_on_due();
         self.see_to_the_rest();
     }

@@ -63,9 +63,11 @@ impl Schedule {
         self.in_flight.len()
     }
 
-    pub(super) fn accept(&mut self, accepted: Accepted) {
+    /// Takes an access in; a `prompt` one is carried out now, whatever the latency.
+    pub(super) fn accept(&mut self, accepted: Accepted, prompt: bool) {
         self.tick();
         let delay = match self.latency {
+            _ if prompt => 0,
             Latency::None => 0,
             Latency::Uneven if self.rng.one_in(16) => self.rng.below(100),
             Latency::Short | Latency::Uneven => self.rng.below(5),

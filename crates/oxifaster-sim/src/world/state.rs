@@ -168,7 +168,7 @@ impl State {
 /// Disks.
 impl State {
     /// Takes an access in; it is carried out when its time comes.
-    pub(super) fn accept(&mut self, mut accepted: Accepted) {
+    pub(super) fn accept(&mut self, mut accepted: Accepted, prompt: bool) {
         let request = &accepted.request;
         let access = match request.op {
             IoOp::Read => Access::DiskRead,
@@ -184,7 +184,7 @@ impl State {
             self.trace.bytes(&bytes);
             self.happen(Event::Submit { file: accepted.file, offset: request.offset, bytes });
         }
-        self.schedule.accept(accepted);
+        self.schedule.accept(accepted, prompt);
     }
 
     pub(super) fn carry_out(&mut self, accepted: Accepted) -> Delivery {
@@ -362,9 +362,12 @@ impl State {
 
     pub(super) fn list(&mut self, directory: DirectoryId) -> Result<Vec<String>> {
         self.call_on(Access::DirectoryList, directory, &[])?;
-        let mut names: Vec<String> = self.names_of(directory).keys().map(Name::to_string).collect();
-        self.rng.shuffle(&mut names);
-        Ok(names)
+        let mut entries: Vec<(FileId, Name)> =
+            self.names_of(directory).iter().map(|(name, file)| (*file, Arc::clone(name))).collect();
+        // By age first: names may have been drawn by lot, and are others in the next run (W1).
+        entries.sort_unstable();
+        self.rng.shuffle(&mut entries);
+        Ok(entries.into_iter().map(|(_, name)| name.to_string()).collect())
     }
 
     pub(super) fn create(&mut self, directory: DirectoryId, name: &str) -> Result<FileId> {

@@ -8,7 +8,7 @@ use std::cell::Cell;
 
 /// Nobody polls in most of the suite, so that the clock moves it.
 fn impatient(latency: Latency) -> SimConfig {
-    SimConfig::default().with_latency(latency).with_patience(Duration::from_millis(2))
+    SimConfig::default().with_latency(latency).with_patience(Duration::from_millis(2)).with_prompt_answers(false)
 }
 
 fn worlds(latency: Latency) -> impl Fn() -> SimWorld {
@@ -35,6 +35,12 @@ fn the_disk_whose_accesses_overtake_each_other_a_little() {
 fn the_disk_whose_accesses_overtake_each_other_a_lot() {
     let make = worlds(Latency::Uneven);
     check_device(|| make().disk("log"));
+}
+
+#[test]
+fn the_disk_that_answers_promptly_who_has_no_channel() {
+    let make = worlds(Latency::Uneven);
+    check_device(|| SimWorld::with(make().seed(), impatient(Latency::Uneven).with_prompt_answers(true)).disk("log"));
 }
 
 #[test]

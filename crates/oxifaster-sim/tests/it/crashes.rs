@@ -198,6 +198,24 @@ fn what_a_failed_sync_was_to_cover_is_not_covered_by_the_next_process_either() {
 }
 
 #[test]
+fn what_a_failed_sync_was_to_cover_does_not_come_back_over_a_later_write_that_is_durable() {
+    let world = world();
+    write(&world.disk("log"), 0, 1);
+    write(&world.disk("log"), 1, 1);
+    world.fail(Access::DiskSync, When::Nth(1), Cause::Broken);
+    run(&world.disk("log"), IoRequest::sync()).result.unwrap_err();
+    let after = world.crash(CrashPolicy::Killed).restart();
+    write(&after.disk("log"), 0, 2);
+    sync(&after.disk("log"));
+    for policy in CrashPolicy::ALL {
+        let last = after.crash(policy).restart();
+        assert_eq!(read_log(&last, 0), [2; BLOCK], "{policy}");
+    }
+    let kept = after.crash(CrashPolicy::KeepAll).restart();
+    assert_eq!((read_log(&kept, 0), read_log(&kept, 1)), (vec![2; BLOCK], vec![1; BLOCK]));
+}
+
+#[test]
 fn a_write_under_way_when_the_process_dies_is_carried_out_or_not() {
     let (mut done, mut not_done) = (0, 0);
     for seed in 0..50 {

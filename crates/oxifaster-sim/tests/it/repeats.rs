@@ -118,6 +118,19 @@ fn who_waits_without_polling_is_served_and_the_world_says_so() {
 }
 
 #[test]
+fn reads_and_syncs_without_a_channel_are_answered_promptly() {
+    let world = SimWorld::new(1);
+    let (disk, queue) = (world.disk("log"), CompletionQueue::new());
+    for _ in 0..50 {
+        start(&disk, IoRequest::sync(), &queue);
+        assert!(queue.try_take().is_some());
+        start(&disk, read_request(0), &queue);
+        assert!(queue.try_take().is_some());
+    }
+    assert_eq!(world.in_flight(), 0);
+}
+
+#[test]
 fn a_dropped_handle_leaves_nothing_under_way() {
     let world = SimWorld::new(1);
     let (disk, other, queue) = (world.disk("log"), world.disk("log"), CompletionQueue::new());
