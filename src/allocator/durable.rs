@@ -2,6 +2,7 @@
 
 use super::hybrid_log::HybridLog;
 use crate::address::Address;
+use crate::device::{IoRequest, access};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::Backoff;
 use std::task::{Wake, Waker};
@@ -89,7 +90,7 @@ impl HybridLog {
         let reached = begin.min(self.addresses().safe_head);
         if self.core.pointers.advance_begin(reached) {
             let offset = self.geometry().device_offset(self.geometry().block_of(reached));
-            self.device_access(crate::device::IoRequest::truncate_before(offset), limit)?;
+            access(&**self.device(), IoRequest::truncate_before(offset), limit)?;
         }
         Ok(self.begin())
     }

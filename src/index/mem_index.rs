@@ -200,7 +200,12 @@ impl MemIndex {
             return self.try_free(slot);
         }
         match slot.word {
-            Some(word) if Overflow::is_catch_all(slot.seen) => self.add_to_catch_all(slot.hash, word, slot.seen, new),
+            Some(word) if Overflow::is_catch_all(slot.seen) => {
+                self.add_to_catch_all(slot.hash, word, slot.seen, new)?;
+                // When every bucket is saturated nobody inserts any more, and it is more urgent than ever.
+                self.look_after_growth(self.table(), true);
+                Ok(())
+            }
             Some(_) if Entry(slot.seen).is_frozen() => Err(Conflict), // W2
             Some(word) => replace(word, slot.seen, Entry::new(slot.hash.tag(), new).0),
             None => self.insert(slot.hash, new),

@@ -52,14 +52,14 @@ impl CommitRecord {
         serde_json::from_slice(body.strip_prefix(MAGIC)?).ok()
     }
 
-    /// The record whose header is the word at the start of `bytes`, if it is one and whole.
-    pub(super) fn at_start_of(bytes: &[u8]) -> Option<(Self, usize)> {
+    /// The record whose header is the word at the start of `bytes`, which lie at `address`, if it is one and whole; and its size.
+    pub(super) fn at_start_of(bytes: &[u8], address: Address, generation: u32) -> Option<(Self, usize)> {
         let header = Header::of_word(u64::from_le_bytes(*bytes.first_chunk()?))?;
         if header.kind() != Some(Kind::Commit) {
             return None;
         }
         let body = bytes.get(8..8 + header.len())?;
-        if !header.fits(body) {
+        if !header.fits(body, address, generation) {
             return None;
         }
         Some((Self::decode(body)?, header.size()))
@@ -79,18 +79,24 @@ impl CommitRecord {
         holes.iter().find(|(from, to)| (*from..*to).contains(&at)).map(|(_, to)| Address::from_word(*to))
     }
 
-    /// Adds a hole, and drops those that lie below the beginning.
+    /// Adds a hole, if it is one.
     pub(super) fn add_hole(&mut self, hole: Range<Address>) {
         if hole.start < hole.end {
             self.holes.push((hole.start.get(), hole.end.get()));
         }
-        let begin = self.begin;
+    }
+
+    /// Moves the beginning on to `begin`, and forgets the holes below it.
+    pub(super) fn begin_at(&mut self, begin: Address) {
+        let begin = self.begin.max(begin.get());
+        self.begin = begin;
         self.holes.retain(|(_, to)| *to > begin);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::entry::Draft;
     use super::*;
 
     #[test]
@@ -100,17 +106,20 @@ mod tests {
         record.cursors.insert("a reader".to_owned(), 4096);
         record.add_hole(Address::new(100)..Address::new(200));
         record.add_hole(Address::new(10)..Address::new(20));
-        assert_eq!(record.holes, [(100, 200)], "what lies below the beginning is forgotten");
+        record.begin_at(Address::new(65));
+        assert_eq!((record.begin, record.holes.as_slice()), (65, [(100, 200)].as_slice()));
         let body = record.encode().unwrap();
         assert_eq!(CommitRecord::decode(&body), Some(record.clone()));
-        let mut bytes = Header::new(Kind::Commit, &body).word().to_le_bytes().to_vec();
+        let at = Address::new(800);
+        let mut bytes = Draft::new(Kind::Commit, &body).at(at, 5).word().to_le_bytes().to_vec();
         bytes.extend(&body);
-        assert_eq!(CommitRecord::at_start_of(&bytes).map(|(record, _)| record), Some(record));
-        for at in 0..bytes.len() {
+        assert_eq!(CommitRecord::at_start_of(&bytes, at, 5).map(|(record, _)| record), Some(record));
+        assert_eq!(CommitRecord::at_start_of(&bytes, Address::new(808), 5), None, "a copy in another place");
+        for byte in 0..bytes.len() {
             let mut damaged = bytes.clone();
-            damaged[at] ^= 1;
-            assert_eq!(CommitRecord::at_start_of(&damaged), None, "byte {at}");
-            assert_eq!(CommitRecord::at_start_of(&bytes[..at]), None, "cut at {at}");
+            damaged[byte] ^= 1;
+            assert_eq!(CommitRecord::at_start_of(&damaged, at, 5), None, "byte {byte}");
+            assert_eq!(CommitRecord::at_start_of(&bytes[..byte], at, 5), None, "cut at {byte}");
         }
     }
 

@@ -10,7 +10,8 @@
 //!       3  commit       body = a commit record
 //! ```
 //!
-//! The checksum covers the header without it, and the body. A zero word where a header could be means that nothing follows
+//! The checksum covers the body, the header without it, the entry's address and the log's generation. So bytes that were an
+//! entry elsewhere, and now lie within the data of another, are never taken for one. A zero word where a header could be means that nothing follows
 //! before the next block boundary.
 
 use crate::address::Address;
@@ -36,16 +37,34 @@ pub(super) enum Kind {
     Commit,
 }
 
+/// What is known of a header before the entry has a place.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Draft {
+    bare: u64,
+    sum: u32,
+}
+
+impl Draft {
+    pub(super) fn new(kind: Kind, body: &[u8]) -> Self {
+        Self { bare: PRESENT | (kind as u64) << KIND_SHIFT | body.len() as u64, sum: crc32c(body) }
+    }
+
+    /// Bytes of header and body, a multiple of 8.
+    pub(super) const fn size(self) -> usize {
+        Header(self.bare).size()
+    }
+
+    /// The header of the entry at `address` of the log whose blocks carry `generation`.
+    pub(super) fn at(self, address: Address, generation: u32) -> Header {
+        Header(self.bare | u64::from(checksum(self.sum, self.bare, address, generation)) << CHECKSUM_SHIFT)
+    }
+}
+
 /// The header of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header(u64);
 
 impl Header {
-    pub(super) fn new(kind: Kind, body: &[u8]) -> Self {
-        let bare = PRESENT | (kind as u64) << KIND_SHIFT | body.len() as u64;
-        Self(bare | u64::from(checksum(bare, body)) << CHECKSUM_SHIFT)
-    }
-
     /// The header in this word; `None` for the zeros between entries.
     pub(super) const fn of_word(word: u64) -> Option<Self> {
         if word & PRESENT == 0 { None } else { Some(Self(word)) }
@@ -75,15 +94,20 @@ impl Header {
         HEADER + self.len().next_multiple_of(8)
     }
 
-    /// True if these are the bytes that the header was made for.
-    pub(super) fn fits(self, body: &[u8]) -> bool {
+    /// True if these are the bytes that the header was made for, in the place that it was made for.
+    pub(super) fn fits(self, body: &[u8], address: Address, generation: u32) -> bool {
         let bare = self.0 & !(u64::from(u32::MAX) << CHECKSUM_SHIFT);
-        body.len() == self.len() && checksum(bare, body) == (self.0 >> CHECKSUM_SHIFT) as u32
+        body.len() == self.len()
+            && checksum(crc32c(body), bare, address, generation) == (self.0 >> CHECKSUM_SHIFT) as u32
     }
 }
 
-fn checksum(bare: u64, body: &[u8]) -> u32 {
-    crc32c_append(crc32c(&bare.to_le_bytes()), body)
+fn checksum(sum_of_body: u32, bare: u64, address: Address, generation: u32) -> u32 {
+    let mut place = [0; 20];
+    place[..8].copy_from_slice(&bare.to_le_bytes());
+    place[8..16].copy_from_slice(&address.get().to_le_bytes());
+    place[16..].copy_from_slice(&generation.to_le_bytes());
+    crc32c_append(sum_of_body, &place)
 }
 
 /// The first word of a part's body: where the part before it is.
@@ -100,25 +124,31 @@ pub(super) fn word_in(body: &[u8], at: usize) -> Option<u64> {
 mod tests {
     use super::*;
 
+    const AT: Address = Address::new(4096);
+
     #[test]
-    fn a_header_knows_its_body() {
-        let header = Header::new(Kind::Last, b"something");
+    fn a_header_knows_its_body_and_its_place() {
+        let header = Draft::new(Kind::Last, b"something").at(AT, 7);
         assert_eq!((header.kind(), header.len(), header.size()), (Some(Kind::Last), 9, 24));
-        assert!(header.fits(b"something") && !header.fits(b"somethinG") && !header.fits(b"somethin"));
-        let other = Header::new(Kind::Entry, b"something");
+        assert!(header.fits(b"something", AT, 7));
+        assert!(!header.fits(b"somethinG", AT, 7) && !header.fits(b"somethin", AT, 7));
+        assert!(!header.fits(b"something", Address::new(4104), 7) && !header.fits(b"something", AT, 8));
+        let other = Draft::new(Kind::Entry, b"something").at(AT, 7);
         assert_eq!(Header::of_word(0), None);
         for bit in 0..63 {
             let damaged = Header::of_word(other.word() ^ 1 << bit);
-            assert!(!damaged.is_some_and(|header| header.fits(b"something")), "bit {bit}");
+            assert!(!damaged.is_some_and(|header| header.fits(b"something", AT, 7)), "bit {bit}");
         }
     }
 
     #[test]
     fn golden_bytes_of_version_one() {
-        // Present, an entry, 3 bytes, and the CRC-32C of the header's bytes 03 00 00 00 00 00 00 80 and "abc".
+        // Present, an entry, 3 bytes; the CRC-32C of "abc", the header without it, the address and the generation.
         let bare: u64 = 0x8000_0000_0000_0003;
-        let bytes = [bare.to_le_bytes().as_slice(), b"abc"].concat();
+        let bytes = [b"abc".as_slice(), &bare.to_le_bytes(), &AT.get().to_le_bytes(), &7u32.to_le_bytes()].concat();
         let expected = bare | u64::from(crc32c(&bytes)) << 28;
-        assert_eq!((Header::new(Kind::Entry, b"abc").word(), expected), (0x8122_08db_8000_0003, expected));
+        assert_eq!((Draft::new(Kind::Entry, b"abc").at(AT, 7).word(), expected), (GOLDEN, expected));
     }
+
+    const GOLDEN: u64 = 0x80fa_34b2_3000_0003;
 }

@@ -1,27 +1,22 @@
 //! The log.
 
+use super::append::{Appender, LANES};
 use super::commit::{COOKIE_MAX, CURSORS_MAX, CommitRecord, NAME_MAX};
 pub use super::config::FasterLogConfig;
 use super::config::log_config;
-use super::entry::{HEADER, Header, Kind, LAST_HEAD, PART_HEAD};
+use super::entry::Kind;
 use super::group::{Durable, Group};
 use super::recover::{Explorer, Found};
 use super::scan::{Entries, LogScan, Reader};
 use crate::address::Address;
-use crate::allocator::{Allocation, FIRST, History, HybridLog, LogState};
+use crate::allocator::{FIRST, History, HybridLog, LogState};
 use crate::device::StorageDevice;
 use crate::epoch::{LightEpoch, Participant};
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::store_bytes;
-use crate::sync::{Arc, AtomicU64, Backoff, Mutex, Ordering};
-use crate::utility::unix_milliseconds;
-use std::hash::{BuildHasher, RandomState};
-use std::ops::Range;
+use crate::sync::{Arc, AtomicU64, Backoff, Mutex};
+use crate::utility::{random_bits, unix_milliseconds};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-
-/// Threads that append through `&self` at the same time without waiting for each other.
-const LANES: usize = 16;
 
 /// A durable log of entries of any size. See [`crate::log`].
 pub struct FasterLog {
@@ -34,14 +29,16 @@ pub(super) struct Core {
     pub(super) log: HybridLog,
     pub(super) epoch: Arc<LightEpoch>,
     pub(super) config: FasterLogConfig,
+    /// What the blocks carry, and the checksums of entries cover.
+    pub(super) generation: u32,
     pub(super) group: Group,
     /// Participants for those who append through `&self`.
-    lanes: Vec<Mutex<Participant>>,
-    next_lane: AtomicU64,
+    pub(super) lanes: Vec<Mutex<Participant>>,
+    pub(super) next_lane: AtomicU64,
     /// What the next commit record says. Held by who commits only to look.
     pub(super) next: Mutex<CommitRecord>,
     /// When the log has grown beyond this, its thread is told.
-    commit_at: AtomicU64,
+    pub(super) commit_at: AtomicU64,
 }
 
 /// A commit that is durable.
@@ -106,7 +103,7 @@ impl FasterLog {
         let is_new = found.is_none();
         let mut found = found.unwrap_or_else(|| Found {
             commit: CommitRecord { page_bits: config.page_size_bits, begin: FIRST, ..CommitRecord::default() },
-            generation: RandomState::new().hash_one("log") as u32,
+            generation: random_bits() as u32,
             end: Address::new(FIRST),
         });
         found.commit.number += u64::from(!is_new);
@@ -252,16 +249,8 @@ impl FasterLog {
     /// # Errors
     /// As for [`commit`](Self::commit); [`ErrorKind::NotFound`] if `begin` is neither an entry nor the end.
     pub fn truncate_before(&self, begin: Address) -> Result<()> {
-        if begin > self.tail() {
-            return Err(Error::new(ErrorKind::NotFound, "truncating a log before an address that it has not reached")
-                .with("address", begin)
-                .with("end of the log", self.tail()));
-        }
-        {
-            let mut next = self.core.next.lock();
-            next.begin = next.begin.max(begin.get());
-            next.add_hole(Address::INVALID..Address::INVALID);
-        }
+        self.check_cut(begin)?;
+        self.core.next.lock().begin_at(begin);
         self.commit_and_free()
     }
 
@@ -269,11 +258,12 @@ impl FasterLog {
     /// call runs stay, or go with the rest.
     ///
     /// # Errors
-    /// As for [`commit`](Self::commit).
+    /// As for [`truncate_before`](Self::truncate_before).
     pub fn truncate_suffix(&self, from: Address) -> Result<()> {
         let commit = self.commit()?;
         if from < commit.until {
-            self.core.next.lock().add_hole(from.max(Address::new(FIRST))..commit.until);
+            self.check_cut(from)?;
+            self.core.next.lock().add_hole(from..commit.until);
             self.core.commit_shared(Some(commit.cookie)).map(drop)?;
         }
         Ok(())
@@ -358,6 +348,14 @@ impl FasterLog {
         HybridLog::memory_bytes(self.core.log.geometry())
     }
 
+    /// That the log can begin or end at `address`: an entry does, or the log is not there yet.
+    fn check_cut(&self, address: Address) -> Result<()> {
+        if address == self.tail() || address == self.committed() || address == self.begin() {
+            return Ok(());
+        }
+        self.entry_len(address).map(drop)
+    }
+
     fn commit_and_free(&self) -> Result<()> {
         let cookie = self.cookie();
         self.core.commit_shared(Some(cookie))?;
@@ -387,42 +385,6 @@ impl Drop for FasterLog {
     }
 }
 
-/// Appends to a log from one thread. See [`FasterLog::appender`].
-pub struct Appender {
-    participant: Participant,
-    core: Arc<Core>,
-}
-
-impl Appender {
-    /// See [`FasterLog::append`].
-    ///
-    /// # Errors
-    /// As for `append`.
-    pub fn append(&mut self, data: &[u8]) -> Result<Address> {
-        self.core.append(&mut self.participant, &[data], true).and_then(Core::placed)
-    }
-
-    /// See [`FasterLog::try_append`].
-    ///
-    /// # Errors
-    /// As for `append`.
-    pub fn try_append(&mut self, data: &[u8]) -> Result<Option<Address>> {
-        self.core.append(&mut self.participant, &[data], false)
-    }
-
-    /// Appends entries in order; others may append in between. Returns the address of the last.
-    ///
-    /// # Errors
-    /// As for [`append`](Self::append).
-    pub fn append_batch<'a>(&mut self, entries: impl IntoIterator<Item = &'a [u8]>) -> Result<Option<Address>> {
-        let mut last = None;
-        for data in entries {
-            last = Some(self.append(data)?);
-        }
-        Ok(last)
-    }
-}
-
 fn limit(what: &'static str, value: usize, largest: usize) -> Error {
     Error::new(ErrorKind::Limit, what).with("value", value).with("largest", largest)
 }
@@ -444,148 +406,8 @@ impl Core {
             next: Mutex::new(next),
             epoch,
             config,
+            generation,
         })
-    }
-
-    /// Runs `work` with a participant that nobody else uses meanwhile.
-    fn with_lane<T>(&self, work: impl FnOnce(&Self, &mut Participant) -> T) -> T {
-        thread_local! {
-            static LANE: std::cell::Cell<Option<usize>> = const { std::cell::Cell::new(None) };
-        }
-        let lane = LANE.get().unwrap_or_else(|| {
-            let lane = self.next_lane.fetch_add(1, Ordering::Relaxed) as usize;
-            LANE.set(Some(lane));
-            lane
-        });
-        for at in lane..lane + LANES {
-            if let Some(mut participant) = self.lanes[at % LANES].try_lock() {
-                return work(self, &mut participant);
-            }
-        }
-        work(self, &mut self.lanes[lane % LANES].lock())
-    }
-
-    /// What an append that waits comes to.
-    fn placed(address: Option<Address>) -> Result<Address> {
-        address.ok_or_else(|| Error::new(ErrorKind::Busy, "there is no room in the log's memory"))
-    }
-
-    /// Appends an entry; `None` if there is no room and the caller does not want to `wait`.
-    fn append(&self, participant: &mut Participant, parts: &[&[u8]], wait: bool) -> Result<Option<Address>> {
-        self.group.check_open()?;
-        let len: usize = parts.iter().map(|part| part.len()).sum();
-        let address = match parts {
-            [data] if len <= self.body_max() => self.put(participant, Kind::Entry, data, wait)?,
-            _ if len <= self.body_max() => self.put(participant, Kind::Entry, &parts.concat(), wait)?,
-            _ => self.put_large(participant, parts, len, wait)?,
-        };
-        if let Some(address) = address
-            && address.get() >= self.commit_at.load(Ordering::Relaxed)
-        {
-            self.grown_beyond();
-        }
-        Ok(address)
-    }
-
-    /// The log has grown since the last commit, or grown by so much that there is to be another.
-    #[cold]
-    fn grown_beyond(&self) {
-        self.commit_at.store(u64::MAX, Ordering::Relaxed);
-        if self.group.ask_within(self.config.commit_interval) {
-            let enough = self.group.durable().get().saturating_add(self.config.commit_bytes);
-            self.commit_at.store(enough, Ordering::Relaxed);
-        }
-    }
-
-    /// A commit has ended. What was appended while it was under way has told nobody.
-    pub(super) fn rearm(&self) {
-        self.commit_at.store(self.group.durable().get(), Ordering::SeqCst);
-        if self.log.addresses().tail > self.group.durable() {
-            self.grown_beyond();
-        }
-    }
-
-    /// The largest body that fits on every page.
-    fn body_max(&self) -> usize {
-        (self.log.geometry().page().page_size() - FIRST) as usize - HEADER
-    }
-
-    /// Appends an entry that does not fit on a page: parts, each of which knows the one before. The last one is the entry's
-    /// place.
-    fn put_large(
-        &self,
-        participant: &mut Participant,
-        parts: &[&[u8]],
-        len: usize,
-        wait: bool,
-    ) -> Result<Option<Address>> {
-        let room = (self.body_max() - LAST_HEAD) / 2; // so that a page that has begun is of use
-        let whole;
-        let data = match parts {
-            [data] => *data,
-            _ => {
-                whole = parts.concat();
-                &whole
-            }
-        };
-        let (mut previous, mut body) = (Address::INVALID, Vec::with_capacity(room + LAST_HEAD));
-        let mut rest = data;
-        loop {
-            let is_last = rest.len() <= room;
-            let (now, later) = rest.split_at(rest.len().min(room));
-            body.clear();
-            body.extend_from_slice(&previous.get().to_le_bytes());
-            if is_last {
-                body.extend_from_slice(&(len as u64).to_le_bytes());
-            }
-            body.extend_from_slice(now);
-            let kind = if is_last { Kind::Last } else { Kind::Part };
-            // A part that was placed is of no use without the others, so from there on room is waited for.
-            let Some(address) = self.put(participant, kind, &body, wait || previous.is_valid())? else {
-                return Ok(None);
-            };
-            if is_last {
-                return Ok(Some(address));
-            }
-            (previous, rest) = (address, later);
-        }
-    }
-
-    /// Places a header and a body.
-    fn put(&self, participant: &mut Participant, kind: Kind, body: &[u8], wait: bool) -> Result<Option<Address>> {
-        let header = Header::new(kind, body);
-        let mut stall: Option<(Instant, Backoff)> = None;
-        loop {
-            let guard = participant.pin();
-            if let Allocation::At(address) = self.log.allocate(header.size(), &guard)? {
-                let words = self.log.words(address, header.size(), &guard);
-                store_bytes(&words[1..], body);
-                // Release: who finds the header finds the body.
-                words[0].store(header.word(), Ordering::Release);
-                drop(guard);
-                if self.epoch.has_pending() {
-                    self.epoch.drain();
-                }
-                return Ok(Some(address));
-            }
-            drop(guard);
-            self.log.help();
-            if !wait {
-                return Ok(None);
-            }
-            if let Some(failure) = self.log.flush_failure() {
-                return Err(self.group.fail(
-                    Error::new(ErrorKind::DeviceFailed, "the log is full and cannot be written to its device")
-                        .because(failure),
-                ));
-            }
-            let (since, backoff) = stall.get_or_insert_with(|| (Instant::now(), Backoff::new()));
-            if since.elapsed() > self.config.wait_limit {
-                return Err(Error::new(ErrorKind::Busy, "waiting for room in the log took too long")
-                    .with("milliseconds waited", since.elapsed().as_millis()));
-            }
-            backoff.wait();
-        }
     }
 
     /// Commits, on behalf of this caller and all who wait.
@@ -614,14 +436,5 @@ impl Core {
     pub(super) fn holes(&self) -> (Address, Vec<(u64, u64)>) {
         let next = self.next.lock();
         (next.begin(), next.holes.clone())
-    }
-
-    /// The range of a part's data within its body.
-    pub(super) const fn data_of(kind: Kind, len: usize) -> Range<usize> {
-        match kind {
-            Kind::Entry | Kind::Commit => 0..len,
-            Kind::Part => PART_HEAD..len,
-            Kind::Last => LAST_HEAD..len,
-        }
     }
 }

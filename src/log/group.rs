@@ -154,17 +154,14 @@ impl Core {
             if let Some(failure) = &state.failure {
                 return Err(failure.clone());
             }
-            if self.group.durable() >= target && !state.is_dirty {
+            if self.group.durable() >= target {
                 return Ok(state.last.clone());
             }
             if !state.leading {
                 state = self.lead(state, None)?;
                 continue;
             }
-            if started.elapsed() > self.config.wait_limit * 2 {
-                return Err(Error::new(ErrorKind::Busy, "waiting for a commit took too long")
-                    .with("milliseconds waited", started.elapsed().as_millis()));
-            }
+            self.check_wait(started)?;
             state = self.group.changed.wait_timeout(state, self.config.wait_limit);
         }
     }
@@ -173,17 +170,31 @@ impl Core {
         self.reach(Address::new(address.get() + 1)).map(drop)
     }
 
-    /// Commits everything that was appended before this call, and a cookie.
+    /// Commits everything that was done before this call, and a cookie.
     pub(super) fn commit_shared(&self, cookie: Option<Vec<u8>>) -> Result<Commit> {
-        let Some(cookie) = cookie else { return self.reach(self.log.addresses().tail) };
+        let (started, target) = (Instant::now(), self.log.addresses().tail);
         let mut state = self.group.state.lock();
-        while state.leading {
+        // Whoever leads may have begun before what this caller did, and counts only when it is done.
+        while state.leading && state.failure.is_none() {
+            self.check_wait(started)?;
             state = self.group.changed.wait_timeout(state, self.config.wait_limit);
         }
         if let Some(failure) = &state.failure {
             return Err(failure.clone());
         }
-        self.lead(state, Some(cookie)).map(|state| state.last.clone())
+        if cookie.is_none() && self.group.durable() >= target && !state.is_dirty {
+            return Ok(state.last.clone());
+        }
+        self.lead(state, cookie).map(|state| state.last.clone())
+    }
+
+    fn check_wait(&self, started: Instant) -> Result<()> {
+        // As long as two commits may take.
+        if started.elapsed() <= self.config.wait_limit * 2 {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Busy, "waiting for a commit took too long")
+            .with("milliseconds waited", started.elapsed().as_millis()))
     }
 
     /// Commits, for who found that nobody does.

@@ -34,6 +34,7 @@
 //! # }
 //! ```
 
+mod append;
 mod commit;
 mod config;
 mod entry;
@@ -44,7 +45,8 @@ mod scan;
 #[cfg(test)]
 mod tests;
 
+pub use append::Appender;
 pub use config::FasterLogConfig;
-pub use faster_log::{Appender, Commit, FasterLog};
+pub use faster_log::{Commit, FasterLog};
 pub use group::Durable;
 pub use scan::{Entries, LogScan};

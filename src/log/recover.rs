@@ -14,9 +14,9 @@ use super::commit::CommitRecord;
 use super::entry::Header;
 use crate::address::Address;
 use crate::allocator::{BLOCK_PAYLOAD, BLOCK_SIZE, LogGeometry, Seal};
-use crate::device::{CompletionQueue, CompletionSink, IoRequest, StorageDevice};
+use crate::device::{IoRequest, StorageDevice, access};
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::AlignedBuf;
+use crate::memory::{AlignedBuf, IoBuf};
 use crate::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +40,7 @@ pub(super) struct Explorer<'d> {
 
 /// A page as it is on the device.
 struct Page {
+    start: Address,
     /// Its bytes, those of blocks that do not verify being what they are.
     payload: Vec<u8>,
     /// The generation of every block that is whole.
@@ -94,12 +95,12 @@ impl Explorer<'_> {
             let len = ((extent - offset) as usize).min(1 << 20).next_multiple_of(BLOCK_SIZE);
             let (read, buf) = self.read(offset, len)?;
             if buf[..read].iter().any(|byte| *byte != 0) {
-                self.access(IoRequest::write(offset, len, AlignedBuf::zeroed(len)))?;
+                access(&**self.device, IoRequest::write(offset, len, AlignedBuf::zeroed(len)), self.wait)?;
                 wrote = true;
             }
             offset += len as u64;
         }
-        if wrote { self.access(IoRequest::sync()).map(drop) } else { Ok(()) }
+        if wrote { access(&**self.device, IoRequest::sync(), self.wait).map(drop) } else { Ok(()) }
     }
 
     /// The last commit record in whole blocks below `before`, its address, and what its block carries.
@@ -109,12 +110,7 @@ impl Explorer<'_> {
         while number > 0 {
             number -= 1;
             let start = page.start_of(number);
-            let image = match self.page(number) {
-                Ok(image) => image,
-                // What was truncated need not be there any more.
-                Err(error) if error.kind() == ErrorKind::Io => return Ok(None),
-                Err(error) => return Err(error),
-            };
+            let image = self.page(number)?;
             let end = (before.get() - start.get()).min(page.page_size()) as usize;
             if let Some((offset, record, generation)) = image.commits(end).last() {
                 return Ok(Some((Address::new(start.get() + offset as u64), record, generation)));
@@ -133,7 +129,7 @@ impl Explorer<'_> {
             let first = page.offset(at) as usize / BLOCK_PAYLOAD;
             let whole = image.blocks[first..].iter().take_while(|block| **block == Some(generation)).count();
             let end = ((first + whole) * BLOCK_PAYLOAD).min(page.page_size() as usize);
-            let last = image.walk(page.offset(at) as usize, end).map_err(|offset| {
+            let last = image.walk(page.offset(at) as usize, end, generation).map_err(|offset| {
                 Error::new(ErrorKind::Corrupt, "there is something in the log that is no entry")
                     .with("log address", Address::new(start.get() + offset as u64))
             })?;
@@ -184,37 +180,29 @@ impl Explorer<'_> {
             let seal = Seal::of(block, number);
             blocks.push((is_there && seal.is_intact()).then_some(seal.generation));
         }
-        Ok(Page { payload, blocks })
+        let start = self.geometry.page().start_of(first / per_page);
+        Ok(Page { start, payload, blocks })
     }
 
-    fn read(&self, offset: u64, len: usize) -> Result<(usize, crate::memory::IoBuf)> {
-        let done = self.access(IoRequest::read(offset, len, AlignedBuf::zeroed(len)))?;
+    fn read(&self, offset: u64, len: usize) -> Result<(usize, IoBuf)> {
+        let done = access(&**self.device, IoRequest::read(offset, len, AlignedBuf::zeroed(len)), self.wait)?;
         let read = done.result?;
         Ok((read, done.buf))
-    }
-
-    fn access(&self, request: IoRequest) -> Result<crate::device::IoDone> {
-        let queue = CompletionQueue::new();
-        self.device.submit(request, Arc::clone(&queue) as Arc<dyn CompletionSink>, 0);
-        let (_, done) = queue.take_within(self.wait).ok_or_else(|| {
-            Error::new(ErrorKind::DeviceFailed, "the device did not answer in time")
-                .with("milliseconds waited", self.wait.as_millis())
-        })?;
-        if let Err(error) = &done.result {
-            return Err(error.clone());
-        }
-        Ok(done)
     }
 }
 
 impl Page {
+    fn at(&self, offset: usize) -> Address {
+        Address::new(self.start.get() + offset as u64)
+    }
+
     /// The commit records that begin below `end`, in whole blocks: wherever an entry may begin, since a torn one may lie
     /// before.
     fn commits(&self, end: usize) -> impl Iterator<Item = (usize, CommitRecord, u32)> + '_ {
         (0..end.min(self.payload.len())).step_by(8).filter_map(|offset| {
-            let (record, size) = CommitRecord::at_start_of(&self.payload[offset..])?;
+            let generation = self.blocks[offset / BLOCK_PAYLOAD]?;
+            let (record, size) = CommitRecord::at_start_of(&self.payload[offset..], self.at(offset), generation)?;
             let blocks = offset / BLOCK_PAYLOAD..=(offset + size - 1) / BLOCK_PAYLOAD;
-            let generation = self.blocks[*blocks.start()]?;
             let is_whole = blocks.into_iter().all(|block| self.blocks.get(block) == Some(&Some(generation)));
             is_whole.then_some((offset, record, generation))
         })
@@ -224,7 +212,7 @@ impl Page {
     ///
     /// # Errors
     /// The offset of what is no entry.
-    fn walk(&self, mut at: usize, end: usize) -> Result<usize, usize> {
+    fn walk(&self, mut at: usize, end: usize, generation: u32) -> Result<usize, usize> {
         let mut last = at;
         while at < end {
             let word = u64::from_le_bytes(*self.payload[at..].first_chunk().ok_or(at)?);
@@ -237,7 +225,7 @@ impl Page {
                 return Ok(last);
             }
             let body = self.payload.get(at + 8..at + 8 + header.len()).ok_or(at)?;
-            if header.kind().is_none() || !header.fits(body) {
+            if header.kind().is_none() || !header.fits(body, self.at(at), generation) {
                 return Err(at);
             }
             at += header.size();

@@ -117,13 +117,13 @@ impl Reader {
             Header::of_word(bytes.first_chunk().map_or(0, |word| u64::from_le_bytes(*word)))
         };
         let Some(header) = header else { return Ok(None) };
-        let page = self.core.log.geometry().page();
+        let (page, generation) = (self.core.log.geometry().page(), self.core.generation);
         let Some(kind) = header.kind().filter(|_| page.offset(address) + header.size() as u64 <= page.page_size())
         else {
             return Err(damaged(address));
         };
         let bytes = self.bytes(address, header.size())?;
-        let body = bytes.get(HEADER..HEADER + header.len()).filter(|body| header.fits(body));
+        let body = bytes.get(HEADER..HEADER + header.len()).filter(|body| header.fits(body, address, generation));
         body.map(|body| Some((kind, body.to_vec()))).ok_or_else(|| damaged(address))
     }
 
@@ -153,10 +153,9 @@ impl Reader {
     /// its end.
     fn fill(&mut self, address: Address, end: u64) -> Result<()> {
         let geometry = self.core.log.geometry();
-        let goes_on = self.start.get() + self.window.len() as u64 >= geometry.block_start(address).get()
-            && self.start.is_valid() | !self.window.is_empty()
-            && self.start <= address;
         let from = geometry.block_start(address);
+        let window_end = self.start.get() + self.window.len() as u64;
+        let goes_on = !self.window.is_empty() && (self.start.get()..=window_end).contains(&from.get());
         let whole = |at: u64| {
             let last = geometry.block_of(Address::new(at - 1));
             geometry.start_of_block(last + 1)
@@ -183,10 +182,13 @@ fn damaged(address: Address) -> Error {
     Error::new(ErrorKind::Corrupt, "an entry of the log is damaged").with("log address", address)
 }
 
-/// Goes through the entries of a log, oldest first. See [`FasterLog::scan`](super::FasterLog::scan).
+/// Goes through the entries of a log, oldest first. See [`FasterLog::scan`](super::FasterLog::scan). As long as it is there, the
+/// log's device stays open.
 pub struct LogScan {
     reader: Reader,
     at: Address,
+    /// Entries before it are passed over.
+    from: Address,
     end: Address,
     uncommitted: bool,
     known: Known,
@@ -207,15 +209,16 @@ impl LogScan {
             Bound::Excluded(end) => *end,
             Bound::Unbounded => Address::MAX,
         };
-        // Entries begin at multiples of 8.
-        let at = Address::from_word(from.max(begin).max(Address::new(FIRST)).get().next_multiple_of(8));
+        // Where an entry begins is known of the beginnings of pages, and of the log's own.
+        let page = core.log.geometry().page();
+        let at = page.start_of(page.page(from)).max(begin).max(Address::new(FIRST));
         let known = Known { end: Address::INVALID, whole: Address::INVALID };
-        Self { reader: Reader::new(core), at, end, uncommitted, known, failed: false }
+        Self { reader: Reader::new(core), at, from, end, uncommitted, known, failed: false }
     }
 
     /// Where the scan goes on. It may be kept, and be the start of another.
     pub fn position(&self) -> Address {
-        self.at
+        self.at.max(self.from)
     }
 
     /// The next entry. `None` means that there is none yet: the scan goes on when the log has grown.
@@ -241,7 +244,7 @@ impl LogScan {
             match self.reader.at(at) {
                 Ok(Some((kind, body))) => {
                     self.at = Address::new(at.get() + (HEADER + body.len().next_multiple_of(8)) as u64);
-                    if matches!(kind, Kind::Entry | Kind::Last) {
+                    if matches!(kind, Kind::Entry | Kind::Last) && at >= self.from {
                         return self.reader.data(at, kind, body).map(|data| Some((at, data)));
                     }
                 }

@@ -75,6 +75,44 @@ fn entries_of_every_size_come_back_in_order_before_and_after_opening_again() {
     assert_eq!(log.scan(middle..expected[80].0).map(Result::unwrap).collect::<Vec<_>>(), expected[70..80]);
     assert_eq!(log.read_entry(Address::new(middle.get() + 4)).unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(log.read_entry(log.tail()).unwrap_err().kind(), ErrorKind::NotFound);
+    // Any address may be the start of a scan; only an entry can be that of the log.
+    for at in (middle.get()..expected[71].0.get() + 8).step_by(8).map(Address::new) {
+        let found = log.scan(at..).next().unwrap().unwrap();
+        assert_eq!(found, *expected.iter().find(|(address, _)| *address >= at).unwrap());
+    }
+    for wrong in [middle.get() + 8, middle.get() + 4, log.tail().get() + 8].map(Address::new) {
+        assert!(log.truncate_before(wrong).is_err(), "{wrong}");
+    }
+    assert!(log.truncate_suffix(Address::new(middle.get() + 8)).is_err());
+    assert_eq!(entries(&log), expected);
+}
+
+/// Whoever logs the bytes of another log, or means ill, changes nothing but his own entry.
+#[test]
+fn data_that_looks_like_a_commit_is_data() {
+    use super::commit::CommitRecord;
+    use super::entry::Draft;
+    let disk = MemoryDisk::new();
+    let log = open(&disk);
+    let mut all = vec![log.append_and_wait(b"before").unwrap()];
+    let forged =
+        CommitRecord { number: 99, page_bits: 12, begin: 1 << 40, durable: 1 << 40, ..CommitRecord::default() };
+    let body = forged.encode().unwrap();
+    let generation = log.core.generation;
+    for round in 0..80u64 {
+        // A guess at the address would have to be right, and the generation known.
+        let (address, generation) = if round % 2 == 0 { (log.tail(), generation) } else { (all[0], generation ^ 1) };
+        let header = Draft::new(Kind::Commit, &body).at(address, generation).word();
+        all.push(log.append(&[header.to_le_bytes().as_slice(), &body].concat()).unwrap());
+    }
+    let written = log.core.log.geometry().page().page_size() * 2;
+    while log.core.log.addresses().flushed.get() < written {
+        log.core.log.help();
+    }
+    let crashed = open(&disk.duplicate());
+    let found: Vec<Address> = entries(&crashed).into_iter().map(|entry| entry.0).collect();
+    assert_eq!(found, all[..found.len()]);
+    assert!(found.len() > 20 && crashed.commit().unwrap().number < 99);
 }
 
 #[test]

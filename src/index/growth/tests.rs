@@ -497,3 +497,24 @@ fn no_insert_splits_more_than_its_share() {
     // Its own bucket, and four; look-ups that take a share come on top.
     assert!((1..=9).contains(&most), "one call split {most} buckets");
 }
+
+/// When every bucket is saturated there are no first entries of chains any more that could get a growth begun, or on.
+#[test]
+fn an_index_that_is_all_catch_all_chains_grows_by_what_is_added_to_them() {
+    let world = World::new(2, 0, 256);
+    world.let_grow(1 << 20, true);
+    let mut participant = world.epoch.join();
+    let keys: Vec<u64> = (0..80).map(|number| (number % 2) | (number << 32)).collect();
+    let hold = world.index.hold(&mut participant, LIMIT).unwrap();
+    for key in &keys {
+        world.upsert(*key, &mut participant);
+    }
+    let stats = world.index.stats();
+    assert_eq!((stats.buckets, stats.saturated_buckets), (2, 2), "the hold keeps it as it is");
+    drop(hold);
+    for _ in 0..10_000 {
+        world.upsert(keys[79], &mut participant);
+        world.epoch.drain();
+    }
+    assert!(world.index.config().buckets > 2, "{:?}", world.index.growth());
+}
