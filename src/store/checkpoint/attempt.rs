@@ -240,7 +240,10 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
             cut.wait_until(|| log.safe_read_only() >= end)?;
             drop(cut);
             self.wait_for_flush(end)?;
-            pieces.push(Piece { from: log.geometry().block_start(begin), to: end, file: None });
+            // The log of a durable store begins without a record.
+            if begin < end {
+                pieces.push(Piece { from: log.geometry().block_start(begin), to: end, file: None });
+            }
         } else {
             let base = self.base().cloned();
             let is_first = manifest.kind == CheckpointKind::Incremental && base.is_none();
@@ -256,7 +259,7 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
                 // The log may have been written beyond the cut by now.
                 _ => self.written().min(end),
             };
-            if pieces.is_empty() && from.is_valid() {
+            if pieces.is_empty() && begin < from {
                 pieces.push(Piece { from: log.geometry().block_start(begin), to: from, file: None });
             }
             if from < end {

@@ -627,3 +627,21 @@ fn a_store_whose_index_has_grown_since_its_checkpoint_is_recovered_with_one_as_l
     let found = read_all(&again, KEYS);
     assert_eq!((found.len() as u64, found.values().all(|value| *value == 2)), (KEYS, true));
 }
+
+#[test]
+fn a_durable_store_without_a_record_takes_checkpoints_and_comes_back_from_them() {
+    for kind in [CheckpointKind::FoldOver, CheckpointKind::Snapshot, CheckpointKind::Incremental] {
+        let (directory, disk) = (MemoryDirectory::new(), MemoryDisk::new());
+        let (store, _) = open(Durability::EveryOperation, &directory, &disk);
+        let options = CheckpointOptions::default().with_kind(kind).with_index(true);
+        store.checkpoint_to(&directory, &options).unwrap();
+        let (directory, disk) = crash(&directory, &disk);
+        let (store, report) = open(Durability::EveryOperation, &directory, &disk);
+        assert_eq!(report.unwrap().records, 0, "{kind:?}");
+        store.checkpoint_to(&directory, &options).unwrap();
+        store.start_session().upsert(1, 2).unwrap();
+        let (directory, disk) = crash(&directory, &disk);
+        let (store, _) = open(Durability::EveryOperation, &directory, &disk);
+        assert_eq!(read_all(&store, 3), HashMap::from([(1, 2)]), "{kind:?}");
+    }
+}
