@@ -238,7 +238,7 @@ fn a_change_in_place_is_part_of_what_is_written() {
             let (log, mut participant) = (Arc::clone(&log), epoch.join());
             thread::spawn(move || {
                 let guard = participant.pin();
-                let may = address >= log.read_only();
+                let may = address >= log.mutable_from();
                 if may {
                     log.record(address, RECORD, &guard).set_value::<u64, u64>(&7, Visible::Now);
                 }

@@ -19,7 +19,7 @@
 //! * **L4** Head moves only over what is on the device. A failed write stops `flushed`, hence head, hence the reuse of
 //!   frames; it never makes anything be dropped.
 //! * **L5** The frame of a page is all zeros when the page opens, so what lies between the last record of a stretch and
-//!   the next block boundary reads as "nothing here".
+//!   the next block boundary reads as "nothing here". Only a note may follow, behind a zero word (`note.rs`).
 //! * **L6** Of those who add to the tail, exactly one crosses the end of a page. It alone turns the page, or gives the
 //!   turn back by restoring the tail; the others try again.
 //! * **L7** Whoever was given space at the tail fills it, or marks it invalid, before it unpins.
@@ -52,6 +52,7 @@ mod hybrid_log;
 mod live;
 #[cfg(all(test, oxifaster_loom))]
 mod loom;
+mod note;
 mod pieces;
 mod pointers;
 mod reader;
@@ -75,9 +76,11 @@ pub use history::{Aborted, Generation};
 pub(crate) use hybrid_log::{Allocation, HybridLog, LogConfig, LogHandle, LogView};
 #[cfg(not(oxifaster_loom))]
 pub(crate) use live::LiveReader;
+pub(crate) use note::note_in;
 pub(crate) use pieces::{Piece, PieceFile, Pieces};
 pub(crate) use pointers::FIRST;
 pub use pointers::LogAddresses;
 pub(crate) use reader::{BlockReader, ReadLimits, Verified};
 pub(crate) use scan::{Scan, Visitor};
 pub(crate) use state::LogState;
+pub(crate) use walk::RecordWalker;

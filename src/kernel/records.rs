@@ -6,7 +6,7 @@ use crate::allocator::LogHandle;
 use crate::cache::ReadCache;
 use crate::index::{Look, Records};
 use crate::memory::Purpose;
-use crate::record::{Key, RecordInfo, RecordLayout, Value};
+use crate::record::{Key, Mark, RecordInfo, RecordLayout, Value};
 use crate::sync::{Arc, MonotonicU64};
 use std::marker::PhantomData;
 
@@ -52,6 +52,12 @@ impl<K: Key, V: Value> Records for LogRecords<K, V> {
             return Look::Skip(info.previous());
         }
         Look::Record(record.key_hash::<K, V>(), info.previous())
+    }
+
+    /// P1 of replay: where every change is in the log, what is recovered from it must know how its chains were made.
+    fn announce(&self, buckets: u64) -> bool {
+        let told = || self.log.append(Mark::SIZE, |words| Mark::of_table(buckets).write(words, 0));
+        !self.log.forbids_updates() || told()
     }
 
     fn prefetch(&self, address: Address) {

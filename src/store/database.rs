@@ -3,8 +3,9 @@
 #[cfg(not(oxifaster_loom))]
 use super::compact::Reclaim;
 use super::config::{FasterKvConfig, StoreSizes, index_bytes};
+use super::durability::Committer;
 use crate::address::Address;
-use crate::allocator::{HybridLog, LogConfig};
+use crate::allocator::{HybridLog, LogConfig, LogGeometry, LogState};
 use crate::cache::ReadCache;
 use crate::checkpoint::{CheckpointToken, Piece, SessionCut};
 #[cfg(not(oxifaster_loom))]
@@ -16,7 +17,7 @@ use crate::index::{GROWTH_HOLDER, Grower, MemIndex, tag_match_name};
 use crate::kernel::{Kernel, LogRecords};
 use crate::memory::{MemoryBudget, Reservation, pretouch};
 use crate::operation::Account;
-use crate::record::{Key, RecordLayout, Value};
+use crate::record::{self, Key, RecordLayout, Value};
 use crate::stats::{StatsSnapshot, Tally};
 use crate::sync::{Arc, MonotonicU64, Mutex};
 use crate::utility::random_bits;
@@ -43,6 +44,10 @@ pub(crate) struct Database<K, V> {
     pub(crate) reclaim: Arc<Reclaim>,
     /// What lies below is in a checkpoint, and nothing of a later one does.
     pub(crate) checkpointed: MonotonicU64,
+    /// Of a store with a durability.
+    pub(crate) committer: Option<Arc<Committer>>,
+    /// Commits for those who do not wait in a call.
+    pub(super) commit_thread: Mutex<Option<std::thread::JoinHandle<()>>>,
     memory: Memory,
     sessions: Mutex<Sessions>,
 }
@@ -127,6 +132,23 @@ struct Sessions {
     tally: Tally,
     /// Sessions of a checkpoint that nobody has gone on with.
     recovered: Vec<SessionCut>,
+    /// Numbers that sessions of a store with a durability were given.
+    numbers: u64,
+}
+
+impl Sessions {
+    /// A number that no session has that may still write.
+    fn next_number(&mut self) -> u64 {
+        loop {
+            self.numbers += 1;
+            let number = (self.numbers - 1) % record::Origin::SESSIONS_MAX + 1;
+            // Futures of a session that ended may still be in flight.
+            let mut others = self.live.iter().chain(&self.ended);
+            if self.numbers <= record::Origin::SESSIONS_MAX || others.all(|account| account.number() != number) {
+                return number;
+            }
+        }
+    }
 }
 
 impl<K: Key, V: Value> Database<K, V> {
@@ -135,6 +157,19 @@ impl<K: Key, V: Value> Database<K, V> {
     /// # Errors
     /// As for [`FasterKv::open`](super::FasterKv::open).
     pub(crate) fn open(config: &FasterKvConfig, device: Arc<dyn StorageDevice>) -> Result<Self> {
+        config.durability.refuse("FasterKv::open")?;
+        Self::open_at(config, device, |_, generation| LogState::empty(generation))
+    }
+
+    /// An empty store whose log begins in the state that `state` makes out of its sizes and its generation.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub(super) fn open_at(
+        config: &FasterKvConfig,
+        device: Arc<dyn StorageDevice>,
+        state: impl FnOnce(LogGeometry, u32) -> LogState,
+    ) -> Result<Self> {
         let layout = RecordLayout::of::<K, V>();
         let sizes = config.resolve(layout.record_size())?;
         check_device(&*device)?;
@@ -142,7 +177,9 @@ impl<K: Key, V: Value> Database<K, V> {
         let memory = Memory::reserve(&sizes)?;
         let epoch = LightEpoch::new();
         let index = MemIndex::new(sizes.index)?;
-        let log = HybridLog::new(log_config(&sizes, layout, random_generation()), Arc::clone(&epoch), device)?;
+        let log_config = log_config(&sizes, layout, random_generation());
+        let state = state(sizes.geometry, log_config.generation);
+        let log = HybridLog::at(log_config, state, Arc::clone(&epoch), device)?;
         Self::of_parts(config, epoch, index, log, &sizes, memory, Origin::new())
     }
 
@@ -177,6 +214,7 @@ impl<K: Key, V: Value> Database<K, V> {
         }
         let sessions = Mutex::new(Sessions { recovered: origin.sessions, ..Sessions::default() });
         let (max_pending, chain, checkpoint_buffer) = (config.max_pending, Mutex::new(None), sizes.checkpoint_buffer);
+        let (committer, commit_thread) = (None, Mutex::new(None));
         // Nothing, or all that was recovered.
         let checkpointed = MonotonicU64::new(kernel.log.safe_read_only().get());
         #[cfg(not(oxifaster_loom))]
@@ -192,6 +230,8 @@ impl<K: Key, V: Value> Database<K, V> {
             #[cfg(not(oxifaster_loom))]
             reclaim,
             checkpointed,
+            committer,
+            commit_thread,
             memory,
             sessions,
         })
@@ -204,8 +244,10 @@ impl<K: Key, V: Value> Database<K, V> {
 
     /// Enters the book of a session that begins.
     pub(crate) fn enter(&self, account: Account) -> Arc<Account> {
+        let mut sessions = self.sessions.lock();
+        let account = if self.committer.is_some() { account.with_number(sessions.next_number()) } else { account };
         let account = Arc::new(account);
-        self.sessions.lock().live.push(Arc::clone(&account));
+        sessions.live.push(Arc::clone(&account));
         account
     }
 
@@ -328,6 +370,13 @@ impl<K: Key, V: Value> Database<K, V> {
             memory_budget: self.memory.budget.total(),
             tag_match: tag_match_name(),
         }
+    }
+}
+
+impl<K, V> Drop for Database<K, V> {
+    fn drop(&mut self) {
+        #[cfg(not(oxifaster_loom))]
+        self.close();
     }
 }
 

@@ -9,6 +9,7 @@ mod checkpoint;
 mod compact;
 mod config;
 mod database;
+mod durability;
 mod faster_kv;
 mod flight;
 mod op_future;
@@ -27,6 +28,7 @@ pub use checkpoint::{CheckpointHandle, CheckpointOptions, CheckpointProgress, Ch
 #[cfg(not(oxifaster_loom))]
 pub(crate) use compact::{Estimate, Upkeep};
 pub use config::FasterKvConfig;
+pub use durability::{Durability, DurableFuture};
 pub use faster_kv::FasterKv;
 pub use op_future::OpFuture;
 pub use pending::{Begun, Completed, Outcome, Ticket};

@@ -43,21 +43,28 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
         device: D,
         tell: &(dyn Fn(RecoveryProgress) + Sync),
     ) -> Result<(Self, RecoveryReport)> {
+        config.durability.refuse("FasterKv::recover")?;
         let device = Arc::new(device);
         let erased = Arc::clone(&device) as Arc<dyn StorageDevice>;
-        let (database, report) = recover(directory, manifest, images, &config, erased, tell)?;
+        let Recovered { database, report } = recover(directory, manifest, images, &config, erased, tell)?;
         Ok((Self { database: Arc::new(database), device }, report))
     }
 }
 
-fn recover<K: Key, V: Value>(
+/// A store at rest, and what it took to make it.
+pub(super) struct Recovered<K: Key, V: Value> {
+    pub(super) database: Database<K, V>,
+    pub(super) report: RecoveryReport,
+}
+
+pub(super) fn recover<K: Key, V: Value>(
     directory: &dyn Directory,
     manifest: &Manifest,
     images: &[IndexPart],
     config: &FasterKvConfig,
     device: Arc<dyn StorageDevice>,
     tell: &(dyn Fn(RecoveryProgress) + Sync),
-) -> Result<(Database<K, V>, RecoveryReport)> {
+) -> Result<Recovered<K, V>> {
     let layout = RecordLayout::of::<K, V>();
     let plan = Plan::new(config, manifest, images, layout)?;
     check_device(&*device)?;
@@ -80,7 +87,7 @@ fn recover<K: Key, V: Value>(
     let database = Database::of_parts(config, epoch, index, log, &sizes, memory, origin)?;
     database.reclaim.recover(database.kernel.log.begin(), directory.place(), &listing);
     database.reclaim.note_checkpoint(directory.place(), manifest.log.as_ref());
-    Ok((database, report))
+    Ok(Recovered { database, report })
 }
 
 /// What follows from the configuration and the manifest.

@@ -123,7 +123,7 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
     }
 
     fn take(&mut self, pace: &Pace<'_>) -> Result<CheckpointReport> {
-        let wanted = self.options.kind;
+        let wanted = self.kind();
         self.check_device(wanted)?;
         if wanted == CheckpointKind::Incremental {
             self.forget_base_if_removed()?;
@@ -192,6 +192,17 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         })?;
         manifest.version = cut.version();
         Ok(cut)
+    }
+
+    /// The kind that is taken. With a durability nothing is changed in place, and the log goes to its device all the time: all
+    /// kinds come to the same, and the one without files takes the least.
+    fn kind(&self) -> CheckpointKind {
+        match self.options.kind {
+            CheckpointKind::Snapshot | CheckpointKind::Incremental if self.database.committer.is_some() => {
+                CheckpointKind::FoldOver
+            }
+            kind => kind,
+        }
     }
 
     fn check_device(&self, wanted: CheckpointKind) -> Result<()> {
@@ -270,7 +281,10 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         if manifest.kind == CheckpointKind::FoldOver {
             self.write_to(end, pace)?;
             on_device = end;
-            pieces.push(Piece { from: Address::INVALID, to: end, file: None });
+            // The log of a durable store begins without a record.
+            if begin < end {
+                pieces.push(Piece { from: log.geometry().block_start(begin), to: end, file: None });
+            }
         } else {
             let base = self.base().cloned();
             let is_first = manifest.kind == CheckpointKind::Incremental && base.is_none();
@@ -286,8 +300,8 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
                 // The log may have been written beyond the cut by now.
                 _ => self.written().min(end),
             };
-            if pieces.is_empty() && from.is_valid() {
-                pieces.push(Piece { from: Address::INVALID, to: from, file: None });
+            if pieces.is_empty() && begin < from {
+                pieces.push(Piece { from: log.geometry().block_start(begin), to: from, file: None });
             }
             on_device = from;
             if from < end {
@@ -312,9 +326,12 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         if start < end {
             aborted.push(Aborted { from: start, to: end, stamp: stamp(manifest.version + 1) });
         }
-        let generations = log.history().generations_below(end);
+        let durable = self.database.committer.is_some();
+        // With a durability what is behind the cut counts too.
+        let history = log.history();
+        let generations = if durable { history.generations_up_to(end) } else { history.generations_below(end) };
         let buckets = self.buckets;
-        manifest.log = Some(LogPart { begin, start, end, buckets, pieces, generations, aborted });
+        manifest.log = Some(LogPart { begin, start, end, buckets, pieces, generations, aborted, durable });
         Ok(chain)
     }
 

@@ -3,6 +3,7 @@
 
 mod checkpoint;
 mod compaction;
+mod durability;
 mod log;
 mod manifest;
 
@@ -12,6 +13,7 @@ use std::fmt;
 
 pub use checkpoint::{CheckpointProgram, StorageFlaw, Taking};
 pub use compaction::CompactionProgram;
+pub use durability::DurabilityProgram;
 pub use log::LogProgram;
 pub use manifest::{ManifestFlaw, ManifestProgram};
 

@@ -2,7 +2,7 @@
 
 use super::explore::{Look, Verdict, explore, replay};
 use super::path::CrashPath;
-use crate::program::{CheckpointProgram, CompactionProgram, LogProgram, ManifestProgram, Program};
+use crate::program::{CheckpointProgram, CompactionProgram, DurabilityProgram, LogProgram, ManifestProgram, Program};
 
 /// A program with everything about it that a command needs.
 #[derive(Debug, Clone, Copy)]
@@ -19,11 +19,12 @@ pub struct Subject {
 
 impl Subject {
     /// All programs.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::of::<ManifestProgram>(),
         Self::of::<LogProgram>(),
         Self::of::<CheckpointProgram>(),
         Self::of::<CompactionProgram>(),
+        Self::of::<DurabilityProgram>(),
     ];
 
     const fn of<P: Program + Default>() -> Self {
