@@ -10,6 +10,7 @@ use crate::epoch::{Guard, Participant};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{AlignedBuf, load_bytes};
 use crate::sync::Arc;
+use crate::utility::planted;
 use std::time::Duration;
 
 impl LogCore {
@@ -52,7 +53,9 @@ impl HybridLog {
             let from_memory = self.copy_from_memory(start, end, &mut buf[..bytes], &participant.pin());
             if let Err(head) = from_memory {
                 // The device has what has left memory. What comes behind it, on the same page, may be in memory only.
-                end = end.min(head.get());
+                if !planted!(CopiesAcrossHead) {
+                    end = end.min(head.get());
+                }
                 bytes = bytes_of_blocks(start, end);
                 buf = self.read_blocks(start, bytes, buf, limit)?;
             }

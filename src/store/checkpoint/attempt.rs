@@ -16,6 +16,7 @@ use crate::operation::{Environment, Retry, Stall};
 use crate::record::{Key, Value};
 use crate::store::database::{Chain, Database};
 use crate::sync::MutexGuard;
+use crate::utility::planted;
 use crate::utility::{random_bits, unix_milliseconds};
 use std::time::{Duration, Instant};
 
@@ -79,7 +80,7 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
     pub(super) fn run(mut self) -> Result<CheckpointReport> {
         let outcome = self.take();
         self.control.enter(CheckpointStep::Over);
-        if outcome.is_err() && self.is_without_manifest() {
+        if outcome.is_err() && (planted!(RemovesFilesOfFailed) || self.is_without_manifest()) {
             for left in [self.token.log_file(), self.token.index_file()] {
                 let _ = self.directory.remove(&left);
             }
@@ -97,7 +98,7 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
     fn take(&mut self) -> Result<CheckpointReport> {
         let wanted = self.options.kind;
         self.check_device(wanted)?;
-        if wanted == CheckpointKind::Incremental {
+        if wanted == CheckpointKind::Incremental && !planted!(BuildsOnRemovedBase) {
             self.forget_base_if_removed()?;
         }
         let index = if self.takes_image(wanted) { Some(self.take_image()?) } else { None };
@@ -205,7 +206,7 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
             buckets: size.buckets,
             overflow_buckets: size.overflow_buckets,
             generations: database.kernel.log.history().generations_below(complete_at),
-            replay_from,
+            replay_from: if planted!(ReplaysFromTooLate) { complete_at } else { replay_from },
             complete_at,
         })
     }
@@ -236,6 +237,7 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
                     base.end
                 }
                 // The log may have been written beyond the cut by now.
+                _ if planted!(ClaimsUnwrittenLog) => end,
                 _ => self.written().min(end),
             };
             if pieces.is_empty() && from.is_valid() {
@@ -247,7 +249,9 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
             }
             if is_first || manifest.kind == CheckpointKind::Incremental {
                 // What is in the base is not changed in place any more, or the next increment would miss it.
-                log.close_below(end);
+                if !planted!(LeavesBaseMutable) {
+                    log.close_below(end);
+                }
                 let (token, pieces) = (self.token, pieces.clone());
                 chain = Some(Chain { token, place: self.directory.place(), end, pieces });
             }
@@ -255,9 +259,11 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         }
         self.control.enter(CheckpointStep::Sync);
         self.control.check()?;
-        log.sync_device(self.database.kernel.wait_limit())?;
+        if !planted!(LeavesDeviceUnsynced) {
+            log.sync_device(self.database.kernel.wait_limit())?;
+        }
         let mut aborted = log.history().aborted_from(begin);
-        if start < end {
+        if start < end && !planted!(LeavesAbortedRangeOut) {
             aborted.push(Aborted { from: start, to: end, stamp: stamp(manifest.version + 1) });
         }
         let generations = log.history().generations_below(end);

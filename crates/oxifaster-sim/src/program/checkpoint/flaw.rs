@@ -45,6 +45,22 @@ impl StorageFlaw {
         Self::OverlooksFailedDiskSync,
         Self::OverlooksFailedDiskWrite,
     ];
+
+    /// What it breaks, in a line.
+    pub const fn what(self) -> &'static str {
+        match self {
+            Self::SkipsFileSync => "Files are not synced.",
+            Self::OverlooksFailedFileSync => "A failed sync of a file is reported as a success.",
+            Self::SyncsFilesLate => "The manifest is durable before the data.",
+            Self::SkipsDirectorySync => "Names are not synced.",
+            Self::OverlooksFailedDirectorySync => "A failed sync of names is reported as a success.",
+            Self::CopiesInsteadOfRenaming => "A new name appears with parts of the bytes.",
+            Self::SyncsNamesAfterRemovals => "Files are removed before the removal of their manifest is durable.",
+            Self::SkipsDiskSync => "The disk is not synced.",
+            Self::OverlooksFailedDiskSync => "A failed sync of the disk is reported as a success.",
+            Self::OverlooksFailedDiskWrite => "A failed write to the disk is reported as a success.",
+        }
+    }
 }
 
 type SharedFile = Arc<dyn DirectoryFile>;
