@@ -38,6 +38,8 @@ pub mod epoch;
 mod error;
 pub mod index;
 mod kernel;
+#[cfg(not(oxifaster_loom))]
+pub mod log;
 pub mod memory;
 mod operation;
 pub mod record;

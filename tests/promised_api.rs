@@ -5,9 +5,12 @@ use oxifaster::address::{Address, AtomicAddress};
 use oxifaster::cache::ReadCacheConfig;
 use oxifaster::device::{FileSystemDisk, MemoryDisk, NullDisk};
 use oxifaster::epoch::LightEpoch;
+use oxifaster::index::MemoryIndex;
+use oxifaster::log::faster_log::{FasterLog, FasterLogConfig};
 use oxifaster::record::{Key, Record, RecordInfo, RecordLayout, Value};
 use oxifaster::status::{OperationStatus, Status};
 use oxifaster::store::{Begun, FasterKv, FasterKvConfig, Session};
+use oxifaster::utility::KeyHash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -191,5 +194,47 @@ fn a_store_with_a_read_cache() -> oxifaster::Result<()> {
     let stats = store.stats();
     assert_eq!((stats.operations.reads, stats.read_hits, stats.read_misses), (2, 1, 1));
     assert!((stats.cache_hit_rate() - 0.5).abs() < 1e-9);
+    Ok(())
+}
+
+#[test]
+fn a_log_is_appended_to_committed_read_and_scanned() -> oxifaster::Result<()> {
+    let config = FasterLogConfig::default();
+    let device = NullDisk::new();
+    let log = FasterLog::new(config, device);
+    let addr = log.append(b"data")?;
+    log.commit()?;
+    let data = log.read_entry(addr)?;
+    assert_eq!(data, b"data");
+    let mut seen = Vec::new();
+    for (addr, data) in log.scan_all() {
+        seen.push(format!("{addr}: {data:?}"));
+    }
+    assert_eq!(seen, [format!("{addr}: [100, 97, 116, 97]")]);
+    Ok(())
+}
+
+#[test]
+fn the_memory_index_grows_by_a_rehash_callback() -> oxifaster::Result<()> {
+    let keys: Vec<u64> = (0..1000).collect();
+    let hash_of = |key: u64| KeyHash::of_bytes(&key.to_le_bytes());
+    let index = MemoryIndex::new(512)?;
+    for key in &keys {
+        index.update_entry(hash_of(*key), Address::new((key + 1) * 8))?;
+    }
+    for doubling in 1..=3 {
+        // Of some it is not known what they are.
+        index.grow_with_rehash(|address| {
+            let key = address.get() / 8 - 1;
+            (!key.is_multiple_of(100)).then(|| hash_of(keys[key as usize]).get())
+        })?;
+        assert_eq!(index.stats().buckets, 512 << doubling);
+    }
+    for key in &keys {
+        assert_eq!(index.find_entry(hash_of(*key)), Some(Address::new((key + 1) * 8)));
+    }
+    assert!(index.update_entry(hash_of(7), Address::new(63)).is_err());
+    index.update_entry(hash_of(7), Address::INVALID)?;
+    assert_eq!(index.find_entry(hash_of(7)), None);
     Ok(())
 }

@@ -5,11 +5,10 @@ use super::flush::CHUNK_BYTES;
 use super::hybrid_log::{HybridLog, LogCore};
 use super::pointers::FIRST;
 use crate::address::Address;
-use crate::device::{CompletionQueue, CompletionSink, IoRequest};
+use crate::device::{IoRequest, access};
 use crate::epoch::{Guard, Participant};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{AlignedBuf, load_bytes};
-use crate::sync::Arc;
 use crate::utility::planted;
 use std::time::Duration;
 
@@ -84,11 +83,9 @@ impl HybridLog {
 
     fn read_blocks(&self, start: Address, bytes: usize, buf: AlignedBuf, limit: Duration) -> Result<AlignedBuf> {
         let first = self.geometry().block_of(start);
-        let (queue, offset) = (CompletionQueue::new(), self.geometry().device_offset(first));
-        let request = IoRequest::read(offset, bytes, buf);
+        let offset = self.geometry().device_offset(first);
         self.count_read(bytes);
-        self.device().submit(request, Arc::clone(&queue) as Arc<dyn CompletionSink>, 0);
-        let done = queue.take_within(limit).map(|(_, done)| done).ok_or_else(|| too_late(limit))?;
+        let done = access(&**self.device(), IoRequest::read(offset, bytes, buf), limit)?;
         let read = done.result?;
         for (index, block) in done.buf[..read.min(bytes)].chunks_exact(BLOCK_SIZE).enumerate() {
             let generation = self.history().generation_at(Address::new(start.get() + (index * BLOCK_PAYLOAD) as u64));
@@ -111,19 +108,11 @@ impl HybridLog {
     /// # Errors
     /// The device's, or [`ErrorKind::DeviceFailed`] if it does not answer in time.
     pub(crate) fn sync_device(&self, limit: Duration) -> Result<()> {
-        let queue = CompletionQueue::new();
-        self.device().submit(IoRequest::sync(), Arc::clone(&queue) as Arc<dyn CompletionSink>, 0);
-        queue.take_within(limit).ok_or_else(|| too_late(limit))?.1.result.map(drop)
+        access(&**self.device(), IoRequest::sync(), limit).map(drop)
     }
 }
 
 /// Bytes of the blocks between two addresses of a page.
 fn bytes_of_blocks(start: Address, end: u64) -> usize {
     ((end - start.get()) as usize).div_ceil(BLOCK_PAYLOAD) * BLOCK_SIZE
-}
-
-fn too_late(limit: Duration) -> Error {
-    Error::new(ErrorKind::DeviceFailed, "the device did not answer in time")
-        .with("milliseconds waited", limit.as_millis())
-        .help("check the device; a longer limit is set by FasterKvConfig::with_wait_limit")
 }

@@ -81,7 +81,7 @@ impl LogGeometry {
     }
 
     /// The first address of the block that the byte at `address` lies in.
-    pub(super) const fn block_start(self, address: Address) -> Address {
+    pub(crate) const fn block_start(self, address: Address) -> Address {
         let offset = self.page.offset(address);
         Address::new(address.get() - offset % BLOCK_PAYLOAD as u64)
     }
@@ -109,7 +109,7 @@ impl LogGeometry {
     }
 
     /// The next address at or after `offset` of `page` where a block of the device begins; the page's end if none does.
-    pub(super) const fn block_boundary(self, offset: u64) -> u64 {
+    pub(crate) const fn block_boundary(self, offset: u64) -> u64 {
         let boundary = offset.next_multiple_of(BLOCK_PAYLOAD as u64);
         if boundary < self.page.page_size() { boundary } else { self.page.page_size() }
     }

@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{BufferPool, Purpose, Words};
 use crate::record::RecordRef;
 use crate::stats::LogCounters;
-use crate::sync::{Arc, Backoff, MonotonicU64, Mutex, Weak};
+use crate::sync::{Arc, AtomicU64, Backoff, MonotonicU64, Mutex, Weak};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -80,7 +80,7 @@ impl HybridLog {
     }
 
     /// A log in `state`, with nothing in its frames yet.
-    pub(super) fn at(
+    pub(crate) fn at(
         config: LogConfig,
         state: LogState,
         epoch: Arc<LightEpoch>,
@@ -184,10 +184,21 @@ impl HybridLog {
         RecordRef::new(self.core.frames.words(address, size))
     }
 
+    /// The words of the `size` bytes at `address`, under the same conditions as for [`record`](Self::record).
+    #[inline]
+    pub(crate) fn words<'g>(&'g self, address: Address, size: usize, _guard: &'g Guard<'_>) -> &'g [AtomicU64] {
+        self.core.frames.words(address, size)
+    }
+
     /// What is in memory, for as long as this pin lasts.
     #[inline(always)]
     pub(crate) fn view<'g>(&'g self, _guard: &'g Guard<'_>) -> LogView<'g> {
         LogView { core: &self.core }
+    }
+
+    /// A look at the log for somebody who goes before it does.
+    pub(crate) fn handle(&self) -> LogHandle {
+        LogHandle(Arc::clone(&self.core))
     }
 
     /// Space for `size` bytes, at most a page less [`FIRST`] bytes, at the tail.
@@ -340,6 +351,17 @@ impl<'g> LogView<'g> {
         if address >= self.head() {
             self.core.frames.prefetch(address, size, purpose);
         }
+    }
+}
+
+/// A look at a log. The log does not go before it.
+pub(crate) struct LogHandle(Arc<LogCore>);
+
+impl LogHandle {
+    /// What is in memory, for a caller who is pinned.
+    #[inline]
+    pub(crate) fn view(&self) -> LogView<'_> {
+        LogView { core: &self.0 }
     }
 }
 

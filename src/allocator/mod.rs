@@ -30,6 +30,7 @@
 
 mod block;
 mod copy;
+mod durable;
 mod evict;
 mod fetch;
 mod flush;
@@ -56,7 +57,7 @@ pub(crate) use block::{Seal, seal, verify};
 pub use geometry::LogGeometry;
 pub(crate) use history::History;
 pub use history::{Aborted, Generation};
-pub(crate) use hybrid_log::{Allocation, HybridLog, LogConfig, LogView};
+pub(crate) use hybrid_log::{Allocation, HybridLog, LogConfig, LogHandle, LogView};
 pub(crate) use pieces::{Piece, PieceFile, Pieces};
 pub(crate) use pointers::FIRST;
 pub use pointers::LogAddresses;

@@ -81,6 +81,11 @@ impl LogPointers {
     }
 
     /// True if this call moved it.
+    pub(super) fn advance_begin(&self, to: Address) -> bool {
+        self.moved(&self.begin, to)
+    }
+
+    /// True if this call moved it.
     pub(super) fn advance_read_only(&self, to: Address) -> bool {
         self.moved(&self.read_only, to)
     }

@@ -2,7 +2,7 @@
 
 use super::config::log_config;
 use crate::address::Address;
-use crate::allocator::{Allocation, FIRST, HybridLog, LogGeometry, LogView};
+use crate::allocator::{Allocation, FIRST, HybridLog, LogGeometry, LogHandle, LogView};
 use crate::device::NullDisk;
 use crate::epoch::{Guard, LightEpoch};
 use crate::error::Result;
@@ -49,6 +49,11 @@ impl ReadCache {
             renewed: SharedCounter::default(),
             pages_left: SharedCounter::default(),
         })
+    }
+
+    /// A look at the copies, for somebody who goes before the cache does.
+    pub(crate) fn handle(&self) -> LogHandle {
+        self.log.handle()
     }
 
     /// The memory of the copies.

@@ -2,7 +2,7 @@
 
 use crate::address::Address;
 use crate::allocator::{BLOCK_PAYLOAD, BLOCK_SIZE, BlockReader, History, Piece, Pieces, ReadLimits, Verified, seal};
-use crate::device::{IoChannel, IoDone, IoRequest, SharedChannel};
+use crate::device::{IoChannel, IoRequest, SharedChannel, access};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::AlignedBuf;
 use crate::sync::Arc;
@@ -19,18 +19,22 @@ const WRITES_MAX: usize = 4;
 pub(super) fn same_on_device(pieces: &Pieces, piece: &Piece, limits: ReadLimits) -> Result<Address> {
     let half = ReadLimits { buffer_bytes: limits.buffer_bytes / 2, ..limits };
     let mut reader = BlockReader::new(pieces, half);
-    let mut device = Asked { channel: SharedChannel::new(Arc::clone(&pieces.device)), wait: limits.wait };
     let mut range = Some(pieces.blocks(piece));
     while let Some(verified) = reader.next(|| range.take())? {
         let (first, len) = (verified.first, verified.blocks * BLOCK_SIZE);
         let offset = pieces.geometry.device_offset(first);
-        let there = device.read(offset, len)?;
+        // The bytes there, fewer at the device's end.
+        let read = || {
+            let done = access(&*pieces.device, IoRequest::read(offset, len, AlignedBuf::zeroed(len)), limits.wait)?;
+            done.result.map(|read| done.buf[..read.min(len)].to_vec())
+        };
+        let there = read()?;
         let same = verified.iter().zip(there.chunks_exact(BLOCK_SIZE)).take_while(|((_, block), other)| block == other);
         let same = same.count();
         if same < verified.blocks {
             // From here on the blocks on the device are given up, and with them whatever counts on them. One wrong read is no
             // reason for that.
-            if device.read(offset, len)? == there {
+            if read()? == there {
                 return Ok(pieces.geometry.start_of_block(first + same as u64));
             }
             return Err(Error::new(ErrorKind::Corrupt, "the device gives other bytes each time it is read")
@@ -41,25 +45,6 @@ pub(super) fn same_on_device(pieces: &Pieces, piece: &Piece, limits: ReadLimits)
         reader.give_back(verified);
     }
     Ok(piece.to)
-}
-
-/// A device that is asked for one range at a time.
-struct Asked {
-    channel: SharedChannel,
-    wait: Duration,
-}
-
-impl Asked {
-    /// The bytes from `offset` on, fewer at the device's end.
-    fn read(&mut self, offset: u64, len: usize) -> Result<Vec<u8>> {
-        self.channel.submit(IoRequest::read(offset, len, AlignedBuf::zeroed(len)), 0);
-        let Some((_, IoDone { buf, result })) = self.channel.take_within(self.wait) else {
-            return Err(Error::new(ErrorKind::Busy, "the device does not answer")
-                .with("device offset", offset)
-                .with("milliseconds waited", self.wait.as_millis()));
-        };
-        Ok(buf[..result?.min(len)].to_vec())
-    }
 }
 
 /// Writes the blocks of all pieces that are in files to the places on the device that are theirs, with the generations of

@@ -349,7 +349,7 @@ mod tests {
         {
             let guard = participant.pin();
             for key in 0..7 {
-                index.try_update(index.find(hash(key), &guard), Address::new(64 + key)).unwrap();
+                index.try_update(index.find(hash(key), &guard), Address::new(64 + 2 * key)).unwrap();
             }
             index.try_update(index.find(hash(8), &guard), Address::new(100)).unwrap();
             index.try_free(index.find(hash(6), &guard)).unwrap();
@@ -364,8 +364,8 @@ mod tests {
             (120, 6, live(0).with_tombstone()),
             (124, 6, live(32).with_tombstone()), // what it leads to was truncated
             (128, 0, live(64).with_tombstone()),
-            (132, 1, live(65).invalidated()),
-            (136, 2, live(66)),
+            (132, 1, live(66).invalidated()),
+            (136, 2, live(68)),
         ];
         for (at, key, info) in records {
             rebuilder.record(Address::new(at), info, &bytes(key)).unwrap();
@@ -374,6 +374,6 @@ mod tests {
         assert_eq!(rebuilder.replay.records(), 2);
         let guard = participant.pin();
         let heads = [8, 6, 0, 1, 2].map(|key| index.find(hash(key), &guard).address().get());
-        assert_eq!(heads, [100, 100, 128, 65, 136]);
+        assert_eq!(heads, [100, 100, 128, 66, 136]);
     }
 }

@@ -1,6 +1,7 @@
 //! Where completions go, and how a thread waits for them.
 
-use super::{IoDone, Token};
+use super::{IoDone, IoRequest, StorageDevice, Token};
+use crate::error::{Error, ErrorKind, Result};
 use crate::sync::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -55,6 +56,25 @@ impl CompletionSink for CompletionQueue {
     fn complete(&self, token: Token, done: IoDone) {
         self.inbox.lock().push_back((token, done));
         self.arrived.notify_all();
+    }
+}
+
+/// Hands `request` to `device` and waits for it, at most for `limit`.
+///
+/// # Errors
+/// The device's, or [`ErrorKind::DeviceFailed`] if it does not answer in time.
+pub(crate) fn access(device: &dyn StorageDevice, request: IoRequest, limit: Duration) -> Result<IoDone> {
+    let (queue, offset) = (CompletionQueue::new(), request.offset);
+    device.submit(request, Arc::clone(&queue) as Arc<dyn CompletionSink>, 0);
+    let Some((_, mut done)) = queue.take_within(limit) else {
+        return Err(Error::new(ErrorKind::DeviceFailed, "the device did not answer in time")
+            .with("device offset", offset)
+            .with("milliseconds waited", limit.as_millis())
+            .help("check the device, or raise the wait limit"));
+    };
+    match std::mem::replace(&mut done.result, Ok(0)) {
+        Ok(bytes) => Ok(IoDone { result: Ok(bytes), ..done }),
+        Err(error) => Err(error),
     }
 }
 

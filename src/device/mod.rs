@@ -47,6 +47,7 @@ mod thread_pool;
 
 pub use blocking::BlockingDevice;
 pub use channel::{IoChannel, SharedChannel};
+pub(crate) use completion::access;
 pub use completion::{CompletionQueue, CompletionSink};
 #[cfg(all(any(test, feature = "test-util"), not(oxifaster_loom)))]
 pub use faulty::{FaultPlan, FaultyDisk, IoCounts};

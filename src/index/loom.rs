@@ -1,5 +1,5 @@
 //! Models of the index, with buckets of two entries. Addresses count: every successful update makes the address one
-//! larger, so an update that is lost or goes to a second home shows as a sum that is too small. Records outside the index
+//! record larger, so an update that is lost or goes to a second home shows as a sum that is too small. Records outside the index
 //! are Relaxed, so that what makes them visible is the index. Each header says which changes were seen to break it.
 
 use super::entry::{Entry, Overflow};
@@ -11,7 +11,7 @@ use crate::sync::{Arc, AtomicU64, Ordering::Relaxed};
 use crate::utility::KeyHash;
 use loom::thread;
 
-/// One chain, and the records that its addresses 1 to 4 lead to.
+/// One chain, and the records that its addresses 8 to 32 lead to.
 struct World {
     epoch: Arc<LightEpoch>,
     index: MemIndex,
@@ -42,12 +42,12 @@ impl World {
         let mut participant = self.epoch.join();
         let guard = participant.pin();
         let slot = self.index.find(hash(tag), &guard);
-        let found = slot.address().get();
+        let found = slot.address().get() / 8;
         if found > 0 {
             assert_eq!(self.records[found as usize - 1].load(Relaxed), 1, "the record is there with its address");
         }
         self.records[found as usize].store(1, Relaxed);
-        u64::from(self.index.try_update(slot, Address::new(found + 1)).is_ok())
+        u64::from(self.index.try_update(slot, Address::new((found + 1) * 8)).is_ok())
     }
 
     fn free(&self, tag: u64) {
@@ -62,9 +62,9 @@ impl World {
         let mut homes = Vec::new();
         for (bucket, overflow) in self.index.table().chain(0) {
             let entries = bucket.slots().map(|slot| Entry(slot.load(Relaxed)));
-            homes.extend(entries.filter(|e| e.has_tag(TAG as u16)).map(|e| Address::from_word(e.0).get()));
+            homes.extend(entries.filter(|e| e.has_tag(TAG as u16)).map(|e| e.address().get() / 8));
             if overflow == Overflow::Saturated {
-                homes.push(Address::from_word(bucket.overflow().load(Relaxed)).get());
+                homes.push(Address::from_word(bucket.overflow().load(Relaxed)).get() / 8);
             }
         }
         homes.retain(|address| *address > 0);
@@ -156,7 +156,7 @@ fn a_freed_tag_of_a_saturated_chain_moves_to_the_catch_all() {
                 let mut participant = world.epoch.join();
                 let guard = participant.pin();
                 let slot = world.index.find(hash(TAG), &guard);
-                if world.index.try_free(slot).is_ok() { slot.address().get() } else { 0 }
+                if world.index.try_free(slot).is_ok() { slot.address().get() / 8 } else { 0 }
             })
         };
         let updates: u64 = (0..2).map(|_| world.add_one(TAG)).sum();

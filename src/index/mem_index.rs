@@ -1,15 +1,17 @@
 //! The index in memory: find an entry, change it, free it.
 
+use super::arena::Allocated;
 use super::bucket::WORDS;
 use super::entry::{Entry, Overflow};
-use super::stats::IndexStats;
+use super::growth::Growth;
 use super::table::Table;
 use crate::address::Address;
 use crate::epoch::Guard;
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::{Purpose, Words, prefetch};
-use crate::sync::{AtomicU64, Ordering, after_exchange, fence, publish};
+use crate::memory::{Purpose, prefetch};
+use crate::sync::{AtomicU64, AtomicUsize, Ordering, after_exchange, fence};
 use crate::utility::KeyHash;
+use std::sync::OnceLock;
 
 /// How large an index is, for its whole life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,16 +23,28 @@ pub(crate) struct IndexConfig {
 }
 
 /// The most buckets of either kind: 4 TiB of them. Far below 2^50, so that bucket and tag share no bit of a hash.
-const BUCKETS_MAX: u64 = 1 << 36;
+pub(super) const BUCKETS_MAX: u64 = 1 << 36;
+
+/// The most tables that an index can have after its first one: each has twice as many buckets as the one before.
+const GROWTHS_MAX: usize = if cfg!(oxifaster_loom) { 1 } else { BUCKETS_MAX.ilog2() as usize };
 
 /// The hash index in memory. See [`crate::index`] for the picture and the invariants.
 pub(crate) struct MemIndex {
-    table: Table,
+    /// The table it began with.
+    first: Table,
+    /// Those that it grew into. They stay; what takes memory is given back when one is left.
+    grown: [OnceLock<Table>; GROWTHS_MAX],
+    /// The number of the table in force: 0 for the first (W1).
+    current: AtomicUsize,
+    pub(super) growth: Growth,
 }
 
 /// Somebody changed the entry in the meantime: find again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Conflict;
+
+/// What an open slot has seen: no word of a bucket looks like this to who looks for a tag.
+const OPEN: u64 = u64::MAX << Address::BITS;
 
 /// What [`MemIndex::find`] found: an entry and the word seen in it, or that there is none.
 #[derive(Clone, Copy)]
@@ -41,11 +55,15 @@ pub(crate) struct Slot<'g> {
     seen: u64,
 }
 
-impl Slot<'_> {
+impl<'g> Slot<'g> {
+    pub(super) fn new(hash: KeyHash, (word, seen): (Option<&'g AtomicU64>, u64)) -> Self {
+        Self { hash, word, seen }
+    }
+
     /// The head of the chain of records, invalid if it is empty.
     #[inline]
     pub(crate) fn address(&self) -> Address {
-        Address::from_word(self.seen)
+        Entry(self.seen).address()
     }
 
     /// True if the chain begins at or above `limit` in the log: not below it, and not with a copy in a read cache.
@@ -67,6 +85,12 @@ impl Slot<'_> {
     #[inline]
     pub(super) fn is_there(&self) -> bool {
         self.word.is_some()
+    }
+
+    /// True if it is to be [resolved](MemIndex::resolve) first: the view could not say whether there is an entry.
+    #[inline]
+    pub(crate) fn is_open(&self) -> bool {
+        self.seen == OPEN
     }
 
     /// The whole word, 0 if there is no entry.
@@ -101,7 +125,12 @@ impl MemIndex {
                 .with("overflow_buckets", overflow_buckets)
                 .help("choose a number from 0 to 2^36; a bucket takes 64 bytes"));
         }
-        Ok(Self { table: Table::new(buckets, overflow_buckets)? })
+        Ok(Self::of(Table::new(buckets, overflow_buckets)?))
+    }
+
+    fn of(first: Table) -> Self {
+        let grown = [const { OnceLock::new() }; GROWTHS_MAX];
+        Self { first, grown, current: AtomicUsize::new(0), growth: Growth::new() }
     }
 
     /// The memory that an index of this size takes.
@@ -110,23 +139,55 @@ impl MemIndex {
         usize::try_from(bytes).unwrap_or(usize::MAX)
     }
 
-    /// All its memory.
-    pub(crate) fn memory(&self) -> [&Words; 2] {
-        self.table.memory()
-    }
-
     /// The table at hand, for callers that look several hashes up in a row.
     ///
-    /// The guard keeps the records alive to which the addresses lead.
+    /// The guard keeps the records alive to which the addresses lead, and the table.
     #[inline(always)]
     pub(crate) fn view<'g>(&'g self, _guard: &'g Guard<'_>) -> IndexView<'g> {
-        IndexView { table: &self.table }
+        IndexView { table: self.table() }
+    }
+
+    /// The table in force. It stays so, or is split into the next one, for as long as the caller is pinned.
+    #[inline(always)]
+    pub(super) fn table(&self) -> &Table {
+        // Acquire: whoever sees the number finds the table as it was prepared.
+        match self.current.load(Ordering::Acquire) {
+            0 => &self.first,
+            number => self.table_at(number),
+        }
+    }
+
+    /// Table `number`, which is there.
+    #[inline]
+    pub(super) fn table_at(&self, number: usize) -> &Table {
+        number.checked_sub(1).and_then(|at| self.grown.get(at)?.get()).unwrap_or(&self.first)
+    }
+
+    /// The number of the table in force.
+    pub(super) fn current(&self) -> usize {
+        self.current.load(Ordering::Acquire)
+    }
+
+    /// Puts table `number` in force.
+    pub(super) fn put_in_force(&self, number: usize) {
+        self.current.store(number, Ordering::Release);
+    }
+
+    /// Where table `number`, not the first, is put.
+    pub(super) fn place_of(&self, number: usize) -> Option<&OnceLock<Table>> {
+        self.grown.get(number.checked_sub(1)?)
     }
 
     /// The entry that keys of this hash share. Never allocates, never waits.
     #[inline]
     pub(crate) fn find<'g>(&'g self, hash: KeyHash, guard: &'g Guard<'_>) -> Slot<'g> {
-        self.view(guard).find(hash)
+        self.resolve(self.view(guard).find(hash))
+    }
+
+    /// The slot that [`IndexView::find`] left open, found at last; any other as it is. The caller still holds the guard.
+    #[inline]
+    pub(crate) fn resolve<'g>(&'g self, slot: Slot<'g>) -> Slot<'g> {
+        if slot.is_open() { self.find_unfinished(slot.hash) } else { slot }
     }
 
     /// Makes `new` the head of the chain that `slot` leads to, if nothing happened to it since it was found. An invalid
@@ -139,7 +200,13 @@ impl MemIndex {
             return self.try_free(slot);
         }
         match slot.word {
-            Some(word) if Overflow::is_catch_all(slot.seen) => self.add_to_catch_all(slot.hash, word, slot.seen, new),
+            Some(word) if Overflow::is_catch_all(slot.seen) => {
+                self.add_to_catch_all(slot.hash, word, slot.seen, new)?;
+                // When every bucket is saturated nobody inserts any more, and it is more urgent than ever.
+                self.look_after_growth(self.table(), true);
+                Ok(())
+            }
+            Some(_) if Entry(slot.seen).is_frozen() => Err(Conflict), // W2
             Some(word) => replace(word, slot.seen, Entry::new(slot.hash.tag(), new).0),
             None => self.insert(slot.hash, new),
         }
@@ -148,10 +215,12 @@ impl MemIndex {
     /// Frees the entry, or empties the catch-all chain, if nothing happened to it since it was found.
     pub(crate) fn try_free(&self, slot: Slot<'_>) -> Result<(), Conflict> {
         match slot.word {
+            Some(_) if Overflow::is_catch_all(slot.seen) && Overflow::is_frozen(slot.seen) => Err(Conflict), // W2
             // The catch-all keeps its mark: a saturated chain stays saturated (I3).
             Some(word) if Overflow::is_catch_all(slot.seen) => {
                 replace(word, slot.seen, Overflow::catch_all(Address::INVALID))
             }
+            Some(_) if Entry(slot.seen).is_frozen() => Err(Conflict), // W2
             Some(word) => replace(word, slot.seen, Entry::FREE.0),
             None => Ok(()),
         }
@@ -159,117 +228,135 @@ impl MemIndex {
 
     /// Starts loading the bucket of a hash, for callers without a pin.
     pub(super) fn prefetch(&self, hash: KeyHash) {
-        prefetch(self.table.first(hash).overflow(), Purpose::Read);
+        prefetch(self.table().first(hash).overflow(), Purpose::Read);
     }
 
     /// Buckets of the table and of the arena.
     pub(crate) fn config(&self) -> IndexConfig {
-        IndexConfig { buckets: self.table.len(), overflow_buckets: self.table.arena.len() }
+        let table = self.table();
+        IndexConfig { buckets: table.len(), overflow_buckets: table.arena.len() }
     }
 
-    /// The same index with `overflow_buckets` overflow buckets, or with as many as are used already.
+    /// The same index with `overflow_buckets` overflow buckets, or with as many as are used already. It has not grown yet.
     ///
     /// # Errors
     /// `Limit` if the system does not give the memory.
     pub(crate) fn with_overflow_buckets(self, overflow_buckets: u64) -> Result<Self> {
-        Ok(Self { table: self.table.with_arena_of(overflow_buckets)? })
-    }
-
-    /// Counts what is in the index by walking all of it.
-    pub(crate) fn stats(&self) -> IndexStats {
-        let mut stats =
-            IndexStats { buckets: self.table.len(), overflow_buckets: self.table.arena.len(), ..IndexStats::default() };
-        for number in 0..self.table.len() as usize {
-            for (bucket, overflow) in self.table.chain(number) {
-                let words = bucket.slots().map(|slot| Entry(slot.load(Ordering::Relaxed)));
-                stats.entries += words.filter(|entry| *entry != Entry::FREE && !entry.is_tentative()).count() as u64;
-                match overflow {
-                    Overflow::End => {}
-                    Overflow::Link(_) => stats.overflow_buckets_used += 1,
-                    Overflow::Saturating | Overflow::Saturated => stats.saturated_buckets += 1,
-                }
-            }
-        }
-        stats
-    }
-
-    pub(super) fn table(&self) -> &Table {
-        &self.table
+        Ok(Self::of(self.first.with_arena_of(overflow_buckets)?))
     }
 
     /// The first entry of a tag in a chain, or the first record of a catch-all if there is no bucket left for the entry.
     #[cold]
     fn insert(&self, hash: KeyHash, new: Address) -> Result<(), Conflict> {
-        let Some(last) = self.insert_own(hash, new)? else { return Ok(()) };
-        saturate(last)?;
-        self.add_to_catch_all(hash, last, Overflow::catch_all(Address::INVALID), new)
-    }
-
-    /// The first entry of a tag in a chain: a two-phase insert, which leaves at most one entry of the tag (I1). If there is
-    /// no bucket left for it nothing happens, and the chain's last overflow word is returned.
-    pub(super) fn insert_own(&self, hash: KeyHash, new: Address) -> Result<Option<&AtomicU64>, Conflict> {
-        // Every round either returns or makes the chain longer by a bucket, so the arena bounds the rounds.
-        loop {
-            let survey = self.table.survey(hash, None);
-            match survey.end {
-                _ if survey.has_rival => return Err(Conflict),
-                Overflow::Saturating | Overflow::Saturated => return Err(Conflict),
-                Overflow::End | Overflow::Link(_) => {}
-            }
-            if let Some(free) = survey.free {
-                return self.claim(hash, free, new).map(|()| None);
-            }
-            match self.table.arena.allocate() {
-                Some(number) => {
-                    if replace(survey.last, Overflow::END, Overflow::link_to(number)).is_err() {
-                        self.table.arena.give_back(number);
-                        return Err(Conflict);
-                    }
-                }
-                None => return Ok(Some(survey.last)),
-            }
+        // Whatever table the slot was found in: if the tag has no chain in the one in force, it has none.
+        let table = self.table();
+        self.complete(table, hash)?;
+        let left_over = self.insert_own(table, hash, new)?;
+        if let Some((last, seen)) = left_over {
+            saturate(last, seen)?;
+            add_to_catch_all(table, hash, last, Overflow::catch_all(Address::INVALID), new).unwrap_or(Err(Conflict))?;
         }
-    }
-
-    /// Takes a free slot for a tag, first tentatively.
-    ///
-    /// Two threads can take two slots for the same tag at the same time. Each puts its tentative entry in place, passes
-    /// the fence, and looks at all other slots. The two fences are in one order; the thread whose fence is second sees
-    /// the tentative entry of the first, or what became of it, and withdraws. That is why tentative entries count here:
-    /// with only entries in force counting, both could look before either is. Both may withdraw, and both come back.
-    ///
-    /// The slots are not all seen at one moment, but chains only grow (I5) and the link to a rival's slot was visible to
-    /// the rival, so it is visible to whose fence is second.
-    fn claim(&self, hash: KeyHash, free: &AtomicU64, new: Address) -> Result<(), Conflict> {
-        let entry = Entry::new(hash.tag(), new);
-        replace(free, Entry::FREE.0, entry.tentative().0)?;
-        fence(Ordering::SeqCst);
-        let survey = self.table.survey(hash, Some(free));
-        // Saturation looks at no slots, so it falls to the claim to see it (I3); see `saturate` for the other half.
-        let is_open = matches!(survey.end, Overflow::End | Overflow::Link(_));
-        // Nothing has to be compared: a tentative word has one owner (I2).
-        if survey.has_rival || !is_open {
-            free.store(Entry::FREE.0, Ordering::Release);
-            return Err(Conflict);
-        }
-        // Hands the record to who follows the entry, and ends a write: its caller may read another key right away.
-        publish(free, entry.0);
+        self.look_after_growth(table, left_over.is_some());
         Ok(())
     }
 
-    /// Changes the head of the catch-all chain for a tag that has no entry.
+    /// The first entry of a tag in a chain: a two-phase insert, which leaves at most one entry of the tag (I1). If there is
+    /// no bucket left for it nothing happens, and the chain's last overflow word is returned, and what it is.
     ///
-    /// An entry of the tag and a record of it in the catch-all must not meet (I1). The caller has seen the chain
-    /// saturated, so `saturate` passed its fence before this. A claim for the tag whose fence comes before that one is
-    /// visible here, tentative or in force, and this thread withdraws. A claim whose fence comes after it sees the chain
-    /// saturated, and that claim withdraws. No claim escapes both, and no later one succeeds (I3).
+    /// The chain is complete.
+    pub(super) fn insert_own<'t>(
+        &self,
+        table: &'t Table,
+        hash: KeyHash,
+        new: Address,
+    ) -> Result<Option<(&'t AtomicU64, u64)>, Conflict> {
+        // Every round either returns or makes the chain longer by a bucket, so the arena bounds the rounds.
+        loop {
+            let survey = table.survey(hash, None);
+            match survey.end {
+                _ if survey.has_rival => return Err(Conflict),
+                Overflow::Saturating | Overflow::Saturated => return Err(Conflict),
+                Overflow::End | Overflow::Link(_) if Overflow::is_frozen(survey.seen) => return Err(Conflict), // W2
+                Overflow::End | Overflow::Link(_) => {}
+            }
+            if let Some(free) = survey.free {
+                return claim(table, hash, free, new).map(|()| None);
+            }
+            match table.arena.allocate() {
+                Allocated::Bucket(number) => {
+                    if replace(survey.last, survey.seen, Overflow::link_to(number)).is_err() {
+                        table.arena.give_back(number);
+                        return Err(Conflict);
+                    }
+                }
+                Allocated::UsedUp => return Ok(Some((survey.last, survey.seen))),
+                Allocated::Closed => return Err(Conflict),
+            }
+        }
+    }
+
+    /// Changes the head of the catch-all chain that ends at `last`, for a tag that has no entry, in whichever table it is.
     #[cold]
     fn add_to_catch_all(&self, hash: KeyHash, last: &AtomicU64, seen: u64, new: Address) -> Result<(), Conflict> {
-        if self.table.survey(hash, None).has_rival {
-            return Err(Conflict);
+        if Overflow::is_frozen(seen) {
+            return Err(Conflict); // W2
         }
-        replace(last, seen, Overflow::catch_all(new))
+        let number = self.current();
+        let table = self.table_at(number);
+        add_to_catch_all(table, hash, last, seen, new).unwrap_or_else(|| {
+            if table.progress.is_over() {
+                return Err(Conflict);
+            }
+            add_to_catch_all(self.table_at(number.saturating_sub(1)), hash, last, seen, new).unwrap_or(Err(Conflict))
+        })
     }
+}
+
+/// Takes a free slot for a tag, first tentatively.
+///
+/// Two threads can take two slots for the same tag at the same time. Each puts its tentative entry in place, passes
+/// the fence, and looks at all other slots. The two fences are in one order; the thread whose fence is second sees
+/// the tentative entry of the first, or what became of it, and withdraws. That is why tentative entries count here:
+/// with only entries in force counting, both could look before either is. Both may withdraw, and both come back.
+///
+/// The slots are not all seen at one moment, but chains only grow (I5) and the link to a rival's slot was visible to
+/// the rival, so it is visible to whose fence is second.
+fn claim(table: &Table, hash: KeyHash, free: &AtomicU64, new: Address) -> Result<(), Conflict> {
+    let entry = Entry::new(hash.tag(), new);
+    let tentative = entry.tentative();
+    replace(free, Entry::FREE.0, tentative.0)?;
+    fence(Ordering::SeqCst);
+    let survey = table.survey(hash, Some(free));
+    // Saturation looks at no slots, so it falls to the claim to see it (I3); see `saturate` for the other half.
+    let is_open = matches!(survey.end, Overflow::End | Overflow::Link(_));
+    // A tentative word has one owner (I2): it is compared only because the bucket may have been frozen meanwhile. Then nobody
+    // takes notice of it.
+    if survey.has_rival || !is_open {
+        let _ = free.compare_exchange(tentative.0, Entry::FREE.0, Ordering::Release, Ordering::Relaxed);
+        return Err(Conflict);
+    }
+    // Hands the record to who follows the entry, and ends a write: its caller may read another key right away.
+    replace(free, tentative.0, entry.0)
+}
+
+/// Changes the head of the catch-all chain for a tag that has no entry, if that chain is this table's: `None` if it is not.
+///
+/// An entry of the tag and a record of it in the catch-all must not meet (I1). The caller has seen the chain
+/// saturated, so `saturate` passed its fence before this. A claim for the tag whose fence comes before that one is
+/// visible here, tentative or in force, and this thread withdraws. A claim whose fence comes after it sees the chain
+/// saturated, and that claim withdraws. No claim escapes both, and no later one succeeds (I3).
+fn add_to_catch_all(
+    table: &Table,
+    hash: KeyHash,
+    last: &AtomicU64,
+    seen: u64,
+    new: Address,
+) -> Option<Result<(), Conflict>> {
+    let survey = table.survey(hash, None);
+    if !std::ptr::eq(survey.last, last) {
+        return None;
+    }
+    Some(if survey.has_rival { Err(Conflict) } else { replace(last, seen, Overflow::catch_all(new)) })
 }
 
 /// A [`MemIndex`] under one pin.
@@ -279,13 +366,20 @@ pub(crate) struct IndexView<'g> {
 }
 
 impl<'g> IndexView<'g> {
+    /// True if no look-up is left open: the index does not grow just now.
+    #[inline(always)]
+    pub(crate) fn is_whole(self) -> bool {
+        self.table.progress.is_over()
+    }
+
     /// Starts loading the bucket of this hash into the cache, for callers that have other hashes to look up meanwhile.
     #[inline(always)]
     pub(crate) fn prefetch(self, hash: KeyHash) {
         prefetch(self.table.first(hash).overflow(), Purpose::Read);
     }
 
-    /// See [`MemIndex::find`].
+    /// The entry that keys of this hash share. While the index grows it may be left [open](Slot::is_open): then it leads to
+    /// no record, and says nothing.
     #[inline(always)]
     pub(crate) fn find(self, hash: KeyHash) -> Slot<'g> {
         let bucket = self.table.first(hash);
@@ -295,25 +389,11 @@ impl<'g> IndexView<'g> {
     }
 }
 
-/// Looks for a tag in the chain of buckets that goes on at `last`. Its arguments and its result fit into registers: what the
-/// usual way had to keep in memory for it would fill the processor's store queue while a load is waited for.
+/// Looks for a tag in the chain of buckets that goes on at `last`. Its arguments and its result fit into registers: what
+/// the usual way had to keep in memory for it would fill the processor's store queue while a load is waited for.
 #[inline(never)]
-fn find_further<'t>(table: &'t Table, tag: u16, mut last: &'t AtomicU64) -> (Option<&'t AtomicU64>, u64) {
-    loop {
-        let seen = last.load(Ordering::Acquire);
-        let overflow = Overflow::of_word(seen);
-        let bucket = match table.next(overflow) {
-            Some(next) => next,
-            // The slots were read before this word, and an entry of the tag may have come into force in between.
-            // For a reader that is as if it had come a little earlier; a writer looks again in `add_to_catch_all`.
-            None if overflow == Overflow::Saturated => return (Some(last), seen),
-            None => return (None, 0),
-        };
-        if let Some((word, seen)) = bucket.find(tag, table.level) {
-            return (Some(word), seen);
-        }
-        last = bucket.overflow();
-    }
+fn find_further<'t>(table: &'t Table, tag: u16, last: &'t AtomicU64) -> (Option<&'t AtomicU64>, u64) {
+    if table.progress.is_over() { table.find_behind(tag, last) } else { (None, OPEN) }
 }
 
 /// Ends a chain for good: turns its last overflow word into the head of an empty catch-all chain.
@@ -321,14 +401,15 @@ fn find_further<'t>(table: &'t Table, tag: u16, mut last: &'t AtomicU64) -> (Opt
 /// In two steps with a fence between, so that whoever sees the catch-all usable sees every claim that did not see the
 /// chain saturated: the fence lies between the mark and the usable word, and reading the latter (Acquire) puts it behind
 /// the reader. With one step, a third thread could see the mark and yet not the claim.
-fn saturate(last: &AtomicU64) -> Result<(), Conflict> {
-    replace(last, Overflow::END, Overflow::SATURATING)?;
+fn saturate(last: &AtomicU64, seen: u64) -> Result<(), Conflict> {
+    replace(last, seen, Overflow::SATURATING)?;
     fence(Ordering::SeqCst);
-    last.store(Overflow::catch_all(Address::INVALID), Ordering::Release);
-    Ok(())
+    // It is compared only because the bucket may have been frozen meanwhile: then it has no catch-all.
+    replace(last, Overflow::SATURATING, Overflow::catch_all(Address::INVALID))
 }
 
-/// One word for another, if it is still what it was. The end of a write, like [`publish`].
+/// One word for another, if it is still what it was. The end of a write, like
+/// [`Visible::Now`](crate::sync::Visible::Now).
 #[inline]
 fn replace(word: &AtomicU64, seen: u64, new: u64) -> Result<(), Conflict> {
     match word.compare_exchange(seen, new, Ordering::AcqRel, Ordering::Relaxed) {

@@ -16,7 +16,7 @@ use super::entry::Overflow;
 use crate::address::Address;
 use crate::epoch::{Guard, Participant};
 use crate::error::{Error, ErrorKind, Result};
-use crate::sync::Backoff;
+use crate::sync::{Backoff, Ordering};
 use crate::utility::KeyHash;
 use crate::utility::planted;
 
@@ -81,9 +81,9 @@ impl MemIndex {
             let raised = if slot.is_there() {
                 self.try_update(slot, address)
             } else {
-                match self.insert_own(hash, address) {
+                match self.insert_own(self.table(), hash, address) {
                     Ok(None) => return Ok(()),
-                    Ok(Some(last)) if Overflow::of_word(last.load(crate::sync::Ordering::Acquire)) == Overflow::End => {
+                    Ok(Some((last, _))) if Overflow::of_word(last.load(Ordering::Acquire)) == Overflow::End => {
                         return Err(self.has_no_bucket_left());
                     }
                     // Somebody has made the chain longer in between.

@@ -1,5 +1,12 @@
 //! What is in the index, for reports.
 
+use super::MemIndex;
+use super::bucket::ENTRIES;
+use super::entry::{Entry, Overflow};
+use super::growth::IndexGrowth;
+use super::table::Table;
+use crate::sync::Ordering;
+
 /// A count of the index, taken while others may be changing it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -15,4 +22,49 @@ pub struct IndexStats {
     /// Buckets whose chain cannot grow: new tags share one catch-all chain. More than a few mean that the index is too
     /// small.
     pub saturated_buckets: u64,
+    /// How the index has grown.
+    pub growth: IndexGrowth,
+}
+
+impl IndexStats {
+    /// Entries in relation to those that the buckets of the table have room for, without overflow buckets.
+    pub fn load_factor(&self) -> f64 {
+        if self.buckets == 0 { 0.0 } else { self.entries as f64 / (self.buckets * ENTRIES as u64) as f64 }
+    }
+
+    fn count(&mut self, table: &Table, chain: u64) {
+        for (bucket, overflow) in table.chain(chain as usize) {
+            let words = bucket.slots().map(|slot| Entry(slot.load(Ordering::Relaxed)));
+            self.entries += words.filter(|entry| entry.is_plain()).count() as u64;
+            match overflow {
+                Overflow::End => {}
+                Overflow::Link(_) => self.overflow_buckets_used += 1,
+                Overflow::Saturating | Overflow::Saturated => self.saturated_buckets += 1,
+            }
+        }
+    }
+}
+
+impl MemIndex {
+    /// Counts what is in the index by walking all of it. What has not been split yet is counted where it is.
+    pub(crate) fn stats(&self) -> IndexStats {
+        let number = self.current();
+        let table = self.table_at(number);
+        let growth = self.growth();
+        let mut stats =
+            IndexStats { buckets: table.len(), overflow_buckets: table.arena.len(), growth, ..IndexStats::default() };
+        let before = if table.progress.is_over() { None } else { Some(self.table_at(number.saturating_sub(1))) };
+        let chains = before.map_or(table.len(), Table::len);
+        for chain in 0..chains {
+            match before {
+                Some(before) if !table.is_complete(chain) => stats.count(before, chain),
+                Some(_) => {
+                    stats.count(table, chain);
+                    stats.count(table, chain + chains);
+                }
+                None => stats.count(table, chain),
+            }
+        }
+        stats
+    }
 }

@@ -3,6 +3,7 @@
 use super::arena::Arena;
 use super::bucket::{Bucket, WORDS};
 use super::entry::{Entry, Overflow};
+use super::growth::Progress;
 use super::tag_match::Level;
 use crate::error::Result;
 use crate::memory::{Blocks, Words};
@@ -14,6 +15,19 @@ pub(super) struct Table {
     /// How tags are looked for on this processor.
     pub(super) level: Level,
     pub(super) arena: Arena,
+    /// How far the table before this one has been split into it.
+    pub(super) progress: Progress,
+}
+
+/// How far a chain is whose bucket another table is split into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Filling {
+    /// Nobody has begun.
+    Untouched,
+    /// Somebody is at it.
+    UnderWay,
+    /// The chain is complete.
+    Done,
 }
 
 /// What a walk over a whole chain found.
@@ -24,17 +38,28 @@ pub(super) struct Survey<'t> {
     pub(super) free: Option<&'t AtomicU64>,
     /// The overflow word at the end of the chain.
     pub(super) last: &'t AtomicU64,
-    /// What that word was, when the walk came to it.
+    /// That word when the walk came to it, and what it says.
+    pub(super) seen: u64,
     pub(super) end: Overflow,
 }
 
 impl Table {
     /// A table of `buckets` buckets, a power of two; the caller has checked that they fit the address space.
     pub(super) fn new(buckets: u64, overflow_buckets: u64) -> Result<Self> {
+        Self::with(buckets, overflow_buckets, Progress::whole())
+    }
+
+    /// The same, for another table to be split into.
+    pub(super) fn to_be_filled(buckets: u64, overflow_buckets: u64) -> Result<Self> {
+        Self::with(buckets, overflow_buckets, Progress::none())
+    }
+
+    fn with(buckets: u64, overflow_buckets: u64, progress: Progress) -> Result<Self> {
         Ok(Self {
             buckets: Blocks::zeroed(buckets as usize)?,
             level: Level::of_this_processor(),
             arena: Arena::new(overflow_buckets)?,
+            progress,
         })
     }
 
@@ -63,6 +88,53 @@ impl Table {
         Bucket(self.buckets.at(hash.bucket(u64::MAX)))
     }
 
+    /// How far the chain is that begins at `first`, a bucket of the table.
+    #[inline]
+    pub(super) fn filling(&self, first: Bucket<'_>) -> Filling {
+        if self.progress.is_over() {
+            return Filling::Done;
+        }
+        // Acquire: who sees a chain complete finds everything in it (W3).
+        match first.overflow().load(Ordering::Acquire) {
+            Overflow::END => Filling::Untouched,
+            Overflow::SPLITTING => Filling::UnderWay,
+            _ => Filling::Done,
+        }
+    }
+
+    /// True if chain `number` is complete.
+    pub(super) fn is_complete(&self, number: u64) -> bool {
+        self.bucket(number as usize).is_some_and(|first| self.filling(first) == Filling::Done)
+    }
+
+    /// The entry in force with this tag, or the catch-all that stands for it, in the chain that begins at `first`.
+    pub(super) fn find_in_chain<'t>(&'t self, tag: u16, first: Bucket<'t>) -> (Option<&'t AtomicU64>, u64) {
+        match first.find(tag, self.level) {
+            Some((word, seen)) => (Some(word), seen),
+            None => self.find_behind(tag, first.overflow()),
+        }
+    }
+
+    /// The same in what comes behind the bucket whose overflow word is `last`.
+    #[inline]
+    pub(super) fn find_behind<'t>(&'t self, tag: u16, mut last: &'t AtomicU64) -> (Option<&'t AtomicU64>, u64) {
+        loop {
+            let seen = last.load(Ordering::Acquire);
+            let overflow = Overflow::of_word(seen);
+            let bucket = match self.next(overflow) {
+                Some(next) => next,
+                // The slots were read before this word, and an entry of the tag may have come into force in between.
+                // For a reader that is as if it had come a little earlier; a writer looks again in `add_to_catch_all`.
+                None if overflow == Overflow::Saturated => return (Some(last), seen),
+                None => return (None, 0),
+            };
+            if let Some((word, seen)) = bucket.find(tag, self.level) {
+                return (Some(word), seen);
+            }
+            last = bucket.overflow();
+        }
+    }
+
     /// The bucket that `bucket`'s overflow word, seen as `overflow`, leads to.
     #[inline]
     pub(super) fn next(&self, overflow: Overflow) -> Option<Bucket<'_>> {
@@ -86,10 +158,11 @@ impl Table {
                 }
             }
             let last = bucket.overflow();
-            let end = Overflow::of_word(last.load(Ordering::Acquire));
+            let seen = last.load(Ordering::Acquire);
+            let end = Overflow::of_word(seen);
             match self.next(end) {
                 Some(next) => bucket = next,
-                None => return Survey { has_rival, free, last, end },
+                None => return Survey { has_rival, free, last, seen, end },
             }
         }
     }

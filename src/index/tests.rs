@@ -16,6 +16,14 @@ fn hash(bucket: u64, tag: u64) -> KeyHash {
     KeyHash::from_raw(tag << (64 - KeyHash::TAG_BITS) | 0x5a5a_5a5a << 8 | bucket)
 }
 
+/// The address of record `number`.
+fn address_of(number: u64) -> Address {
+    Address::new(number * 8)
+}
+
+/// The last record that there can be.
+const LAST: u64 = Address::MAX.get() / 8;
+
 fn index(buckets: u64, overflow_buckets: u64) -> MemIndex {
     MemIndex::new(IndexConfig { buckets, overflow_buckets }).unwrap()
 }
@@ -30,12 +38,12 @@ fn contents(index: &MemIndex, bucket: usize) -> (HashMap<u64, u64>, Option<u64>)
     for (bucket, overflow) in index.table().chain(bucket) {
         for word in bucket.slots().map(|slot| slot.load(Ordering::Relaxed)).filter(|word| *word != 0) {
             assert!(!Entry(word).is_tentative(), "a tentative entry was left behind");
-            let before = entries.insert(word >> Address::BITS & TAG_MAX, Address::from_word(word).get());
+            let before = entries.insert(word >> Address::BITS & TAG_MAX, Address::from_word(word).get() / 8);
             assert_eq!(before, None, "two entries with the same tag");
         }
         assert_ne!(overflow, Overflow::Saturating);
         if overflow == Overflow::Saturated {
-            catch_all = Some(Address::from_word(bucket.overflow().load(Ordering::Relaxed)).get());
+            catch_all = Some(Address::from_word(bucket.overflow().load(Ordering::Relaxed)).get() / 8);
         }
     }
     (entries, catch_all)
@@ -72,15 +80,15 @@ fn an_entry_is_found_updated_and_freed() {
         let empty = index.find(hash, &guard);
         assert_eq!((empty.address(), empty.seen()), (Address::INVALID, 0));
         index.view(&guard).prefetch(hash);
-        index.try_update(empty, Address::new(7)).unwrap();
+        index.try_update(empty, address_of(7)).unwrap();
         let first = index.find(hash, &guard);
-        assert_eq!(first.address(), Address::new(7));
+        assert_eq!(first.address(), address_of(7));
         assert!(first.is_same(&index.find(hash, &guard)) && !first.is_same(&empty));
-        index.try_update(first, Address::MAX).unwrap();
+        index.try_update(first, address_of(LAST)).unwrap();
         let second = index.find(hash, &guard);
-        assert_eq!(second.address(), Address::MAX);
+        assert_eq!(second.address(), address_of(LAST));
         assert!(!second.is_same(&first));
-        assert_eq!(index.try_update(first, Address::new(9)), Err(Conflict));
+        assert_eq!(index.try_update(first, address_of(9)), Err(Conflict));
         assert_eq!(index.try_free(first), Err(Conflict));
         index.try_free(second).unwrap();
         assert!(index.find(hash, &guard).is_same(&empty));
@@ -92,7 +100,7 @@ fn an_invalid_address_frees_the_entry() {
     let (index, mut participant) = (index(1, 0), participant());
     let guard = participant.pin();
     let hash = hash(0, 0);
-    index.try_update(index.find(hash, &guard), Address::new(7)).unwrap();
+    index.try_update(index.find(hash, &guard), address_of(7)).unwrap();
     index.try_update(index.find(hash, &guard), Address::INVALID).unwrap();
     index.try_update(index.find(hash, &guard), Address::INVALID).unwrap();
     assert_eq!(index.stats().entries, 0);
@@ -102,13 +110,13 @@ fn an_invalid_address_frees_the_entry() {
 fn a_slot_taken_by_another_tag_is_not_mistaken_for_the_old_one() {
     let (index, mut participant) = (index(1, 0), participant());
     let guard = participant.pin();
-    index.try_update(index.find(hash(0, 3), &guard), Address::new(7)).unwrap();
+    index.try_update(index.find(hash(0, 3), &guard), address_of(7)).unwrap();
     let old = index.find(hash(0, 3), &guard);
     index.try_free(old).unwrap();
-    index.try_update(index.find(hash(0, 4), &guard), Address::new(7)).unwrap();
-    assert_eq!(index.try_update(old, Address::new(8)), Err(Conflict));
+    index.try_update(index.find(hash(0, 4), &guard), address_of(7)).unwrap();
+    assert_eq!(index.try_update(old, address_of(8)), Err(Conflict));
     assert_eq!(index.try_free(old), Err(Conflict));
-    assert_eq!(index.find(hash(0, 4), &guard).address(), Address::new(7));
+    assert_eq!(index.find(hash(0, 4), &guard).address(), address_of(7));
 }
 
 #[test]
@@ -116,13 +124,13 @@ fn a_tentative_entry_is_not_found_and_not_overlooked() {
     let (index, mut participant) = (index(1, 0), participant());
     let guard = participant.pin();
     let word = index.table().first(hash(0, 3)).slots().next().unwrap();
-    word.store(Entry::new(3, Address::new(7)).tentative().0, Ordering::Relaxed);
+    word.store(Entry::new(3, address_of(7)).tentative().0, Ordering::Relaxed);
     let slot = index.find(hash(0, 3), &guard);
     assert_eq!(slot.address(), Address::INVALID);
-    assert_eq!(index.try_update(slot, Address::new(8)), Err(Conflict));
-    index.try_update(index.find(hash(0, 4), &guard), Address::new(9)).unwrap();
+    assert_eq!(index.try_update(slot, address_of(8)), Err(Conflict));
+    index.try_update(index.find(hash(0, 4), &guard), address_of(9)).unwrap();
     assert_eq!(index.stats().entries, 1);
-    assert_eq!(word.load(Ordering::Relaxed), Entry::new(3, Address::new(7)).tentative().0);
+    assert_eq!(word.load(Ordering::Relaxed), Entry::new(3, address_of(7)).tentative().0);
 }
 
 #[test]
@@ -130,24 +138,24 @@ fn a_full_bucket_goes_on_in_the_arena_and_then_in_the_catch_all() {
     let (index, mut participant) = (index(2, 1), participant());
     let guard = participant.pin();
     for tag in 0..14 {
-        index.try_update(index.find(hash(1, tag), &guard), Address::new(100 + tag)).unwrap();
+        index.try_update(index.find(hash(1, tag), &guard), address_of(100 + tag)).unwrap();
     }
     let full = index.stats();
     assert_eq!((full.buckets, full.entries, full.saturated_buckets), (2, 14, 0));
     assert_eq!((full.overflow_buckets_used, full.overflow_buckets), (1, 1));
 
     // Every further tag shares one chain.
-    index.try_update(index.find(hash(1, 14), &guard), Address::new(114)).unwrap();
-    assert_eq!(index.find(hash(1, 15), &guard).address(), Address::new(114));
+    index.try_update(index.find(hash(1, 14), &guard), address_of(114)).unwrap();
+    assert_eq!(index.find(hash(1, 15), &guard).address(), address_of(114));
     assert!(index.find(hash(1, 15), &guard).seen() != 0);
-    index.try_update(index.find(hash(1, 15), &guard), Address::new(115)).unwrap();
-    assert_eq!(index.find(hash(1, 14), &guard).address(), Address::new(115));
+    index.try_update(index.find(hash(1, 15), &guard), address_of(115)).unwrap();
+    assert_eq!(index.find(hash(1, 14), &guard).address(), address_of(115));
     assert_eq!(index.stats().saturated_buckets, 1);
 
     // A freed slot stays free, because its tag may live in the catch-all by now; the other bucket is as it was.
     index.try_free(index.find(hash(1, 3), &guard)).unwrap();
-    assert_eq!(index.find(hash(1, 3), &guard).address(), Address::new(115));
-    index.try_update(index.find(hash(1, 3), &guard), Address::new(116)).unwrap();
+    assert_eq!(index.find(hash(1, 3), &guard).address(), address_of(115));
+    index.try_update(index.find(hash(1, 3), &guard), address_of(116)).unwrap();
     assert_eq!(index.stats().entries, 13);
     index.try_free(index.find(hash(1, 3), &guard)).unwrap();
     assert_eq!(index.find(hash(1, 15), &guard).address(), Address::INVALID);
@@ -237,19 +245,19 @@ proptest! {
             let guard = participant.pin();
             let hash = hash(bucket, tag);
             let slot = index.find(hash, &guard);
-            prop_assert_eq!(slot.address().get(), oracle.find(bucket, tag));
+            prop_assert_eq!(slot.address().get() / 8, oracle.find(bucket, tag));
             match step {
                 Step::Free => {
                     oracle.free(bucket, tag);
                     prop_assert_eq!(index.try_free(slot), Ok(()));
                 }
                 _ => {
-                    let address = Address::new(oracle.update(bucket, tag));
+                    let address = address_of(oracle.update(bucket, tag));
                     prop_assert_eq!(index.try_update(slot, address), Ok(()));
                 }
             }
             match step {
-                Step::UpdateTooLate => prop_assert_eq!(index.try_update(slot, Address::MAX), Err(Conflict)),
+                Step::UpdateTooLate => prop_assert_eq!(index.try_update(slot, address_of(LAST)), Err(Conflict)),
                 Step::FreeTooLate if slot.seen() != 0 => prop_assert_eq!(index.try_free(slot), Err(Conflict)),
                 _ => {}
             }
@@ -290,9 +298,9 @@ fn hammer(index: &MemIndex, seed: u64, frees: bool) -> (Vec<Vec<u64>>, u64) {
                     let slot = index.find(hash(bucket, tag), &guard);
                     if frees && random >> 60 < 4 {
                         if index.try_free(slot).is_ok() {
-                            freed.fetch_add(slot.address().get(), Ordering::Relaxed);
+                            freed.fetch_add(slot.address().get() / 8, Ordering::Relaxed);
                         }
-                    } else if index.try_update(slot, Address::new(slot.address().get() + 1)).is_ok() {
+                    } else if index.try_update(slot, address_of(slot.address().get() / 8 + 1)).is_ok() {
                         updates[bucket as usize][tag as usize].fetch_add(1, Ordering::Relaxed);
                     }
                 }

@@ -64,6 +64,7 @@ impl<K: Key, V: Value> Kernel<K, V> {
     /// Walks the chain of `slot` from its newest record in the log down to the first one of `key`, or to one at or below `floor`.
     #[inline]
     pub(crate) fn trace<'g>(&'g self, key: &K, slot: &Slot<'g>, floor: Address, guard: &'g Guard<'_>) -> Trace<'g> {
+        debug_assert!(!slot.is_open(), "an open slot says nothing");
         let log = self.log.view(guard);
         let limit = log.head().max(Address::new(floor.get() + 1));
         match seek::<K, V>(log, key, self.newest(slot, guard), limit) {

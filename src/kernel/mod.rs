@@ -17,6 +17,7 @@ mod find;
 #[cfg(all(test, oxifaster_loom))]
 mod loom;
 mod read;
+mod records;
 mod rmw;
 mod upsert;
 mod version;
@@ -34,12 +35,13 @@ use std::time::Duration;
 
 pub(crate) use delete::DeleteOp;
 pub(crate) use read::ReadOp;
+pub(crate) use records::LogRecords;
 pub(crate) use rmw::{Insert, Modify, RmwOp};
 pub(crate) use upsert::UpsertOp;
 pub(crate) use version::{Versions, stamp};
 pub(crate) use view::View;
 
-/// Index and log for keys `K` and values `V`.
+/// Index and log for keys `K` and values `V`. The index looks at the log while it grows, and goes before it.
 pub(crate) struct Kernel<K, V> {
     pub(crate) index: MemIndex,
     pub(crate) log: HybridLog,

@@ -35,13 +35,19 @@ impl<K: Key, V: Value> Kernel<K, V> {
 }
 
 impl<'g> View<'g> {
+    /// True if no slot that is found is open.
+    #[inline(always)]
+    pub(crate) fn is_whole(self) -> bool {
+        self.index.is_whole()
+    }
+
     /// Starts loading the bucket of a hash.
     #[inline(always)]
     pub(crate) fn prefetch_bucket(self, hash: KeyHash) {
         self.index.prefetch(hash);
     }
 
-    /// The entry that keys of this hash share.
+    /// The entry that keys of this hash share; open while the index grows ([`Slot::is_open`]).
     #[inline(always)]
     pub(crate) fn find(self, hash: KeyHash) -> Slot<'g> {
         self.index.find(hash)
@@ -68,6 +74,7 @@ impl<'g> View<'g> {
     /// The value of `key`, or that it has none; `None` if memory does not say.
     #[inline(always)]
     pub(crate) fn read<K: Key, V: Value>(self, key: &K, slot: Slot<'_>) -> Option<Option<V>> {
+        debug_assert!(!slot.is_open(), "an open slot says nothing");
         match self.newest::<K, V>(key, slot) {
             Some(record) => Some(Some(record.value::<K, V>())),
             None => self.read_further(key, slot.address()),

@@ -6,7 +6,8 @@
 //! * **M3** The memory of `Words` is touched through atomic words only, from the moment it is made until it is freed.
 //! * **M4** Everything large draws from one [`MemoryBudget`], which says who holds what.
 //! * **M5** A mapping is made by one call, covers its whole area, overlaps nothing, and is unmapped once, by its owner. What
-//!   its pages are made of may change meanwhile, what they hold does not.
+//!   its pages are made of may change meanwhile. What they hold changes by nothing but stores, and by giving them back, which
+//!   is as good as storing zeros.
 //! * **M6** A `Blocks` has `mask + 1` blocks, a power of two, so every number masked by it names one of them.
 
 mod aligned;

@@ -34,6 +34,14 @@ impl Words {
     pub(crate) fn populate(&self, range: Range<usize>) -> Result<()> {
         self.0.populate(range)
     }
+
+    /// Gives the memory of the words in `range` back to the system; they are zero from then on, and take memory again when
+    /// they are written. `range` begins at a multiple of the page size. False if the system takes nothing back: then the
+    /// words are left as they are.
+    #[cfg(not(oxifaster_loom))]
+    pub(crate) fn discard(&self, range: Range<usize>) -> bool {
+        self.0.discard(range)
+    }
 }
 
 impl Deref for Words {
@@ -201,6 +209,14 @@ mod imp {
             }
         }
 
+        pub(super) fn discard(&self, range: Range<usize>) -> bool {
+            let words = &self.words()[range];
+            let start = words.as_ptr().cast_mut().cast();
+            // SAFETY: M5; the range is within the mapping and stays mapped. That its words become zero is to everybody else as
+            // if they had been stored to (M3).
+            unsafe { madvise(start, size_of_val(words), Advice::LinuxDontNeed) }.is_ok()
+        }
+
         #[inline]
         pub(super) fn words(&self) -> &[AtomicU64] {
             // SAFETY: M1 (mapped, aligned, zeroed by the kernel) and M3 (nobody sees these bytes but as atomic words).
@@ -238,6 +254,10 @@ mod imp {
             Ok(())
         }
 
+        pub(super) fn discard(&self, _: Range<usize>) -> bool {
+            false
+        }
+
         #[inline]
         pub(super) fn words(&self) -> &[AtomicU64] {
             let len = self.0.len() / size_of::<AtomicU64>();
@@ -265,6 +285,20 @@ mod tests {
                 assert_eq!(last.load(Ordering::Relaxed), 9);
             }
         }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn what_is_given_back_is_zero_and_can_be_used_again() {
+        const PAGE: usize = 4096 / 8;
+        let words = Words::zeroed(4 * PAGE).unwrap();
+        words.iter().for_each(|word| word.store(7, Ordering::Relaxed));
+        assert!(words.discard(PAGE..3 * PAGE));
+        for (at, word) in words.iter().enumerate() {
+            assert_eq!(word.load(Ordering::Relaxed), if (PAGE..3 * PAGE).contains(&at) { 0 } else { 7 });
+            word.store(1, Ordering::Relaxed);
+        }
+        assert!(words.iter().all(|word| word.load(Ordering::Relaxed) == 1));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::epoch::{Guard, LightEpoch};
 use crate::index::{IndexConfig, MemIndex};
 use crate::memory::Words;
 use crate::status::OperationStatus;
-use crate::sync::{Arc, AtomicU64, Ordering::Relaxed, Visible, publish};
+use crate::sync::{Arc, AtomicU64, Ordering::Relaxed, Visible};
 use crate::utility::KeyHash;
 use loom::thread;
 
@@ -227,7 +227,7 @@ fn of_two_published_writes_one_is_seen_by_the_other_thread() {
     loom::model(|| {
         let words = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
         let write_and_read = |words: &[AtomicU64; 2], own: usize| {
-            publish(&words[own], 1);
+            Visible::Now.publish(&words[own], 1);
             words[1 - own].load(Relaxed)
         };
         let other = {

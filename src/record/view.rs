@@ -6,6 +6,7 @@ use crate::address::Address;
 use crate::memory::{equals_bytes, load_bytes, store_bytes};
 use crate::status::OperationStatus;
 use crate::sync::{AtomicU64, Backoff, Ordering, Visible, after_exchange};
+use crate::utility::KeyHash;
 
 /// The words of one record in the log's memory. The lifetime is that of the guard under which the log handed them out.
 #[derive(Clone, Copy)]
@@ -68,6 +69,14 @@ impl<'g> RecordRef<'g> {
     pub(crate) fn key_is<K: Key, V: Value>(self, key: &K) -> bool {
         let layout = const { RecordLayout::of::<K, V>() };
         equals_bytes(&self.words[layout.key_word()..layout.latch_word()], key.as_bytes())
+    }
+
+    /// The hash of its key.
+    #[inline]
+    pub(crate) fn key_hash<K: Key, V: Value>(self) -> KeyHash {
+        let layout = const { RecordLayout::of::<K, V>() };
+        let words = &self.words[layout.key_word()..layout.latch_word()];
+        KeyHash::of_bytes(K::build(|bytes| load_bytes(words, bytes)).as_bytes())
     }
 
     #[inline]

@@ -1,13 +1,15 @@
 //! Looking after a store: where its regions are, writing out, making room, looking at the index.
 
+use super::database::Database;
 use super::faster_kv::FasterKv;
 use crate::address::Address;
 use crate::allocator::LogAddresses;
 use crate::device::StorageDevice;
 use crate::error::{Error, ErrorKind, Result};
-use crate::index::IndexStats;
+use crate::index::{Haste, IndexStats};
+use crate::kernel::LogRecords;
 use crate::memory::{HugePages, Words, resident_bytes};
-use crate::operation::{Retry, Stall};
+use crate::operation::{Environment, Retry, Stall};
 use crate::record::{Key, Value};
 use crate::stats::{Area, MemoryStats};
 
@@ -20,6 +22,20 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     /// How full the index is. Walks it: takes milliseconds for every hundred megabytes.
     pub fn index_stats(&self) -> IndexStats {
         self.database.kernel.index.stats()
+    }
+
+    /// Has the index grow to at least `buckets` buckets, rounded up to a power of two, and returns when it has. It doubles as
+    /// often as needed. Sessions go on meanwhile and come first: this call works for a third of the time.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`] if the memory budget has no room for the next table beside the one that is there, or the system does
+    /// not give the memory; [`ErrorKind::Busy`] if a checkpoint is taking an image of the index, or a session's call never
+    /// returns. The index keeps the size that it has come to, and the store goes on.
+    pub fn grow_index(&self, buckets: u64) -> Result<()> {
+        let Database { kernel, epoch, .. } = &*self.database;
+        let (records, budget) = (LogRecords::new(kernel), self.database.budget());
+        let way = (Haste::Gentle, kernel.wait_limit());
+        kernel.index.grow_to(buckets, &records, Some(budget), &mut epoch.join(), way)
     }
 
     /// How much of the memory of index and log is there, and how much of that on huge pages.

@@ -231,8 +231,12 @@ impl<K: Key, V: Value> Session<K, V> {
         let kernel = &self.database.kernel;
         let (guard, _) = self.driver.pin(kernel);
         let view = kernel.view(&guard);
-        let slots =
-            find_group::<K, V>(view, places.clone(), key, if O::WRITES { Purpose::Write } else { Purpose::Read });
+        let purpose = if O::WRITES { Purpose::Write } else { Purpose::Read };
+        let slots = if view.is_whole() {
+            find_group::<K, V>(view, places.clone(), key, purpose)
+        } else {
+            find_group_twice(kernel, &guard, places.clone(), key, purpose)
+        };
         let mut stop = None;
         for (place, slot) in places.zip(&slots) {
             let Some(slot) = *slot else { break };
@@ -312,6 +316,31 @@ fn find_group<'g, 'k, K: Key, V: Value>(
     let mut slots = [None; GROUP];
     for (slot, hash) in slots.iter_mut().zip(&hashes[..count]) {
         let found = view.find(*hash);
+        view.prefetch_record::<K, V>(&found, purpose);
+        *slot = Some(found);
+    }
+    slots
+}
+
+/// The same while the index grows: a bucket may have to be looked for in two tables.
+#[cold]
+#[inline(never)]
+fn find_group_twice<'g, 'k, K: Key, V: Value>(
+    kernel: &'g Kernel<K, V>,
+    guard: &'g Guard<'_>,
+    places: Range<usize>,
+    key: &impl Fn(usize) -> &'k K,
+    purpose: Purpose,
+) -> [Option<Slot<'g>>; GROUP] {
+    let view = kernel.view(guard);
+    let hashes = places.take(GROUP).map(|place| KeyHash::of_bytes(key(place).as_bytes()));
+    for hash in hashes.clone() {
+        view.prefetch_bucket(hash);
+        kernel.index.prefetch_before(hash);
+    }
+    let mut slots = [None; GROUP];
+    for (slot, hash) in slots.iter_mut().zip(hashes) {
+        let found = kernel.index.resolve(view.find(hash));
         view.prefetch_record::<K, V>(&found, purpose);
         *slot = Some(found);
     }

@@ -21,6 +21,10 @@ use std::time::Duration;
 pub struct FasterKvConfig {
     /// See [`with_table_size`](Self::with_table_size).
     pub table_size: Option<u64>,
+    /// See [`with_table_size_max`](Self::with_table_size_max).
+    pub table_size_max: Option<u64>,
+    /// See [`with_index_growth`](Self::with_index_growth).
+    pub index_growth: bool,
     /// See [`with_log_memory_size`](Self::with_log_memory_size).
     pub log_memory_size: Option<u64>,
     /// See [`with_page_size_bits`](Self::with_page_size_bits).
@@ -53,6 +57,8 @@ impl Default for FasterKvConfig {
     fn default() -> Self {
         Self {
             table_size: None,
+            table_size_max: None,
+            index_growth: true,
             log_memory_size: None,
             page_size_bits: None,
             mutable_fraction: 0.9,
@@ -67,11 +73,31 @@ impl Default for FasterKvConfig {
 }
 
 impl FasterKvConfig {
-    /// Buckets of the hash index, 64 bytes and 7 keys each; rounded up to a power of two. More keys than it has room for
-    /// share chains: that costs device reads, never correctness or memory. `Default:` from the memory budget.
+    /// Buckets of the hash index, 64 bytes and 7 keys each; rounded up to a power of two. It [grows](Self::with_index_growth)
+    /// when it is too small. If it cannot, the keys that it has no room for share chains: that costs device reads, never
+    /// correctness or memory. `Default:` from the memory budget.
     #[must_use]
     pub fn with_table_size(mut self, buckets: u64) -> Self {
         self.table_size = Some(buckets);
+        self
+    }
+
+    /// Buckets that the hash index may grow to by itself; rounded down to a power of two. The memory that this takes is set
+    /// aside from the beginning: that of the last table and of the one before it, which are both there while one is split into
+    /// the other. `Default:` no bound but the memory budget, of which nothing is set aside: the index grows into what is left
+    /// of it, and if [`with_log_memory_size`](Self::with_log_memory_size) is not set, the log leaves nothing.
+    #[must_use]
+    pub fn with_table_size_max(mut self, buckets: u64) -> Self {
+        self.table_size_max = Some(buckets);
+        self
+    }
+
+    /// Whether the index grows by itself when it is too full, as far as the memory budget has room for the next table beside
+    /// the one that is there. Sessions that insert keys do it, a little at a time. `Default:` true. Otherwise it grows only
+    /// when it [is asked to](super::FasterKv::grow_index).
+    #[must_use]
+    pub fn with_index_growth(mut self, grows: bool) -> Self {
+        self.index_growth = grows;
         self
     }
 
@@ -190,6 +216,11 @@ impl FasterKvConfig {
         {
             return Err(out_of_range("table_size", size, 1, 1 << 40));
         }
+        if let Some(size) = self.table_size_max
+            && !(1..=1 << 40).contains(&size)
+        {
+            return Err(out_of_range("table_size_max", size, 1, 1 << 40));
+        }
         if let Some(page_bits) = self.page_size_bits {
             LogGeometry::new(page_bits, LogGeometry::MIN_FRAMES, self.mutable_fraction)?;
         }
@@ -200,6 +231,19 @@ impl FasterKvConfig {
         Ok(())
     }
 
+    /// Bytes of memory for an index that is now of this size.
+    fn bytes_set_aside(&self, index: IndexConfig) -> usize {
+        let largest = self.table_size_max.map_or(0, |size| 1 << size.max(1).ilog2());
+        let mut both = index_bytes(index);
+        let mut table = index;
+        while table.buckets < largest {
+            let next = IndexConfig { buckets: table.buckets * 2, overflow_buckets: table.overflow_buckets * 2 };
+            both = index_bytes(table).saturating_add(index_bytes(next));
+            table = next;
+        }
+        both
+    }
+
     /// The sizes of the other parts, around an index of this size.
     pub(super) fn resolve_around(&self, record_size: usize, index: IndexConfig) -> Result<StoreSizes> {
         let budget = self.memory_budget.unwrap_or(DEFAULT_BUDGET);
@@ -207,7 +251,7 @@ impl FasterKvConfig {
         let read_buffers = (budget as usize / 32 / read_buffer).clamp(4, 4096);
         let read_cache = self.read_cache.map(|cache| cache.geometry(record_size)).transpose()?;
         let cache_bytes = read_cache.map_or(0, HybridLog::memory_bytes);
-        let other = index_bytes(index) + read_buffers * read_buffer + cache_bytes;
+        let other = self.bytes_set_aside(index) + read_buffers * read_buffer + cache_bytes;
         let left = budget.saturating_sub(other as u64);
         let wished = self.log_memory_size.unwrap_or(left);
         let page_bits = self.page_size_bits.unwrap_or_else(|| page_bits_for(wished, record_size));
@@ -242,7 +286,7 @@ impl FasterKvConfig {
             return Err(Error::new(ErrorKind::Config, "the memory budget is less than its parts take")
                 .with("memory_budget", budget)
                 .with("taken by the log (log_memory_size) and its write buffers", HybridLog::memory_bytes(geometry))
-                .with("taken by the index (table_size)", index_bytes(index))
+                .with("taken by the index (table_size, table_size_max)", self.bytes_set_aside(index))
                 .with("taken by read buffers", read_buffers * read_buffer)
                 .with("taken by the read cache", cache_bytes)
                 .help("raise memory_budget, or lower log_memory_size or table_size"));

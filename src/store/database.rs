@@ -8,8 +8,8 @@ use crate::checkpoint::{CheckpointToken, Piece, SessionCut};
 use crate::device::StorageDevice;
 use crate::epoch::LightEpoch;
 use crate::error::{Error, ErrorKind, Result};
-use crate::index::{MemIndex, tag_match_name};
-use crate::kernel::Kernel;
+use crate::index::{GROWTH_HOLDER, Grower, MemIndex, tag_match_name};
+use crate::kernel::{Kernel, LogRecords};
 use crate::memory::{MemoryBudget, Reservation, pretouch};
 use crate::operation::Account;
 use crate::record::{Key, RecordLayout, Value};
@@ -39,6 +39,8 @@ pub(crate) struct Database<K, V> {
 pub(super) struct Memory {
     budget: MemoryBudget,
     _held: Vec<Reservation>,
+    /// Passed on to the index, which becomes larger.
+    index: Option<Reservation>,
 }
 
 impl Memory {
@@ -48,15 +50,15 @@ impl Memory {
     /// [`ErrorKind::Limit`] if that is more than the budget.
     pub(super) fn reserve(sizes: &StoreSizes) -> Result<Self> {
         let budget = MemoryBudget::new(sizes.budget);
+        let index = Some(budget.reserve(GROWTH_HOLDER, index_bytes(sizes.index))?);
         let mut held = vec![
-            budget.reserve("index", index_bytes(sizes.index))?,
             budget.reserve("log", HybridLog::memory_bytes(sizes.geometry))?,
             budget.reserve("read buffers", sizes.read_buffers * sizes.read_buffer)?,
         ];
         if let Some(cache) = sizes.read_cache {
             held.push(budget.reserve("read cache", HybridLog::memory_bytes(cache))?);
         }
-        Ok(Self { budget, _held: held })
+        Ok(Self { budget, _held: held, index })
     }
 }
 
@@ -137,17 +139,27 @@ impl<K: Key, V: Value> Database<K, V> {
         index: MemIndex,
         log: HybridLog,
         sizes: &StoreSizes,
-        memory: Memory,
+        mut memory: Memory,
         origin: Origin,
     ) -> Result<Self> {
         let record_size = RecordLayout::of::<K, V>().record_size();
         let cache = sizes.read_cache.map(|cache| ReadCache::new(cache, record_size, &epoch)).transpose()?;
         let kernel = Kernel::new(index, log, cache, origin.version, config.wait_limit);
         if config.pretouch {
-            let [table, overflow] = kernel.index.memory();
-            let cache = kernel.cache.as_ref().map(ReadCache::memory);
-            let parts: Vec<_> = [table, overflow, kernel.log.memory()].into_iter().chain(cache).collect();
+            let mut parts = kernel.index.memory();
+            parts.push(kernel.log.memory());
+            parts.extend(kernel.cache.as_ref().map(ReadCache::memory));
             pretouch(&parts)?;
+        }
+        if let Some(held) = memory.index.take() {
+            let grower = Grower {
+                records: Box::new(LogRecords::new(&kernel)),
+                epoch: Arc::clone(&epoch),
+                budget: memory.budget.clone(),
+                automatic: config.index_growth,
+                buckets_max: config.table_size_max.unwrap_or(u64::MAX),
+            };
+            kernel.index.let_grow(grower, held);
         }
         let sessions = Mutex::new(Sessions { recovered: origin.sessions, ..Sessions::default() });
         let (max_pending, chain) = (config.max_pending, Mutex::new(None));
@@ -247,6 +259,11 @@ impl<K: Key, V: Value> Database<K, V> {
                 sessions.ended.push(account);
             }
         }
+    }
+
+    /// The memory budget of all parts.
+    pub(crate) fn budget(&self) -> &MemoryBudget {
+        &self.memory.budget
     }
 
     pub(crate) fn session_count(&self) -> usize {

@@ -12,7 +12,7 @@ pub(crate) use barrier::{barriers_are_free, compiler_barrier, heavy_barrier, lig
 pub(crate) use crossbeam_utils::CachePadded;
 pub(crate) use lock::{Condvar, Mutex, MutexGuard};
 pub(crate) use monotonic::MonotonicU64;
-pub(crate) use publish::{Visible, after_exchange, publish, publish_all};
+pub(crate) use publish::{Visible, after_exchange, publish_all};
 
 /// The standard library's under loom too: nothing here counts references by hand, so there is nothing to check, and
 /// loom's neither serves as a method's receiver nor turns into an `Arc<dyn Trait>`.

@@ -32,7 +32,7 @@ fn recover(directory: &MemoryDirectory, target: RecoveryTarget, disk: &MemoryDis
 
 /// The operation of a writer that has this serial number. Writers have keys of their own, so that the state at any serial
 /// number is known; each operation says by its value which one it was.
-fn apply(session: &mut Session<u64, u64>, writer: u64, serial: u64) -> Result<()> {
+pub(super) fn apply(session: &mut Session<u64, u64>, writer: u64, serial: u64) -> Result<()> {
     let key = writer * KEYS + serial * 7919 % KEYS;
     match serial % 5 {
         0 => session.delete(&key),
@@ -70,7 +70,7 @@ fn state_at(writer: u64, serial: u64) -> HashMap<u64, u64> {
 }
 
 /// Every key of every writer is as it was after its session's last operation of the checkpoint.
-fn assert_prefix(store: &Store, guids: &[u128], at_least: &[u64]) {
+pub(super) fn assert_prefix(store: &Store, guids: &[u128], at_least: &[u64]) {
     let cuts: HashMap<u128, u64> = store.get_recovered_sessions().iter().map(|cut| (cut.guid, cut.serial)).collect();
     let mut session = store.start_session();
     for (writer, guid) in guids.iter().enumerate() {

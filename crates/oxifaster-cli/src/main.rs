@@ -4,6 +4,7 @@
 mod bench;
 mod checkpoint;
 mod failure;
+mod log;
 mod output;
 mod units;
 
@@ -33,6 +34,9 @@ enum Command {
     /// Look at checkpoints: which there are, and whether they are whole
     #[command(subcommand, after_help = checkpoint::AFTER_HELP)]
     Checkpoint(checkpoint::Command),
+    /// Append to a durable log, follow it, look at it
+    #[command(subcommand, after_help = log::AFTER_HELP)]
+    Log(log::Command),
 }
 
 fn main() -> ExitCode {
@@ -43,6 +47,7 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Bench(options) => bench::execute(options),
         Command::Checkpoint(command) => checkpoint::execute(command),
+        Command::Log(command) => log::execute(command),
     };
     match outcome {
         Ok(code) => ExitCode::from(code),

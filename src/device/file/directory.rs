@@ -46,6 +46,31 @@ pub(super) fn open(directory: &Path, wanted: Option<u64>) -> Result<(File, u64)>
     }
 }
 
+/// Opens `directory` for somebody who only reads, also while another writes: nothing is made, nothing is locked.
+pub(super) fn open_to_read(directory: &Path) -> Result<(File, u64)> {
+    let path = directory.join(LOCK_NAME);
+    let mut lock = os::read_only().open(&path).map_err(|error| no_device(directory, &path, error))?;
+    let size = read_segment_size(&mut lock, directory, &path)?;
+    Ok((lock, size.unwrap_or(FileSystemDiskOptions::SEGMENT_SIZE_DEFAULT)))
+}
+
+/// The same for a single file; its length as it is now.
+pub(super) fn open_single_to_read(path: &Path) -> Result<(File, u64)> {
+    let file = os::read_only().open(path).map_err(|error| no_device(path, path, error))?;
+    let len = file.metadata().map_err(|error| io_error("opening the file of the device", path, error))?.len();
+    Ok((file, len))
+}
+
+#[cold]
+fn no_device(place: &Path, path: &Path, error: io::Error) -> Error {
+    if error.kind() != io::ErrorKind::NotFound {
+        return io_error("opening the device", path, error);
+    }
+    Error::new(ErrorKind::NotFound, "there is no device to read here")
+        .with("path", place.display())
+        .help("name the directory or file of a device that was written to")
+}
+
 /// Opens and locks the file at `path`, which is made if need be; returns its length.
 pub(super) fn open_single(path: &Path) -> Result<(File, u64)> {
     if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {

@@ -13,7 +13,7 @@ use super::segment_file::{SegmentFile, io_error};
 use super::segment_name::SegmentName;
 use crate::device::segments::{Part, Segments, truncated};
 use crate::device::{BlockingDevice, DeviceInfo};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::memory::AlignedBuf;
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
 use std::collections::BTreeMap;
@@ -53,6 +53,8 @@ pub(in crate::device) struct Files {
     end: AtomicU64,
     extent: u64,
     direct: Arc<AtomicBool>,
+    /// Somebody else may be writing the files.
+    read_only: bool,
     /// Held for its lock, which keeps others away from the directory.
     _lock: Option<File>,
 }
@@ -96,8 +98,24 @@ impl Files {
             end: AtomicU64::new(end),
             extent: end,
             direct: Arc::new(AtomicBool::new(direct)),
+            read_only: false,
             _lock: lock,
         }
+    }
+
+    /// The same files, of which none is changed.
+    pub(super) fn only_read(mut self) -> Self {
+        self.read_only = true;
+        self
+    }
+
+    fn check_writable(&self) -> Result<()> {
+        if !self.read_only {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Unsupported, "a write to a device that was opened to be read")
+            .with("path", self.path().display())
+            .help("open it without FileSystemDiskOptions::with_read_only"))
     }
 
     pub(super) fn is_direct(&self) -> bool {
@@ -165,7 +183,8 @@ impl Files {
             return Ok(Some(Arc::clone(file)));
         }
         let path = self.segment_path(segment);
-        let file = match os::read_and_write().open(&path) {
+        let options = if self.read_only { os::read_only() } else { os::read_and_write() };
+        let file = match options.open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(io_error("opening a file of the device", &path, error)),
@@ -280,6 +299,7 @@ impl BlockingDevice for Files {
     }
 
     fn write_at(&self, offset: u64, buf: &[u8]) -> Result<()> {
+        self.check_writable()?;
         self.check_not_truncated(offset)?;
         for part in self.parts(offset, buf.len()) {
             let file = self.existing_or_new(part.segment)?;
@@ -291,6 +311,7 @@ impl BlockingDevice for Files {
     }
 
     fn sync(&self) -> Result<()> {
+        self.check_writable()?;
         let written = std::mem::take(&mut *self.written.lock().unwrap_or_else(PoisonError::into_inner));
         for file in written.values() {
             file.sync()?;
@@ -300,6 +321,7 @@ impl BlockingDevice for Files {
     }
 
     fn truncate_before(&self, offset: u64) -> Result<()> {
+        self.check_writable()?;
         match &self.place {
             Place::Directory(directory) => self.delete_segments(directory, offset),
             Place::Single(_) => self.free_front(offset),

@@ -120,6 +120,7 @@ pub struct FileSystemDiskOptions {
     direct_io: bool,
     threads: Option<usize>,
     io_uring: bool,
+    read_only: bool,
 }
 
 impl FileSystemDiskOptions {
@@ -128,7 +129,7 @@ impl FileSystemDiskOptions {
 
     /// The defaults.
     pub const fn new() -> Self {
-        Self { segment_size: None, direct_io: true, threads: None, io_uring: true }
+        Self { segment_size: None, direct_io: true, threads: None, io_uring: true, read_only: false }
     }
 
     /// Bytes per segment file, a multiple of 4096: the unit in which truncation gives space back. A directory keeps the
@@ -169,6 +170,16 @@ impl FileSystemDiskOptions {
         self
     }
 
+    /// Whether the device is only read: also while another process writes it, and without making or locking anything. Its
+    /// end is the one it has when it is opened. Writes are refused.
+    ///
+    /// Default: false.
+    #[must_use]
+    pub const fn with_read_only(mut self, read_only: bool) -> Self {
+        self.read_only = read_only;
+        self
+    }
+
     /// Opens the device in `directory`, which is created if it does not exist.
     ///
     /// # Errors
@@ -178,6 +189,10 @@ impl FileSystemDiskOptions {
     pub fn open(&self, directory: impl AsRef<Path>) -> Result<FileSystemDisk> {
         self.check()?;
         let directory = directory.as_ref();
+        if self.read_only {
+            let (lock, segment_size) = directory::open_to_read(directory)?;
+            return Ok(self.start(Files::in_directory(directory, segment_size, self.direct_io, lock)?.only_read()));
+        }
         let (lock, segment_size) = directory::open(directory, self.segment_size)?;
         Ok(self.start(Files::in_directory(directory, segment_size, self.direct_io, lock)?))
     }
@@ -193,6 +208,10 @@ impl FileSystemDiskOptions {
     pub fn single_file(&self, path: impl AsRef<Path>) -> Result<FileSystemDisk> {
         self.check()?;
         let path = path.as_ref();
+        if self.read_only {
+            let (file, len) = directory::open_single_to_read(path)?;
+            return Ok(self.start(Files::in_single_file(path, file, len, self.direct_io).only_read()));
+        }
         let (file, len) = directory::open_single(path)?;
         Ok(self.start(Files::in_single_file(path, file, len, self.direct_io)))
     }

@@ -9,6 +9,13 @@ pub(super) fn read_and_write() -> OpenOptions {
     options
 }
 
+/// How every file of a device is opened that is only read.
+pub(super) fn read_only() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    options
+}
+
 #[cfg(unix)]
 mod files {
     use rustix::fs::{FlockOperation, flock};

@@ -206,7 +206,7 @@ impl<'i> Builder<'i> {
             if entry == Entry::FREE {
                 continue;
             }
-            if !entry.is_plain() || !self.is_below_cut(Address::from_word(word)) {
+            if !entry.is_plain() || entry.is_frozen() || !self.is_below_cut(entry.address()) {
                 return Err("an image of the index holds something that is no entry");
             }
             if !self.tags.add(entry) {
@@ -245,7 +245,7 @@ impl<'i> Builder<'i> {
             return table.bucket(number).ok_or("an image of the index holds more chains than it should");
         };
         let more = "an image of the index holds more overflow buckets than it should";
-        let number = table.arena.allocate().filter(|number| *number < self.image.overflow_buckets).ok_or(more)?;
+        let number = table.arena.allocate_kept().filter(|number| *number < self.image.overflow_buckets).ok_or(more)?;
         previous.overflow().store(Overflow::link_to(number), Ordering::Relaxed);
         table.arena.bucket(number).ok_or(more)
     }

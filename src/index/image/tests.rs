@@ -14,6 +14,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 const GENERATION: u32 = 0x0a0b_0c0d;
 const CUT: Address = Address::new(1 << 40);
 
+/// The address of record `number`.
+fn address_of(number: u64) -> Address {
+    Address::new(number * 8)
+}
+
 fn hash(bucket: u64, tag: u64) -> KeyHash {
     KeyHash::from_raw(tag << (64 - KeyHash::TAG_BITS) | bucket)
 }
@@ -24,12 +29,12 @@ fn index(buckets: u64, overflow_buckets: u64) -> MemIndex {
 
 fn set(index: &MemIndex, participant: &mut Participant, hash: KeyHash, address: u64) {
     let guard = participant.pin();
-    index.try_update(index.find(hash, &guard), Address::new(address)).unwrap();
+    index.try_update(index.find(hash, &guard), address_of(address)).unwrap();
 }
 
 fn get(index: &MemIndex, participant: &mut Participant, hash: KeyHash) -> u64 {
     let guard = participant.pin();
-    index.find(hash, &guard).address().get()
+    index.find(hash, &guard).address().get() / 8
 }
 
 /// A file with an image of `index`, written in accesses of `buffer` bytes.
@@ -125,13 +130,13 @@ fn what_is_freed_or_tentative_leaves_no_trace_and_a_tag_that_is_met_twice_has_it
     let (first, _) = index.table().chain(0).next().unwrap();
     let (last, _) = index.table().chain(0).last().unwrap();
     let word = first.slots().nth(1).unwrap().load(Ordering::Relaxed);
-    last.slots().nth(3).unwrap().store(word + 100, Ordering::Relaxed);
-    let tentative = crate::index::entry::Entry::new(5, Address::new(77)).tentative();
+    last.slots().nth(3).unwrap().store(word + 800, Ordering::Relaxed);
+    let tentative = crate::index::entry::Entry::new(5, address_of(77)).tentative();
     last.slots().nth(4).unwrap().store(tentative.0, Ordering::Relaxed);
     let mut chain = Chain::new();
     for _ in 0..2 {
         chain.capture(index.table(), 0, &|address| address);
-        let addresses: Vec<u64> = chain.entries.iter().map(|word| Address::from_word(*word).get()).collect();
+        let addresses: Vec<u64> = chain.entries.iter().map(|word| Address::from_word(*word).get() / 8).collect();
         assert_eq!((addresses, chain.end), (vec![64, 165, 66], 0));
     }
     let (file, size) = image(&index, BLOCK_SIZE);
@@ -161,7 +166,8 @@ fn nonsense_under_a_seal_that_verifies_is_refused_with_its_place() {
         (8, 1 << 62 | 7 << 48, "no entry"),
         (8, high | 64, "no entry"),
         (8, 64, "no entry"),
-        (9, 1 << 62 | 2 << 48 | 99, "two entries of one tag"),
+        (8, 1 << 62 | 3 << 48 | 97, "no entry"), // no record lies there
+        (9, 1 << 62 | 2 << 48 | 96, "two entries of one tag"),
         (7, 2, "does not end"),
         (7, high | CUT.get(), "does not end"),
         (7, high | 1 << 62, "does not end"),
@@ -265,8 +271,8 @@ impl World {
             // In this order, so that what is older in a chain has the smaller address.
             let slot = self.index.find(key, &guard);
             let address = self.next.fetch_add(1, Ordering::SeqCst);
-            let record = Record { key: key.get(), previous: slot.address().get(), is_tombstone: false };
-            if self.index.try_update(slot, Address::new(address)).is_ok() {
+            let record = Record { key: key.get(), previous: slot.address().get() / 8, is_tombstone: false };
+            if self.index.try_update(slot, address_of(address)).is_ok() {
                 self.log.lock().unwrap().insert(address, record);
             }
         }
@@ -279,7 +285,7 @@ impl World {
         let slot = self.index.find(key, &guard);
         {
             let mut log = self.log.lock().unwrap();
-            let Some(record) = log.get_mut(&slot.address().get()) else { return };
+            let Some(record) = log.get_mut(&(slot.address().get() / 8)) else { return };
             if record.key != key.get() || record.previous != 0 {
                 return;
             }
@@ -319,7 +325,7 @@ impl World {
         let mut replay = Replay::new(loaded, self.epoch.join());
         for (address, record) in self.log.lock().unwrap().range(from..).rev() {
             if !(record.is_tombstone && record.previous == 0) {
-                replay.add(KeyHash::from_raw(record.key), Address::new(*address)).unwrap(); // P3
+                replay.add(KeyHash::from_raw(record.key), address_of(*address)).unwrap(); // P3
             }
         }
         replay.finish().unwrap();
@@ -380,7 +386,7 @@ fn replay_takes_the_largest_address_in_any_order_and_from_several_threads() {
                 for step in 0..20_000 {
                     let at = (step * 7919 + thread * 31) % 20_000;
                     if at % 4 == thread {
-                        replay.add(places(at % 1000), Address::new(64 + at)).unwrap();
+                        replay.add(places(at % 1000), address_of(64 + at)).unwrap();
                     }
                 }
                 replay.finish().unwrap();
@@ -401,11 +407,11 @@ fn replay_saturates_no_chain_but_uses_the_catch_all_of_one_that_was() {
     let (file, size) = image(&index, BLOCK_SIZE);
     let loaded = load(&*file, size, 3).unwrap();
     let mut replay = Replay::new(&loaded, LightEpoch::new().join());
-    replay.add(hash(3, 100), Address::new(90_000)).unwrap();
-    replay.add(hash(3, 0), Address::new(10)).unwrap();
-    replay.add(hash(2, 16), Address::new(91_000)).unwrap();
+    replay.add(hash(3, 100), address_of(90_000)).unwrap();
+    replay.add(hash(3, 0), address_of(10)).unwrap();
+    replay.add(hash(2, 16), address_of(91_000)).unwrap();
     for tag in 0..14 {
-        replay.add(hash(1, tag), Address::new(92_000 + tag)).unwrap();
+        replay.add(hash(1, tag), address_of(92_000 + tag)).unwrap();
     }
     replay.finish().unwrap();
     let mut expected = expected;
@@ -418,7 +424,7 @@ fn replay_saturates_no_chain_but_uses_the_catch_all_of_one_that_was() {
     assert_holds(&loaded, &expected);
     // There were two buckets for the second chain, and one for the first; then there is none.
     let mut replay = Replay::new(&loaded, LightEpoch::new().join());
-    replay.add(hash(1, 14), Address::new(93_000)).unwrap();
+    replay.add(hash(1, 14), address_of(93_000)).unwrap();
     let error = replay.finish().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Limit, "{error}");
     assert_eq!(loaded.stats().saturated_buckets, 1, "{:?}", loaded.stats());
@@ -427,7 +433,7 @@ fn replay_saturates_no_chain_but_uses_the_catch_all_of_one_that_was() {
     let loaded = loaded.with_overflow_buckets(100).unwrap();
     assert_holds(&loaded, &expected);
     let mut replay = Replay::new(&loaded, LightEpoch::new().join());
-    replay.add(hash(1, 14), Address::new(93_000)).unwrap();
+    replay.add(hash(1, 14), address_of(93_000)).unwrap();
     replay.finish().unwrap();
     let loaded = loaded.with_overflow_buckets(2).unwrap();
     expected.insert((1, 14), 93_000);

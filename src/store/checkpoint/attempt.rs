@@ -58,6 +58,8 @@ pub(super) struct Attempt<'a, K: Key, V: Value> {
     control: &'a Control,
     token: CheckpointToken,
     begun: Instant,
+    /// Buckets of the index at the cut.
+    buckets: u64,
     /// What the next increment is to be based on.
     chain: MutexGuard<'a, Option<Chain>>,
 }
@@ -73,7 +75,7 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
             Error::new(ErrorKind::Busy, "another checkpoint of this store is under way").help("wait for it to end")
         })?;
         let (token, begun) = (CheckpointToken::random(), Instant::now());
-        Ok(Self { database, directory, options, control, token, begun, chain })
+        Ok(Self { database, directory, options, control, token, begun, buckets: 0, chain })
     }
 
     /// Takes the checkpoint. If that fails, removes what there is of it, as far as that is possible.
@@ -101,6 +103,9 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         if wanted == CheckpointKind::Incremental && !planted!(BuildsOnRemovedBase) {
             self.forget_base_if_removed()?;
         }
+        // Until the cut is made: an image of a smaller table than the log's would be of no use.
+        let hold =
+            self.database.kernel.index.hold(&mut self.database.epoch.join(), self.database.kernel.wait_limit())?;
         let index = if self.takes_image(wanted) { Some(self.take_image()?) } else { None };
         let mut manifest = Manifest {
             token: self.token,
@@ -119,6 +124,8 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
             let began = Instant::now();
             let cut = Cut::make(self.database, self.control)?;
             cut_took = began.elapsed();
+            self.buckets = self.database.kernel.index.config().buckets;
+            drop(hold);
             manifest.version = cut.version();
             manifest.sessions = cut.sessions.clone();
             self.control.enter(CheckpointStep::Log);
@@ -267,7 +274,7 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
             aborted.push(Aborted { from: start, to: end, stamp: stamp(manifest.version + 1) });
         }
         let generations = log.history().generations_below(end);
-        let buckets = self.database.kernel.index.config().buckets;
+        let buckets = self.buckets;
         manifest.log = Some(LogPart { begin, start, end, buckets, pieces, generations, aborted });
         Ok(chain)
     }

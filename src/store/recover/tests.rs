@@ -237,7 +237,7 @@ fn chains_and_saturated_buckets_are_recovered() {
         [(64, 150, false), (1, 40, true), (8, 70, true), (8, 300, true), (64, 5000, true)]
     {
         let directory = MemoryDirectory::new();
-        let config = || config().with_table_size(table_size);
+        let config = || config().with_table_size(table_size).with_index_growth(false);
         let (store, disk, mut oracle) = sample(config(), keys * 5, keys);
         let image = take_image(&store, &directory, store.addresses().tail);
         let early = IndexPart { replay_from: store.addresses().begin, ..image.clone() };

@@ -12,7 +12,7 @@ fn a_walk_ends_where_an_earlier_one_of_the_same_operation_began() {
     const OLD: u64 = 50;
     let disk = FaultyDisk::new(MemoryDisk::new());
     let plan = disk.plan();
-    let store = FasterKv::<u64, u64, _>::open(tiny().with_table_size(1), disk).unwrap();
+    let store = FasterKv::<u64, u64, _>::open(tiny().with_table_size(1).with_index_growth(false), disk).unwrap();
     let (mut session, mut other) = (store.start_session(), store.start_session());
     (0..OLD).for_each(|key| session.upsert(key, key).unwrap());
     store.evict().unwrap();

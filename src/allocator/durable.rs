@@ -1,0 +1,97 @@
+//! Making everything that is in the log durable. Invariants L4 and L8 of [`crate::allocator`].
+
+use super::hybrid_log::HybridLog;
+use crate::address::Address;
+use crate::device::{IoRequest, access};
+use crate::error::{Error, ErrorKind, Result};
+use crate::sync::Backoff;
+use std::task::{Wake, Waker};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+/// How long a thread sleeps at most when nobody may tell it that a pin has ended.
+const NAP: Duration = Duration::from_micros(200);
+
+/// Wakes a thread that waits for writes.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: std::sync::Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+impl HybridLog {
+    /// Makes durable all that is in the log at this moment: closes its last block, has everything below written, and syncs the
+    /// device. Returns the address up to which the log is durable, a block boundary: none of these blocks is written again.
+    /// Called while not pinned.
+    ///
+    /// # Errors
+    /// [`ErrorKind::DeviceFailed`] if something cannot be written or synced, or the device takes longer than `limit` for
+    /// anything; [`ErrorKind::Busy`] if somebody stays pinned for so long.
+    pub(crate) fn make_durable(&self, limit: Duration) -> Result<Address> {
+        let (mut since, mut backoff) = (Instant::now(), Backoff::new());
+        let end = loop {
+            if let Some(end) = self.close_tail() {
+                break end;
+            }
+            self.help();
+            check(since, limit)?;
+            backoff.wait();
+        };
+        let waker = Waker::from(std::sync::Arc::new(Unpark(std::thread::current())));
+        let mut seen = Address::INVALID;
+        loop {
+            self.wake_on_progress(&waker);
+            self.help();
+            let flushed = self.addresses().flushed;
+            if flushed >= end {
+                break;
+            }
+            if let Some(failure) = self.flush_failure() {
+                return Err(Error::new(ErrorKind::DeviceFailed, "the log cannot be written to its device")
+                    .with("durable up to at most", flushed)
+                    .because(failure)
+                    .help("repair the device or free some space, and open the log again"));
+            }
+            if flushed > seen {
+                (seen, since) = (flushed, Instant::now());
+            }
+            check(since, limit)?;
+            std::thread::park_timeout(NAP);
+        }
+        self.sync_device(limit).map_err(|failure| {
+            Error::new(ErrorKind::DeviceFailed, "the log cannot be made durable")
+                .with("written up to", end)
+                .because(failure)
+                .help("nobody can know what of it reached the device: repair it, and open the log again")
+        })?;
+        Ok(end)
+    }
+
+    /// Gives up everything below `begin`, which is durable, as far as nobody can be looking at it any more: what is in memory
+    /// leaves it, and the device may free its space. Returns the address that the log begins with now; another call goes on.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub(crate) fn truncate_before(&self, begin: Address, limit: Duration) -> Result<Address> {
+        let begin = self.geometry().block_start(begin);
+        self.evict_until(begin);
+        self.help();
+        let reached = begin.min(self.addresses().safe_head);
+        if self.core.pointers.advance_begin(reached) {
+            let offset = self.geometry().device_offset(self.geometry().block_of(reached));
+            access(&**self.device(), IoRequest::truncate_before(offset), limit)?;
+        }
+        Ok(self.begin())
+    }
+}
+
+fn check(since: Instant, limit: Duration) -> Result<()> {
+    if since.elapsed() < limit {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Busy, "waiting for writes of the log took too long")
+        .with("milliseconds waited", since.elapsed().as_millis())
+        .help("look for a hung device, or raise the wait limit"))
+}

@@ -1,0 +1,51 @@
+//! The index becomes larger while everybody goes on.
+//!
+//! A table of `n` buckets is split into one of `2n`: what is in bucket `b` goes to `b` and `b + n`, by the next bit of the
+//! hash. Buckets are split one by one, by whoever is there: who inserts the first entry of a chain splits that chain's bucket,
+//! and a few more; who asked for the growth splits what is left. Nobody waits for a split, and who only reads or updates does
+//! not even take part.
+//!
+//! ```text
+//!                 table n, in force before          table 2n, in force
+//!   bucket b      [e e e e e e e|ov]   split ---->  b      [e e e . . . .|1]
+//!                  frozen, then left          \-->  b + n  [e e e e . . .|1]
+//!   bucket b + 1  [e e e e . . .|0 ]                b + 1  [. . . . . . .|0]   untouched: look left
+//!
+//!   made, its memory taken -> put in force -> all buckets split -> epoch safe: nobody looks left -> memory given back
+//! ```
+//!
+//! Which side an entry belongs to is not in the entry: it depends on the key, which is in the record. As long as the records
+//! of a chain are in memory, each side gets the first record that is its own; where a chain goes on on the device, both get
+//! the rest. So chains are not rewritten, they share their ends, and hold keys of the other side too: whoever follows a chain
+//! compares keys, as always.
+//!
+//! * **W1** A table is put in force when the one before it is complete, settled, and alone. There are never more than two.
+//! * **W2** A bucket is taken apart word by word, and every word, free slots included, is marked before it is looked at. Every
+//!   change of a word compares all of it, and who finds the mark changes nothing: so a change either comes before the mark and
+//!   is moved, or fails, and whoever made it looks the key up anew. Those who only look do not see the mark.
+//! * **W3** The first overflow word of a chain tells how far it is. Only if it says that the chain is complete does an entry
+//!   that is not found there not exist; otherwise the chain of the table before has it, which is complete, and also current
+//!   up to its last change. What is found in a chain that is still being filled is in force.
+//! * **W4** Nobody inserts an entry into a chain that is not complete.
+//! * **W5** When all buckets have been split and whoever was pinned then has left, nobody looks at the table before any more.
+//!   Only then is its memory given back.
+//! * **W6** An entry leads to its newest record, maybe by way of others. Each half has one entry for a tag, at most (I1).
+
+mod ask;
+#[cfg(all(test, oxifaster_loom))]
+mod loom;
+mod progress;
+mod records;
+mod run;
+mod split;
+mod state;
+#[cfg(test)]
+#[cfg(not(oxifaster_loom))]
+mod tests;
+
+pub(crate) use ask::Haste;
+pub(super) use progress::Progress;
+pub(crate) use records::{Look, Records};
+pub(crate) use run::{GROWTH_HOLDER, Grower};
+pub(super) use state::Growth;
+pub use state::{GrowthRefusal, IndexGrowth};

@@ -1,0 +1,81 @@
+//! How far a table is that another one is split into.
+
+use crate::sync::{Arc, AtomicBool, AtomicU64, Ordering};
+
+/// Work that is handed out in pieces, by number, and counted when it is done.
+#[derive(Default)]
+pub(super) struct Pieces {
+    next: AtomicU64,
+    done: AtomicU64,
+}
+
+impl Pieces {
+    /// The number of a piece that nobody else has, of `all`.
+    pub(super) fn take(&self, all: u64) -> Option<u64> {
+        // A look first, so that the number stays near `all` however many ask when there is nothing left.
+        if self.next.load(Ordering::Relaxed) >= all {
+            return None;
+        }
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        (number < all).then_some(number)
+    }
+
+    /// Counts one as done; true for the last of `all`, who has what all others did behind it.
+    pub(super) fn finish(&self, all: u64) -> bool {
+        self.done.fetch_add(1, Ordering::AcqRel) + 1 == all
+    }
+
+    /// How many are done.
+    pub(super) fn done(&self) -> u64 {
+        self.done.load(Ordering::Acquire)
+    }
+
+    /// Begins anew. Nobody takes part any more.
+    pub(super) fn reset(&self) {
+        self.next.store(0, Ordering::Relaxed);
+        self.done.store(0, Ordering::Relaxed);
+    }
+}
+
+/// How far a table is.
+pub(in crate::index) struct Progress {
+    /// Nobody looks at the table before it any more (W5).
+    over: Arc<AtomicBool>,
+    /// Pieces of its memory that were taken from the system.
+    pub(super) populated: Pieces,
+    /// Buckets of the table before whose chains are complete here, by whoever made them so. The numbers are those that nobody
+    /// had a reason to begin with.
+    pub(super) split: Pieces,
+    /// Pieces of the table before whose memory was given back.
+    pub(super) released: Pieces,
+}
+
+impl Progress {
+    /// Of a table that began empty.
+    pub(in crate::index) fn whole() -> Self {
+        Self::with(true)
+    }
+
+    /// Of a table that is to be filled.
+    pub(in crate::index) fn none() -> Self {
+        Self::with(false)
+    }
+
+    fn with(over: bool) -> Self {
+        let pieces = Pieces::default;
+        let over = Arc::new(AtomicBool::new(over));
+        Self { over, populated: pieces(), split: pieces(), released: pieces() }
+    }
+
+    /// True if all chains are complete, and were so when this thread was pinned.
+    #[inline]
+    pub(in crate::index) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+
+    /// Has [`is_over`](Self::is_over) become true.
+    pub(super) fn settle(&self) -> impl FnOnce() + Send + 'static {
+        let over = Arc::clone(&self.over);
+        move || over.store(true, Ordering::Release)
+    }
+}

@@ -1,0 +1,358 @@
+//! The steps of a growth, and who takes them.
+
+use super::split::Split;
+use super::state::{GrowthRefusal, IndexGrowth, State};
+use super::{Look, Records};
+use crate::epoch::LightEpoch;
+use crate::index::MemIndex;
+use crate::index::entry::Entry;
+use crate::index::mem_index::{BUCKETS_MAX, Conflict, Slot};
+use crate::index::table::{Filling, Table};
+use crate::memory::{MemoryBudget, Purpose, Reservation, Words, prefetch};
+use crate::sync::{Arc, MutexGuard, Ordering};
+use crate::utility::KeyHash;
+use std::ops::Range;
+use std::time::Instant;
+
+/// Words of memory that are taken from the system at once, or given back: a huge page, and four of them.
+const POPULATE_WORDS: usize = (2 << 20) / size_of::<u64>();
+const RELEASE_WORDS: usize = 4 * POPULATE_WORDS;
+/// Buckets that an insert splits besides its own.
+const SHARE: u64 = 4;
+/// Of how many look-ups in buckets that are not split yet one splits a few.
+const LOOKUPS_PER_SHARE: u64 = 512;
+/// Buckets that are split under one pin, at most.
+pub(super) const SHARE_MAX: u64 = 64;
+/// Inserts from one attempt at growing that was refused to the next.
+const WISHES_PER_ATTEMPT: u64 = 4096;
+/// Buckets that are looked at to tell where entries lead.
+const SAMPLE: u64 = 64;
+
+/// What an index needs to grow by itself.
+pub(crate) struct Grower {
+    pub(crate) records: Box<dyn Records>,
+    pub(crate) epoch: Arc<LightEpoch>,
+    pub(crate) budget: MemoryBudget,
+    /// It grows when it is too full, and not only when it is asked to.
+    pub(crate) automatic: bool,
+    /// It grows by itself to at most so many buckets.
+    pub(crate) buckets_max: u64,
+}
+
+/// As long as it lives the table stays as it is.
+pub(crate) struct Hold<'i>(pub(super) &'i MemIndex);
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        self.0.growth.state.lock().holds -= 1;
+    }
+}
+
+/// The name under which the budget knows the index.
+pub(crate) const GROWTH_HOLDER: &str = "index";
+
+impl MemIndex {
+    /// Lets the index grow from now on. `held` was drawn for it as it is.
+    pub(crate) fn let_grow(&self, grower: Grower, held: Reservation) {
+        self.growth.state.lock().held.push(held);
+        let _ = self.growth.grower.set(grower); // once, by the one who made the index
+    }
+
+    /// How it has grown.
+    pub(crate) fn growth(&self) -> IndexGrowth {
+        let target = self.growth.target.load(Ordering::Acquire);
+        let state = self.growth.state.lock();
+        let split = if target == 0 { 0 } else { self.table_at(target).progress.split.done() };
+        IndexGrowth {
+            under_way: target != 0,
+            buckets_split: split,
+            doublings: state.doublings,
+            last_took: state.last_took,
+            refused: state.refused,
+        }
+    }
+
+    /// All its memory, but for what was given back.
+    pub(crate) fn memory(&self) -> Vec<&Words> {
+        let current = self.current();
+        let target = self.growth.target.load(Ordering::Acquire).max(current);
+        let first = if target > current || !self.table_at(current).progress.is_over() {
+            target.saturating_sub(1)
+        } else {
+            current
+        };
+        (first..=target).flat_map(|number| self.table_at(number).memory()).collect()
+    }
+
+    /// Starts loading the bucket of a hash in the table before the one in force, where its chain may still be.
+    pub(crate) fn prefetch_before(&self, hash: KeyHash) {
+        let before = self.table_at(self.current().saturating_sub(1));
+        prefetch(before.first(hash).overflow(), Purpose::Read);
+    }
+
+    /// The entry in a chain that may not be complete yet (W3).
+    #[cold]
+    #[inline(never)]
+    pub(in crate::index) fn find_unfinished(&self, hash: KeyHash) -> Slot<'_> {
+        let table = self.table();
+        let first = table.first(hash);
+        // Bits that are neither of the bucket nor of the tag, in tables of less than a petabyte.
+        if (hash.get() >> 44).is_multiple_of(LOOKUPS_PER_SHARE)
+            && table.filling(first) == Filling::Untouched
+            && let Some(grower) = self.growth.grower.get()
+        {
+            self.step(&*grower.records, &grower.epoch, SHARE);
+        }
+        if table.filling(first) == Filling::Done {
+            // Its slots were looked at before this was known, and may have been empty then.
+            return Slot::new(hash, table.find_in_chain(hash.tag(), first));
+        }
+        // A table that is not complete is the one in force (W1).
+        let before = self.table_at(self.current().saturating_sub(1));
+        Slot::new(hash, before.find_in_chain(hash.tag(), before.first(hash)))
+    }
+
+    /// Sees to it that the chain of a hash is complete (W4).
+    #[inline]
+    pub(in crate::index) fn complete(&self, table: &Table, hash: KeyHash) -> Result<(), Conflict> {
+        match table.filling(table.first(hash)) {
+            Filling::Done => Ok(()),
+            Filling::UnderWay => Err(Conflict),
+            Filling::Untouched => match self.growth.grower.get() {
+                Some(grower) => {
+                    let before = self.table_at(self.current().saturating_sub(1));
+                    self.split(hash.bucket(before.len() - 1), &*grower.records, &grower.epoch);
+                    if table.filling(table.first(hash)) == Filling::Done { Ok(()) } else { Err(Conflict) }
+                }
+                // Who has the index grow will get there.
+                None => Err(Conflict),
+            },
+        }
+    }
+
+    /// Splits a bucket of the table before the one in force, unless somebody else does. The caller is pinned.
+    pub(super) fn split(&self, bucket: u64, records: &dyn Records, epoch: &LightEpoch) {
+        let current = self.current();
+        let (from, to) = (self.table_at(current.saturating_sub(1)), self.table_at(current));
+        if Split::new(from, to, bucket, records).run() && to.progress.split.finish(from.len()) {
+            epoch.bump(to.progress.settle()); // W5
+        }
+    }
+
+    /// After an insert: takes part in a growth that is under way, and begins one if the index is too full.
+    #[inline]
+    pub(in crate::index) fn look_after_growth(&self, table: &Table, is_used_up: bool) {
+        let Some(grower) = self.growth.grower.get() else { return };
+        if self.growth.target.load(Ordering::Acquire) != 0 {
+            self.step(&*grower.records, &grower.epoch, SHARE);
+        } else if grower.automatic && (is_used_up || table.arena.used() * 2 > table.arena.len()) {
+            self.grow_by_itself(grower, table);
+        }
+    }
+
+    #[cold]
+    fn grow_by_itself(&self, grower: &Grower, table: &Table) {
+        if !self.growth.wishes.fetch_add(1, Ordering::Relaxed).is_multiple_of(WISHES_PER_ATTEMPT) {
+            return;
+        }
+        let refusal = if table.len() * 2 > grower.buckets_max {
+            Err(GrowthRefusal::Largest)
+        } else if leads_away(table, &*grower.records) {
+            Err(GrowthRefusal::OnDevice)
+        } else {
+            self.begin(Some(&grower.budget))
+        };
+        if let Err(refusal) = refusal {
+            self.growth.state.lock().refused = Some(refusal);
+        }
+    }
+
+    /// Begins a growth to twice the buckets, unless one is under way.
+    pub(super) fn begin(&self, budget: Option<&MemoryBudget>) -> Result<(), GrowthRefusal> {
+        let mut state = self.growth.state.lock();
+        if self.growth.target.load(Ordering::Acquire) != 0 {
+            return Ok(());
+        }
+        if state.holds > 0 {
+            return Err(GrowthRefusal::Image);
+        }
+        let (current, size) = (self.current(), self.config());
+        let (buckets, overflow_buckets) = (size.buckets * 2, size.overflow_buckets * 2);
+        let place = self.place_of(current + 1).filter(|_| buckets <= BUCKETS_MAX).ok_or(GrowthRefusal::Largest)?;
+        let bytes = Self::bytes(buckets, overflow_buckets);
+        let coming = budget.map(|budget| budget.reserve(GROWTH_HOLDER, bytes)).transpose();
+        let coming = coming.map_err(|_| GrowthRefusal::Budget)?;
+        if place.get().is_none() {
+            let table = Table::to_be_filled(buckets, overflow_buckets).map_err(|_| GrowthRefusal::System)?;
+            let _ = place.set(table); // under the lock
+        }
+        self.table_at(current + 1).progress.populated.reset();
+        state.coming = coming;
+        state.began = Some(Instant::now());
+        state.keeps_pieces = false;
+        state.refused = None;
+        self.growth.wishes.store(0, Ordering::Relaxed);
+        self.growth.target.store(current + 1, Ordering::Release);
+        if cfg!(oxifaster_loom) {
+            self.put_next_in_force(state); // the models' memory is there
+        }
+        Ok(())
+    }
+
+    /// Takes a growth that is under way a little further, splitting up to `share` buckets. False if there was nothing to be done
+    /// for this caller, who is pinned.
+    pub(in crate::index) fn step(&self, records: &dyn Records, epoch: &LightEpoch, share: u64) -> bool {
+        let target = self.growth.target.load(Ordering::Acquire);
+        let Some(before) = target.checked_sub(1) else { return false };
+        let (from, to) = (self.table_at(before), self.table_at(target));
+        if self.current() < target {
+            self.populate_piece(to)
+        } else if to.progress.is_over() {
+            self.release_piece(from, to)
+        } else {
+            self.split_share(from, to, records, epoch, share)
+        }
+    }
+
+    /// Takes memory for a part of the new table from the system.
+    fn populate_piece(&self, to: &Table) -> bool {
+        let [words, _] = to.memory();
+        let pieces = pieces_of(words, POPULATE_WORDS);
+        let Some(number) = to.progress.populated.take(pieces) else { return false };
+        if !populate(words, piece(words, POPULATE_WORDS, number)) {
+            self.give_up(to);
+        } else if to.progress.populated.finish(pieces) {
+            self.put_next_in_force(self.growth.state.lock());
+        }
+        true
+    }
+
+    /// Puts the new table in force. From now on the one before takes no more buckets.
+    fn put_next_in_force(&self, _state: MutexGuard<'_, State>) {
+        let (current, target) = (self.current(), self.growth.target.load(Ordering::Acquire));
+        if target != current + 1 {
+            return; // it was given up
+        }
+        let used = self.table().arena.close();
+        // Each half of a chain can have as many entries as the whole.
+        self.table_at(target).arena.keep(2 * used);
+        self.put_in_force(target);
+    }
+
+    /// The system has no memory for the new table, which is not in force yet.
+    fn give_up(&self, to: &Table) {
+        let mut state = self.growth.state.lock();
+        if self.growth.target.load(Ordering::Acquire) != self.current() + 1 {
+            return; // somebody else has
+        }
+        self.growth.target.store(0, Ordering::Release);
+        let [words, _] = to.memory();
+        discard(words, 0..words.len());
+        state.coming = None;
+        state.refused = Some(GrowthRefusal::System);
+    }
+
+    fn split_share(&self, from: &Table, to: &Table, records: &dyn Records, epoch: &LightEpoch, share: u64) -> bool {
+        let mut numbers = [0; SHARE_MAX as usize];
+        let mut count = 0;
+        while count < numbers.len().min(share as usize)
+            && let Some(number) = to.progress.split.take(from.len())
+        {
+            // All records are on their way to the cache when the first is looked at.
+            let entries = from.bucket(number as usize).into_iter().flat_map(|bucket| bucket.slots());
+            for entry in entries.map(|slot| Entry(slot.load(Ordering::Relaxed))).filter(|entry| entry.is_plain()) {
+                records.prefetch(entry.address());
+            }
+            numbers[count] = number;
+            count += 1;
+        }
+        for number in &numbers[..count] {
+            self.split(*number, records, epoch);
+        }
+        count > 0
+    }
+
+    /// Gives a part of the memory of the table before back to the system.
+    fn release_piece(&self, from: &Table, to: &Table) -> bool {
+        let [table, arena] = from.memory();
+        let of_table = pieces_of(table, RELEASE_WORDS);
+        let pieces = of_table + pieces_of(arena, RELEASE_WORDS);
+        let taken = to.progress.released.take(pieces);
+        if let Some(number) = taken {
+            let (words, number) = if number < of_table { (table, number) } else { (arena, number - of_table) };
+            if !discard(words, piece(words, RELEASE_WORDS, number)) {
+                self.growth.state.lock().keeps_pieces = true;
+            }
+            if !to.progress.released.finish(pieces) {
+                return true;
+            }
+        }
+        if taken.is_some() || pieces == 0 {
+            self.end();
+        }
+        taken.is_some()
+    }
+
+    /// Ends a growth: there is one table again.
+    fn end(&self) {
+        let mut state = self.growth.state.lock();
+        if self.growth.target.swap(0, Ordering::AcqRel) == 0 {
+            return;
+        }
+        if !state.keeps_pieces {
+            state.held.clear();
+        }
+        let coming = state.coming.take();
+        state.held.extend(coming);
+        state.doublings += 1;
+        state.last_took = state.began.take().map(|began| began.elapsed());
+    }
+}
+
+#[cfg(not(oxifaster_loom))]
+fn populate(words: &Words, range: Range<usize>) -> bool {
+    words.populate(range).is_ok()
+}
+
+#[cfg(not(oxifaster_loom))]
+fn discard(words: &Words, range: Range<usize>) -> bool {
+    words.discard(range)
+}
+
+/// The models' memory is there from birth. Who looks at what was given back finds nothing there.
+#[cfg(oxifaster_loom)]
+fn populate(_: &Words, _: Range<usize>) -> bool {
+    true
+}
+
+#[cfg(oxifaster_loom)]
+fn discard(words: &Words, range: Range<usize>) -> bool {
+    words[range].iter().for_each(|word| word.store(0, Ordering::Relaxed));
+    true
+}
+
+fn pieces_of(words: &Words, len: usize) -> u64 {
+    words.len().div_ceil(len) as u64
+}
+
+fn piece(words: &Words, len: usize, number: u64) -> Range<usize> {
+    let start = (number as usize * len).min(words.len());
+    start..words.len().min(start + len)
+}
+
+/// True if most entries lead to records that cannot be looked at. Asks a few.
+fn leads_away(table: &Table, records: &dyn Records) -> bool {
+    let (mut all, mut away) = (0, 0);
+    for at in 0..SAMPLE.min(table.len()) {
+        let Some(bucket) = table.bucket((at * table.len() / SAMPLE.min(table.len())) as usize) else { continue };
+        for entry in bucket.slots().map(|slot| Entry(slot.load(Ordering::Acquire))).filter(|entry| entry.is_plain()) {
+            all += 1;
+            let mut look = records.look(entry.address());
+            while let Look::Skip(address) = look {
+                look = records.look(address);
+            }
+            away += u64::from(look == Look::Away);
+        }
+    }
+    away * 2 > all
+}

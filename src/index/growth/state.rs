@@ -1,0 +1,88 @@
+//! Where a growth stands, for those who take part and for those who ask.
+
+use super::run::Grower;
+use crate::memory::Reservation;
+use crate::sync::{AtomicU64, AtomicUsize, Mutex};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// Why the index did not grow when it should have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum GrowthRefusal {
+    /// The memory budget has no room for a second table beside the first.
+    Budget,
+    /// The system does not give the memory.
+    System,
+    /// The index is as large as it may become.
+    Largest,
+    /// Most entries lead to the device, where their keys cannot be looked at: a larger table would hold them twice.
+    OnDevice,
+    /// An image of the index is being taken.
+    Image,
+}
+
+impl GrowthRefusal {
+    /// The reason in words.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Budget => "the memory budget has no room for a second table beside the first",
+            Self::System => "the system does not give the memory for a second table",
+            Self::Largest => "the index is as large as it may become",
+            Self::OnDevice => "most entries lead to the device, and would be in both halves of their bucket",
+            Self::Image => "a checkpoint is taking an image of the index",
+        }
+    }
+}
+
+/// How the index has grown, and whether it is growing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct IndexGrowth {
+    /// True while a larger table is being made or filled, or the memory of the one before has not been given back yet.
+    pub under_way: bool,
+    /// Buckets of the table before that have been split so far, if a growth is under way.
+    pub buckets_split: u64,
+    /// How often the table has doubled.
+    pub doublings: u64,
+    /// How long the last doubling took.
+    pub last_took: Option<Duration>,
+    /// Why the index did not grow the last time that it should have.
+    pub refused: Option<GrowthRefusal>,
+}
+
+/// What those share who have the index grow.
+pub(in crate::index) struct Growth {
+    /// The number of the table that is being made, filled, or settled; 0 if there is none.
+    pub(super) target: AtomicUsize,
+    /// Inserts that came while the index was too full and could not grow.
+    pub(super) wishes: AtomicU64,
+    pub(super) grower: OnceLock<Grower>,
+    pub(super) state: Mutex<State>,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    /// Those who need the table to stay as it is.
+    pub(super) holds: usize,
+    /// What was drawn from the budget for the table in force, and for the one that is being filled.
+    pub(super) held: Vec<Reservation>,
+    pub(super) coming: Option<Reservation>,
+    pub(super) began: Option<Instant>,
+    pub(super) doublings: u64,
+    pub(super) last_took: Option<Duration>,
+    pub(super) refused: Option<GrowthRefusal>,
+    /// The system took all pieces back so far that were given to it.
+    pub(super) keeps_pieces: bool,
+}
+
+impl Growth {
+    pub(in crate::index) fn new() -> Self {
+        Self {
+            target: AtomicUsize::new(0),
+            wishes: AtomicU64::new(0),
+            grower: OnceLock::new(),
+            state: Mutex::new(State::default()),
+        }
+    }
+}
