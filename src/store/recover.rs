@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::index::IndexConfig;
 use crate::record::{Key, RecordLayout, Value};
 use crate::sync::Arc;
+use crate::utility::planted;
 
 /// With less, a thread's accesses to the device would be too small to be worth it.
 const BUFFER_BYTES_PER_THREAD: usize = 1 << 16;
@@ -119,8 +120,11 @@ impl Plan {
         let config = config.with_index_of(of_image.unwrap_or(buckets));
         config.check()?;
         let sizes = config.resolve_around(layout.record_size(), config.index(layout.record_size()))?;
-        let generation = std::iter::repeat_with(random_generation)
-            .find(|new| log.generations.iter().all(|known| known.generation != *new))
+        let newest = log.generations.last().map(|known| known.generation).filter(|_| planted!(KeepsGeneration));
+        let generation = newest
+            .into_iter()
+            .chain(std::iter::repeat_with(random_generation))
+            .find(|new| planted!(KeepsGeneration) || log.generations.iter().all(|known| known.generation != *new))
             .unwrap_or_default();
         Ok(Self { config, sizes, buckets, generation })
     }

@@ -43,6 +43,7 @@ pub(crate) fn test() -> Outcome {
     examples()?;
     loom(LOOM_PREEMPTIONS)?;
     step::run("tests of the tools", &Invocation::cargo(&["test", "--workspace", "--exclude", "oxifaster"]))?;
+    mutations()?;
     paths()?;
     step::run_last("tests", &Invocation::cargo(&["test", "-p", "oxifaster", "--lib", "--tests"]))
 }
@@ -92,6 +93,24 @@ pub(crate) fn loom(preemptions: u32) -> Outcome {
     let models =
         Invocation::cargo(&arguments).env("RUSTFLAGS", "--cfg oxifaster_loom").env("LOOM_MAX_PREEMPTIONS", preemptions);
     step::run("loom", &models)
+}
+
+/// Plants classic mistakes in the library, one after the other, and has the simulator find each. A target directory of its
+/// own, as for the models.
+pub(crate) fn mutations() -> Outcome {
+    let arguments = [
+        "test",
+        "-p",
+        "oxifaster-sim",
+        "--test",
+        "mutations",
+        "--target-dir",
+        "target/mutate",
+        "classic_mistakes",
+        "--",
+        "--nocapture",
+    ];
+    step::run("mutations", &Invocation::cargo(&arguments).env("RUSTFLAGS", "--cfg oxifaster_mutate"))
 }
 
 /// Ways through the library that this processor and kernel would not take by themselves, by the environment variables that

@@ -18,6 +18,7 @@ use crate::record::{Key, Value};
 use crate::store::compact::Hold;
 use crate::store::database::{Chain, Database};
 use crate::sync::{Arc, MutexGuard};
+use crate::utility::planted;
 use crate::utility::{random_bits, unix_milliseconds};
 use std::task::{Wake, Waker};
 use std::thread::Thread;
@@ -107,7 +108,7 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         let operations = || database.operations();
         let outcome = self.take(&Pace::new(self.options.bytes_per_second, &operations));
         self.control.enter(CheckpointStep::Over);
-        if outcome.is_err() && self.is_without_manifest() {
+        if outcome.is_err() && (planted!(RemovesFilesOfFailed) || self.is_without_manifest()) {
             for left in [self.token.log_file(), self.token.index_file()] {
                 let _ = self.directory.remove(&left);
             }
@@ -125,7 +126,7 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
     fn take(&mut self, pace: &Pace<'_>) -> Result<CheckpointReport> {
         let wanted = self.kind();
         self.check_device(wanted)?;
-        if wanted == CheckpointKind::Incremental {
+        if wanted == CheckpointKind::Incremental && !planted!(BuildsOnRemovedBase) {
             self.forget_base_if_removed()?;
         }
         // Until the cut is made: an image of a smaller table than the log's would be of no use.
@@ -265,7 +266,7 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
             buckets: size.buckets,
             overflow_buckets: size.overflow_buckets,
             generations: kernel.log.history().generations_below(complete_at),
-            replay_from,
+            replay_from: if planted!(ReplaysFromTooLate) { complete_at } else { replay_from },
             complete_at,
         })
     }
@@ -298,6 +299,7 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
                     base.end
                 }
                 // The log may have been written beyond the cut by now.
+                _ if planted!(ClaimsUnwrittenLog) => end,
                 _ => self.written().min(end),
             };
             if pieces.is_empty() && begin < from {
@@ -309,7 +311,10 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
                 pieces.push(Piece { from, to: end, file: Some(self.token.log_file()) });
             }
             if is_first || manifest.kind == CheckpointKind::Incremental {
-                cut.keep_below(end);
+                // What is in the base is not changed in place any more, or the next increment would miss it.
+                if !planted!(LeavesBaseMutable) {
+                    cut.keep_below(end);
+                }
                 let (token, pieces) = (self.token, pieces.clone());
                 chain = Some(Chain { token, place: self.directory.place(), end, pieces });
             }
@@ -321,7 +326,9 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         }
         self.control.enter(CheckpointStep::Sync);
         self.control.check()?;
-        log.make_durable_below(on_device, self.database.kernel.wait_limit(), || self.control.check())?;
+        if !planted!(LeavesDeviceUnsynced) {
+            log.make_durable_below(on_device, self.database.kernel.wait_limit(), || self.control.check())?;
+        }
         let mut aborted = log.history().aborted_from(begin);
         if start < end {
             aborted.push(Aborted { from: start, to: end, stamp: stamp(manifest.version + 1) });
@@ -361,7 +368,7 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
             offset += blocks.len() as u64;
             Ok(())
         })?;
-        file.sync()
+        if planted!(SyncsManifestBeforeData) { Ok(()) } else { file.sync() }
     }
 
     /// Has the log written up to `end`, the cut, step by step.

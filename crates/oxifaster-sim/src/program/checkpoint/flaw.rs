@@ -3,8 +3,8 @@
 use oxifaster::Result;
 use oxifaster::device::{CompletionSink, IoDone, IoOp, Token};
 use oxifaster::directory::{Directory, DirectoryFile};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 /// What storage does wrong while it says that all is well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,8 +13,6 @@ pub enum StorageFlaw {
     SkipsFileSync,
     /// A failed sync of a file is reported as a success.
     OverlooksFailedFileSync,
-    /// Files are synced when the names in the directory have been: the manifest is durable before the data.
-    SyncsFilesLate,
     /// Names are not synced.
     SkipsDirectorySync,
     /// A failed sync of names is reported as a success.
@@ -33,10 +31,9 @@ pub enum StorageFlaw {
 
 impl StorageFlaw {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 9] = [
         Self::SkipsFileSync,
         Self::OverlooksFailedFileSync,
-        Self::SyncsFilesLate,
         Self::SkipsDirectorySync,
         Self::OverlooksFailedDirectorySync,
         Self::CopiesInsteadOfRenaming,
@@ -45,6 +42,21 @@ impl StorageFlaw {
         Self::OverlooksFailedDiskSync,
         Self::OverlooksFailedDiskWrite,
     ];
+
+    /// What it breaks, in a line.
+    pub const fn what(self) -> &'static str {
+        match self {
+            Self::SkipsFileSync => "Files are not synced.",
+            Self::OverlooksFailedFileSync => "A failed sync of a file is reported as a success.",
+            Self::SkipsDirectorySync => "Names are not synced.",
+            Self::OverlooksFailedDirectorySync => "A failed sync of names is reported as a success.",
+            Self::CopiesInsteadOfRenaming => "A new name appears with parts of the bytes.",
+            Self::SyncsNamesAfterRemovals => "Files are removed before the removal of their manifest is durable.",
+            Self::SkipsDiskSync => "The disk is not synced.",
+            Self::OverlooksFailedDiskSync => "A failed sync of the disk is reported as a success.",
+            Self::OverlooksFailedDiskWrite => "A failed write to the disk is reported as a success.",
+        }
+    }
 }
 
 type SharedFile = Arc<dyn DirectoryFile>;
@@ -53,7 +65,6 @@ type SharedFile = Arc<dyn DirectoryFile>;
 #[derive(Clone, Default)]
 pub(super) struct Flawed {
     flaw: Option<StorageFlaw>,
-    late: Arc<Mutex<Vec<SharedFile>>>,
     names_are_late: Arc<AtomicBool>,
 }
 
@@ -66,10 +77,6 @@ impl Flawed {
         match self.flaw {
             Some(StorageFlaw::SkipsFileSync) => Ok(()),
             Some(StorageFlaw::OverlooksFailedFileSync) => file.sync().or(Ok(())),
-            Some(StorageFlaw::SyncsFilesLate) => {
-                self.late.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(file));
-                Ok(())
-            }
             _ => file.sync(),
         }
     }
@@ -78,11 +85,6 @@ impl Flawed {
         match self.flaw {
             Some(StorageFlaw::SkipsDirectorySync) => Ok(()),
             Some(StorageFlaw::OverlooksFailedDirectorySync) => directory.sync().or(Ok(())),
-            Some(StorageFlaw::SyncsFilesLate) => {
-                directory.sync()?;
-                let late = std::mem::take(&mut *self.late.lock().unwrap_or_else(PoisonError::into_inner));
-                late.iter().try_for_each(|file| file.sync())
-            }
             Some(StorageFlaw::SyncsNamesAfterRemovals) => {
                 // The names that a rename gave are made durable; a removal is left to the next sync.
                 if self.names_are_late.swap(false, Ordering::Relaxed) { Ok(()) } else { directory.sync() }
