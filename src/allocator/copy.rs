@@ -42,7 +42,10 @@ impl HybridLog {
     ) -> Result<()> {
         let geometry = self.geometry();
         let chunk = (CHUNK_BYTES / BLOCK_SIZE * BLOCK_PAYLOAD) as u64;
-        let mut buf = AlignedBuf::zeroed(CHUNK_BYTES);
+        // Who wants one entry does not pay for a whole chunk.
+        let size = CHUNK_BYTES
+            .min((((to.get().saturating_sub(from.get())) as usize).div_ceil(BLOCK_PAYLOAD) + 1) * BLOCK_SIZE);
+        let mut buf = AlignedBuf::zeroed(size);
         let mut start = from;
         while start < to {
             let page_end = geometry.page().start_of(geometry.page().page(start)).get() + geometry.page().page_size();
@@ -81,6 +84,7 @@ impl HybridLog {
     fn read_blocks(&self, start: Address, bytes: usize, buf: AlignedBuf, limit: Duration) -> Result<AlignedBuf> {
         let first = self.geometry().block_of(start);
         let offset = self.geometry().device_offset(first);
+        let size = buf.len();
         self.count_read(bytes);
         let done = access(&**self.device(), IoRequest::read(offset, bytes, buf), limit)?;
         let read = done.result?;
@@ -95,7 +99,7 @@ impl HybridLog {
                 .with("bytes wanted", bytes)
                 .with("bytes there", read));
         }
-        let mut copy = AlignedBuf::zeroed(CHUNK_BYTES);
+        let mut copy = AlignedBuf::zeroed(size);
         copy[..bytes].copy_from_slice(&done.buf[..bytes]);
         Ok(copy)
     }

@@ -66,6 +66,8 @@ impl CompletionSink for CompletionQueue {
 pub(crate) fn access(device: &dyn StorageDevice, request: IoRequest, limit: Duration) -> Result<IoDone> {
     let (queue, offset) = (CompletionQueue::new(), request.offset);
     device.submit(request, Arc::clone(&queue) as Arc<dyn CompletionSink>, 0);
+    // Some devices carry on only what they are polled for.
+    while device.poll() > 0 && queue.inbox.lock().is_empty() {}
     let Some((_, mut done)) = queue.take_within(limit) else {
         return Err(Error::new(ErrorKind::DeviceFailed, "the device did not answer in time")
             .with("device offset", offset)

@@ -2,6 +2,8 @@
 //! on, and says what must hold if the power fails.
 
 mod checkpoint;
+mod faster_log;
+mod flaw;
 mod log;
 mod manifest;
 
@@ -9,7 +11,9 @@ use crate::world::SimConfig;
 use crate::{SimRng, SimWorld};
 use std::fmt;
 
-pub use checkpoint::{CheckpointProgram, StorageFlaw, Taking};
+pub use checkpoint::{CheckpointProgram, Taking};
+pub use faster_log::FasterLogProgram;
+pub use flaw::StorageFlaw;
 pub use log::LogProgram;
 pub use manifest::{ManifestFlaw, ManifestProgram};
 
