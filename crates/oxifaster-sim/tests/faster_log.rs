@@ -28,7 +28,7 @@ fn explore_all(program: FasterLogProgram, seeds: u64) -> Counts {
 fn some_hundred_seeds_keep_what_was_committed() {
     let counts = explore_all(FasterLogProgram::default(), SEEDS);
     let Counts { seeds, recoveries, faults, unasked, .. } = counts;
-    assert!(seeds == SEEDS && recoveries > 3_000 && faults > 20, "{counts:?}");
+    assert!(seeds == SEEDS && recoveries > 10_000 && faults > 5, "{counts:?}");
     assert_eq!(unasked, 0, "what the clock moved may not repeat");
 }
 
