@@ -1,7 +1,8 @@
 //! Storage that breaks its promises, to see that it is found out.
 
+use crate::SimDisk;
 use oxifaster::Result;
-use oxifaster::device::{CompletionSink, IoDone, IoOp, Token};
+use oxifaster::device::{CompletionSink, DeviceInfo, IoChannel, IoDone, IoOp, IoRequest, StorageDevice, Token};
 use oxifaster::directory::{Directory, DirectoryFile};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -113,16 +114,46 @@ impl Flawed {
     }
 
     /// The one who is told how an access of the disk ended.
-    pub(super) fn sink(&self, op: IoOp, sink: Arc<dyn CompletionSink>) -> Arc<dyn CompletionSink> {
+    fn sink(&self, op: IoOp, sink: Arc<dyn CompletionSink>) -> Arc<dyn CompletionSink> {
         match (self.flaw, op) {
             (Some(StorageFlaw::OverlooksFailedDiskSync), IoOp::Sync)
             | (Some(StorageFlaw::OverlooksFailedDiskWrite), IoOp::Write) => Arc::new(Optimist { sink }),
             _ => sink,
         }
     }
+}
 
-    pub(super) fn skips_disk_sync(&self) -> bool {
-        self.flaw == Some(StorageFlaw::SkipsDiskSync)
+/// A disk with the flaw of its run, if there is one.
+pub(super) struct FlawedDisk {
+    disk: SimDisk,
+    flawed: Flawed,
+}
+
+impl FlawedDisk {
+    pub(super) fn new(disk: SimDisk, flawed: Flawed) -> Self {
+        Self { disk, flawed }
+    }
+}
+
+impl StorageDevice for FlawedDisk {
+    fn info(&self) -> DeviceInfo {
+        self.disk.info()
+    }
+
+    fn submit(&self, request: IoRequest, sink: Arc<dyn CompletionSink>, token: Token) {
+        if request.op == IoOp::Sync && self.flawed.flaw == Some(StorageFlaw::SkipsDiskSync) {
+            return sink.complete(token, IoDone { buf: request.buf, result: Ok(0) });
+        }
+        let sink = self.flawed.sink(request.op, sink);
+        self.disk.submit(request, sink, token);
+    }
+
+    fn poll(&self) -> usize {
+        self.disk.poll()
+    }
+
+    fn channel(&self) -> Option<Box<dyn IoChannel>> {
+        self.disk.channel()
     }
 }
 
