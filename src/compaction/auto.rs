@@ -223,6 +223,9 @@ impl From<CompactionConfig> for AutoCompactionConfig {
     }
 }
 
+/// How long the worker sleeps before it looks whether somebody waits for it.
+const NAP: Duration = Duration::from_millis(5);
+
 /// What the worker's thread knows of a store.
 #[derive(Default)]
 struct Seen {
@@ -258,12 +261,31 @@ impl Duty {
     fn run<K: Key, V: Value, D: StorageDevice>(&self, store: &Weak<FasterKv<K, V, D>>) {
         let (mut pause, mut seen) = (Duration::ZERO, Seen::default());
         let writers = LetGo(store);
-        while self.pace.wait_for(pause, || writers.let_go()).is_ok() {
+        while self.rest(pause, store, &writers).is_ok() {
             let Some(store) = store.upgrade() else { return };
             let outcome = self.look(&store, &mut seen);
+            let had_nothing_to_do = matches!(outcome, Ok(None));
             pause = self.pause_after(outcome, pause);
-            if !pause.is_zero() {
+            if !pause.is_zero() && !had_nothing_to_do {
                 store.let_writers_go();
+            }
+        }
+    }
+
+    /// Rests for `pause`, or until somebody waits for room.
+    fn rest<K: Key, V: Value, D: StorageDevice>(
+        &self,
+        pause: Duration,
+        store: &Weak<FasterKv<K, V, D>>,
+        writers: &LetGo<'_, K, V, D>,
+    ) -> Result<()> {
+        let mut left = pause;
+        loop {
+            let slice = left.min(NAP);
+            self.pace.wait_for(slice, || writers.let_go())?;
+            left -= slice;
+            if left.is_zero() || store.upgrade().is_none_or(|store| store.holds_writers_up()) {
+                return Ok(());
             }
         }
     }
@@ -284,7 +306,7 @@ impl Duty {
         let report = store.keep_up(upkeep)?;
         let since = seen.not_durable_since.get_or_insert_with(Instant::now).elapsed();
         let reclaimed = store.give_back_durable(since >= self.config.durable_within)?;
-        if !store.awaits_durability() {
+        if reclaimed > 0 || !store.awaits_durability() {
             seen.not_durable_since = None;
         }
         let mut state = self.state.lock();

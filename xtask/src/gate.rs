@@ -43,7 +43,6 @@ pub(crate) fn test() -> Outcome {
     examples()?;
     loom(LOOM_PREEMPTIONS)?;
     step::run("tests of the tools", &Invocation::cargo(&["test", "--workspace", "--exclude", "oxifaster"]))?;
-    mutations()?;
     paths()?;
     step::run_last("tests", &Invocation::cargo(&["test", "-p", "oxifaster", "--lib", "--tests"]))
 }

@@ -14,7 +14,7 @@ usage: cargo x <command>
 
   ci              the whole gate: lint, then test
   lint            fmt, clippy, tidy, docs, msrv, deny, typos; changes nothing
-  test            doctests, examples, loom models, mutations, tests on every path, unit and integration tests
+  test            doctests, examples, loom models, tests on every path, unit and integration tests
   tidy            the rules of the house: layers, unsafe ledger, sizes, names, dead files
   examples        runs every example and looks at its exit code
   loom [N]        the models of the concurrent parts, with up to N preemptions (3 if not given)

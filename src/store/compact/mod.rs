@@ -138,23 +138,28 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
             return Ok(None);
         }
         let in_use = upkeep.estimate.utilization(database);
+        let mut room = Address::MAX;
+        if upkeep.holds_up_writers {
+            let bound = (bytes as f64 * in_use / upkeep.config.target_utilization * OVERDRAFT) as u64;
+            // Whatever the estimate is worth: a pass gives room for more.
+            room = Address::from_word((begin.get() + bound).min(Address::MAX.get() - 1));
+        }
+        log.keep_room(room);
         if in_use >= upkeep.config.target_utilization {
-            log.keep_room(Address::MAX);
             return Ok(None);
         }
         let compaction = Compaction::new(database, upkeep.config, upkeep.pace)?;
-        if upkeep.holds_up_writers {
-            let bound = (bytes as f64 * in_use / upkeep.config.target_utilization * OVERDRAFT) as u64;
-            // With every step there is room for more, whatever the estimate is worth.
-            let next = log.addresses().tail.get() + log.geometry().page().page_size();
-            log.keep_room(Address::from_word((begin.get() + bound).max(next).min(Address::MAX.get() - 1)));
-        }
         compaction.step(compaction.next_part(end, bytes / STEPS)).map(Some)
     }
 
     /// Lets all those go on who wait for a compaction to make room.
     pub(crate) fn let_writers_go(&self) {
         self.database.kernel.log.keep_room(Address::MAX);
+    }
+
+    /// Whether somebody waits for room, or will soon.
+    pub(crate) fn holds_writers_up(&self) -> bool {
+        self.database.kernel.log.is_held_up()
     }
 
     /// Has the device give back what is durable by itself; or, if `now`, what was moved is made durable for that.
@@ -279,8 +284,9 @@ pub(crate) fn held<K: Key, V: Value>(database: &Database<K, V>) -> u64 {
 /// bytes of the device were given back.
 pub(crate) fn give_back<K: Key, V: Value>(database: &Database<K, V>, now: bool) -> Result<u64> {
     let (kernel, log) = (&database.kernel, &database.kernel.log);
-    if let Some(end) = database.reclaim.copies_end()
-        && (now || log.addresses().flushed >= end)
+    let reclaim = &database.reclaim;
+    let end = if now { reclaim.copies_end() } else { reclaim.written_copies_end(log.addresses().flushed) };
+    if let Some(end) = end
         && log.durable() < end
     {
         log.make_durable_below(end, kernel.wait_limit(), || Ok(()))?;

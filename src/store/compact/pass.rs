@@ -1,7 +1,7 @@
 //! Going through a part of the log and moving what is in use to its end. Invariants C1, C2 and C5 of [`crate::compaction`].
 
 use crate::address::Address;
-use crate::allocator::{HybridLog, LiveReader, ReadLimits};
+use crate::allocator::{BLOCK_SIZE, HybridLog, LiveReader, ReadLimits};
 use crate::compaction::concurrent::{ConcurrentCompactionConfig, ConcurrentCompactor, Parts};
 use crate::compaction::config::CompactionConfig;
 use crate::compaction::pace::Pace;
@@ -119,7 +119,11 @@ impl Room {
     }
 
     fn grant(&mut self, log: &HybridLog, report: &CompactionReport) {
-        let dead = report.scanned.saturating_sub(report.copied);
+        // What was looked at is counted as on the device, where a page is larger.
+        let geometry = log.geometry();
+        let on_device = geometry.blocks_per_page() * BLOCK_SIZE as u64;
+        let scanned = u128::from(report.scanned) * u128::from(geometry.page().page_size()) / u128::from(on_device);
+        let dead = (scanned as u64).saturating_sub(report.copied);
         log.extend_room(dead.saturating_sub(self.granted));
         self.granted = self.granted.max(dead);
         if !log.is_held_up() {

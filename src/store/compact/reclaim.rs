@@ -108,6 +108,11 @@ impl Reclaim {
         self.state.lock().not_durable.back().map(|(_, end)| *end)
     }
 
+    /// The same of those copies only that are written, when all below `flushed` is.
+    pub(super) fn written_copies_end(&self, flushed: Address) -> Option<Address> {
+        self.state.lock().not_durable.iter().rev().map(|(_, end)| *end).find(|end| *end <= flushed)
+    }
+
     /// What may be given back, of a log that is durable below `durable`; `None` if it was already.
     pub(super) fn limit(&self, durable: Address) -> Option<Address> {
         let mut state = self.state.lock();
@@ -206,6 +211,8 @@ mod tests {
         reclaim.note_begin(at(4096), at(9000));
         reclaim.note_begin(at(8192), at(12_000));
         assert_eq!((reclaim.limit(at(8999)), reclaim.copies_end()), (None, Some(at(12_000))));
+        let written = |flushed| reclaim.written_copies_end(at(flushed));
+        assert_eq!((written(8999), written(11_999), written(12_000)), (None, Some(at(9000)), Some(at(12_000))));
         let mut hold = reclaim.hold(|| at(2000));
         assert_eq!(reclaim.limit(at(9000)), Some(at(2000)));
         hold.advance(at(3000));

@@ -73,7 +73,7 @@ fn by_size(
 
 fn run<K: Key, V: Value>(options: &CompactOptions, directory: &FileDirectory) -> Result<Outcome, Failure> {
     let config = FasterKvConfig::default().with_memory_budget(options.memory);
-    let device = place::log(&options.source.log)?;
+    let device = place::writable_log(&options.source.log)?;
     let (store, _) = FasterKv::<K, V, _>::recover_from(directory, RecoveryTarget::Latest, config, device, &|_| ())?;
     let how = CompactionConfig::default()
         .with_num_threads(options.threads)

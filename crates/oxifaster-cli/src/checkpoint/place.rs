@@ -23,8 +23,16 @@ pub(crate) fn directory(path: &Path) -> Result<FileDirectory, Failure> {
 
 /// The log at `path`, which must be there: a directory of segments, or one file. A store may be writing it.
 pub(crate) fn log(path: &Path) -> Result<FileSystemDisk, Failure> {
+    open_log(path, FileSystemDiskOptions::new().with_read_only(true))
+}
+
+/// The same, to be written.
+pub(crate) fn writable_log(path: &Path) -> Result<FileSystemDisk, Failure> {
+    open_log(path, FileSystemDiskOptions::new())
+}
+
+fn open_log(path: &Path, options: FileSystemDiskOptions) -> Result<FileSystemDisk, Failure> {
     let next = "give --log the directory or file that the store was opened with";
-    let options = FileSystemDiskOptions::new().with_read_only(true);
     match std::fs::metadata(path) {
         // Opening would take any directory for an empty device.
         Ok(metadata) if metadata.is_dir() && !path.join(LOCK).is_file() => {
