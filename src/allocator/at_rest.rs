@@ -3,10 +3,10 @@
 use super::pieces::Pieces;
 use super::pointers::FIRST;
 use super::reader::{BlockReader, ReadLimits};
-use super::walk::RecordWalker;
+use super::walk::{RecordWalker, Visit};
 use crate::address::Address;
 use crate::error::Result;
-use crate::record::{RecordInfo, RecordLayout};
+use crate::record::RecordLayout;
 use crate::sync::Arc;
 use std::ops::Range;
 
@@ -41,7 +41,7 @@ impl AtRestReader {
     ///
     /// # Errors
     /// As for [`BlockReader::next`], and those of `visit`.
-    pub(crate) fn advance(&mut self, visit: &mut dyn FnMut(Address, RecordInfo, &[u8]) -> Result<()>) -> Result<bool> {
+    pub(crate) fn advance(&mut self, visit: &mut Visit<'_>) -> Result<bool> {
         let blocks = &mut self.blocks;
         let Some(verified) = self.reader.next(|| blocks.take())? else { return Ok(false) };
         let geometry = self.pieces.geometry;

@@ -7,12 +7,12 @@ use super::hybrid_log::HybridLog;
 use super::pieces::{Piece, Pieces};
 use super::pointers::FIRST;
 use super::reader::{BlockReader, ReadLimits};
-use super::walk::RecordWalker;
+use super::walk::{RecordWalker, Visit};
 use crate::address::Address;
 use crate::epoch::{Guard, Participant};
 use crate::error::Result;
 use crate::memory::load_bytes;
-use crate::record::{RecordInfo, RecordLayout};
+use crate::record::RecordLayout;
 use crate::sync::Arc;
 use std::ops::Range;
 
@@ -102,12 +102,12 @@ impl LiveReader {
     /// Hands the records of the next few blocks to `visit`. False if the range had ended.
     ///
     /// # Errors
-    /// Those of the device; [`ErrorKind::Corrupt`] for what does not verify; those of `visit`.
+    /// Those of the device; [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) for what does not verify; those of `visit`.
     pub(crate) fn advance(
         &mut self,
         log: &HybridLog,
         participant: &mut Participant,
-        visit: &mut dyn FnMut(Address, RecordInfo, &[u8]) -> Result<()>,
+        visit: &mut Visit<'_>,
     ) -> Result<bool> {
         if self.left.is_empty() {
             // The last record may end behind the range.
@@ -156,11 +156,7 @@ impl LiveReader {
         true
     }
 
-    fn feed_copied(
-        &mut self,
-        blocks: Range<u64>,
-        visit: &mut dyn FnMut(Address, RecordInfo, &[u8]) -> Result<()>,
-    ) -> Result<()> {
+    fn feed_copied(&mut self, blocks: Range<u64>, visit: &mut Visit<'_>) -> Result<()> {
         let geometry = self.pieces.geometry;
         let mut rest = self.copied.as_slice();
         for number in blocks.clone() {
@@ -181,7 +177,7 @@ impl LiveReader {
         pieces: &Pieces,
         number: u64,
         payload: &[u8],
-        visit: &mut dyn FnMut(Address, RecordInfo, &[u8]) -> Result<()>,
+        visit: &mut Visit<'_>,
     ) -> Result<()> {
         let start = pieces.geometry.start_of_block(number);
         if number.is_multiple_of(pieces.geometry.blocks_per_page()) {

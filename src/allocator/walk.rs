@@ -6,6 +6,9 @@ use crate::address::{Address, PageGeometry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::{RecordInfo, RecordLayout};
 
+/// What is called with each record: its address, its header as invariant L9 wants it, and its bytes.
+pub(super) type Visit<'v> = dyn FnMut(Address, RecordInfo, &[u8]) -> Result<()> + 'v;
+
 /// Takes the blocks of a page in order, and hands on the records in them.
 pub(crate) struct RecordWalker {
     layout: RecordLayout,

@@ -40,7 +40,7 @@ pub use options::{CheckpointOptions, CheckpointReport};
 /// records of the log are of it or of earlier ones.
 ///
 /// # Errors
-/// [`ErrorKind::Busy`](crate::ErrorKind::Busy) if a checkpoint is under way or somebody holds the cut up for too long.
+/// [`ErrorKind::Busy`] if a checkpoint is under way or somebody holds the cut up for too long.
 pub(super) fn cut_for_scan<K: Key, V: Value>(database: &Database<K, V>) -> Result<(u64, Extent)> {
     let chain = database.chain.try_lock().ok_or_else(|| {
         Error::new(ErrorKind::Busy, "a checkpoint of this store is under way").help("wait for it to end")
@@ -68,9 +68,9 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     /// Takes a checkpoint of the chosen kind into `directory`, and returns when it is durable.
     ///
     /// # Errors
-    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy) if another one is under way, or a session's call holds the cut up for too
-    /// long; [`ErrorKind::DeviceFailed`](crate::ErrorKind::DeviceFailed) or [`ErrorKind::Io`](crate::ErrorKind::Io) if
-    /// something cannot be written or synced; [`ErrorKind::Limit`](crate::ErrorKind::Limit) for a fold-over on a device that
+    /// [`ErrorKind::Busy`] if another one is under way, or a session's call holds the cut up for too
+    /// long; [`ErrorKind::DeviceFailed`] or [`ErrorKind::Io`] if
+    /// something cannot be written or synced; [`ErrorKind::Limit`] for a fold-over on a device that
     /// keeps nothing. There is no new checkpoint then; the older ones and the store are as they were.
     pub fn checkpoint_to(&self, directory: &dyn Directory, options: &CheckpointOptions) -> Result<CheckpointReport> {
         Attempt::new(&self.database, directory, options, &Control::new(options.deadline))?.run()
@@ -79,8 +79,8 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     /// Begins a checkpoint on a thread of its own.
     ///
     /// # Errors
-    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy) if another one is under way,
-    /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) if the system gives no thread. All other failures are the handle's.
+    /// [`ErrorKind::Busy`] if another one is under way,
+    /// [`ErrorKind::Limit`] if the system gives no thread. All other failures are the handle's.
     pub fn begin_checkpoint(
         &self,
         directory: Arc<dyn Directory>,
@@ -92,7 +92,7 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     /// The checkpoints in the directory `dir`.
     ///
     /// # Errors
-    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if it cannot be read. Manifests that cannot be read are in the result.
+    /// [`ErrorKind::Io`] if it cannot be read. Manifests that cannot be read are in the result.
     pub fn list_checkpoints(dir: impl AsRef<Path>) -> Result<Listing> {
         Catalog::new(&FileDirectory::open(dir)?).list()
     }
