@@ -1,5 +1,6 @@
 //! Compacting a store. [`crate::compaction`] has the picture and the invariants.
 
+mod estimate;
 mod pass;
 mod reclaim;
 #[cfg(test)]
@@ -20,8 +21,9 @@ use crate::operation::{Environment, Retry, Stall};
 use crate::record::{Key, Value};
 use crate::sync::{Arc, AtomicBool, Ordering};
 use std::ops::Range;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+pub(crate) use estimate::Estimate;
 pub(crate) use reclaim::{Hold, Reclaim};
 
 /// Pages of the log that are compacted before space is given back and the need is looked at again, as a share of all.
@@ -105,28 +107,6 @@ pub(crate) struct Upkeep<'u> {
     pub(crate) estimate: &'u mut Estimate,
 }
 
-/// The bytes of the log that are in use, as far as the index knows, and when it was asked.
-#[derive(Default)]
-pub(crate) struct Estimate {
-    live: u64,
-    asked: Option<(Instant, Duration)>,
-}
-
-impl Estimate {
-    /// The share of the time that may go into walks through the index is one of so many.
-    const REST: u32 = 20;
-
-    /// The share of the log that is in use.
-    fn utilization<K: Key, V: Value>(&mut self, database: &Database<K, V>) -> f64 {
-        if self.asked.is_none_or(|(at, took)| at.elapsed() >= took * Self::REST) {
-            let begun = Instant::now();
-            self.live = live_bytes(database);
-            self.asked = Some((Instant::now(), begun.elapsed()));
-        }
-        share(self.live, database)
-    }
-}
-
 impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     /// Compacts the oldest part of the log if too little of it is in use. Its space is not given back yet.
     pub(crate) fn keep_up(&self, upkeep: Upkeep<'_>) -> Result<Option<CompactionReport>> {
@@ -137,15 +117,17 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
             log.keep_room(Address::MAX);
             return Ok(None);
         }
-        let in_use = upkeep.estimate.utilization(database);
+        let live = upkeep.estimate.live_bytes(database);
         let mut room = Address::MAX;
         if upkeep.holds_up_writers {
-            let bound = (bytes as f64 * in_use / upkeep.config.target_utilization * OVERDRAFT) as u64;
+            // Nobody is held up for what may be wrong.
+            let at_most = live.end.min(bytes);
+            let bound = (at_most as f64 / upkeep.config.target_utilization * OVERDRAFT) as u64;
             // Whatever the estimate is worth: a pass gives room for more.
             room = Address::from_word((begin.get() + bound).min(Address::MAX.get() - 1));
         }
         log.keep_room(room);
-        if in_use >= upkeep.config.target_utilization {
+        if share(live.start, database) >= upkeep.config.target_utilization {
             return Ok(None);
         }
         let compaction = Compaction::new(database, upkeep.config, upkeep.pace)?;
