@@ -1,11 +1,15 @@
 //! Keeping the log as it is up to an address, for as long as a checkpoint copies it. Invariant L12 of [`crate::allocator`].
 //!
 //! ```text
-//!   freeze(a)      settle(a)                         thaw_to(b)       action of the epoch
-//!   frozen = a --- everybody left --- settled = a ... settled = b --- everybody left --- frozen = b
-//!            fuzzy: some change it,           immutable:       fuzzy: some copy it,             mutable
-//!            nobody copies it                 may be copied    nobody changes it
+//!   freeze(a)      settle(a)                         thaw_to(b)       actions of the epoch
+//!   frozen = a --- everybody left --- settled = a ... settled = b --- everybody left, twice --- frozen = b
+//!            fuzzy: some change it,           immutable:       fuzzy: first some copy it,            mutable
+//!            nobody copies it                 may be copied    then some know of no copy
 //! ```
+//!
+//! Once the first wait for everybody is over, nobody copies any more, and every copy is in the index. But somebody may have
+//! pinned during it and looked into the index before the last copy was there. To them, the record is the newest of its key: if
+//! they found it mutable, their change would go into a record that was replaced. So it takes a second wait, for them.
 
 use super::hybrid_log::{HybridLog, LogCore};
 use crate::address::Address;
@@ -48,14 +52,14 @@ impl HybridLog {
         self.core.pointers.frozen.settled.store(to.get(), Ordering::Release);
     }
 
-    /// Lets records be changed in place again from `to` on, once nobody takes them for immutable any more. Does not wait
-    /// for that: it is an action of the epoch.
+    /// Lets records be changed in place again from `to` on, once nobody takes them for immutable any more, and nobody has missed
+    /// a copy of them. Does not wait for that: actions of the epoch do.
     pub(crate) fn thaw_to(&self, to: Address) {
         self.core.pointers.frozen.settled.store(to.get(), Ordering::Release);
-        let core = Arc::downgrade(&self.core);
+        let (core, from) = (Arc::downgrade(&self.core), self.core.pointers.frozen.frozen());
         self.core.epoch.bump(move || {
             if let Some(core) = core.upgrade() {
-                core.pointers.frozen.frozen.store(to.get(), Ordering::Release);
+                core.thaw_once_copies_are_seen(from, to);
             }
         });
     }
@@ -67,6 +71,18 @@ impl HybridLog {
 }
 
 impl LogCore {
+    /// Nobody copies what is frozen below `from` any more.
+    fn thaw_once_copies_are_seen(self: &Arc<Self>, from: Address, to: Address) {
+        let core = Arc::downgrade(self);
+        self.epoch.bump(move || {
+            if let Some(core) = core.upgrade() {
+                // A later checkpoint, if it has frozen more by now, thaws that itself.
+                let frozen = &core.pointers.frozen.frozen;
+                let _ = frozen.compare_exchange(from.get(), to.get(), Ordering::AcqRel, Ordering::Relaxed);
+            }
+        });
+    }
+
     fn close_settled(self: &Arc<Self>, to: Address) {
         self.pointers.advance_read_only(to);
         self.pointers.advance_safe_read_only(to);

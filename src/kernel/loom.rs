@@ -21,9 +21,13 @@ type Store = Kernel<u64, u64>;
 
 /// Whole operations take more steps than loom allows for by itself.
 fn model(run: impl Fn() + Sync + Send + 'static) {
+    builder().check(run);
+}
+
+fn builder() -> loom::model::Builder {
     let mut builder = loom::model::Builder::new();
     builder.max_branches = 10_000;
-    builder.check(run);
+    builder
 }
 
 fn store(epoch: &Arc<LightEpoch>) -> Arc<Store> {
