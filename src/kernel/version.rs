@@ -7,7 +7,6 @@ use crate::checkpoint::state::{Moment, Phase};
 use crate::epoch::Guard;
 use crate::record::{Key, RecordInfo, Value};
 use crate::sync::{AtomicU64, MonotonicU64, Ordering};
-use crate::utility::planted;
 
 /// The store's version, and where the records of the next one begin.
 pub(crate) struct Versions {
@@ -57,7 +56,7 @@ impl<K: Key, V: Value> Kernel<K, V> {
     #[inline]
     pub(crate) fn region(&self, found: &Found<'_>, moment: Moment) -> Region {
         let by_address = self.region_of(found.address);
-        if moment.phase == Phase::Rest || planted!(ChangesOldVersionInPlace) {
+        if moment.phase == Phase::Rest {
             return by_address;
         }
         by_version(moment, self.is_of_next(found, moment), by_address)

@@ -50,8 +50,6 @@ mod registry {
     mutations! {
         /// The manifest is durable before the data that it names.
         SyncsManifestBeforeData,
-        /// Operations of the next version change records of the checkpoint's in place.
-        ChangesOldVersionInPlace,
         /// Sessions are cut one operation too early.
         CutsSerialShort,
         /// Blocks are not verified.
@@ -70,8 +68,6 @@ mod registry {
         LeavesBaseMutable,
         /// An increment builds on a base that was removed.
         BuildsOnRemovedBase,
-        /// A snapshot takes for written what is not.
-        ClaimsUnwrittenLog,
         /// A copy of the log reads from the device what has not left memory.
         CopiesAcrossHead,
         /// A write counts as done while one before it is under way.

@@ -299,7 +299,6 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
                     base.end
                 }
                 // The log may have been written beyond the cut by now.
-                _ if planted!(ClaimsUnwrittenLog) => end,
                 _ => self.written().min(end),
             };
             if pieces.is_empty() && begin < from {
