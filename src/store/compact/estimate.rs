@@ -30,7 +30,7 @@ impl Estimate {
         }
         let count = database.stats().operations.deletes;
         let log = database.kernel.log.addresses();
-        self.deletions.note(log.tail, count);
+        self.deletions.note(log.begin, log.tail, count);
         let deleted = self.deletions.behind(log.begin, count) * Database::<K, V>::record_size();
         self.entries.saturating_sub(deleted)..self.entries
     }
@@ -43,20 +43,15 @@ struct Deletions {
 }
 
 impl Deletions {
-    const MARKS_MAX: usize = 64;
+    /// So many marks go on the log at most, as long as it does not grow.
+    const MARKS: u64 = 64;
 
-    fn note(&mut self, tail: Address, count: u64) {
-        if self.marks.back().is_some_and(|(_, last)| *last == count) {
-            return;
+    fn note(&mut self, begin: Address, tail: Address, count: u64) {
+        let apart = tail.get().saturating_sub(begin.get()) / Self::MARKS;
+        let is_news = |(at, last): &(Address, u64)| *last != count && tail.get() - at.get().min(tail.get()) >= apart;
+        if self.marks.back().is_none_or(is_news) {
+            self.marks.push_back((tail, count));
         }
-        if self.marks.len() == Self::MARKS_MAX {
-            let mut stays = false;
-            self.marks.retain(|_| {
-                stays = !stays;
-                stays
-            });
-        }
-        self.marks.push_back((tail, count));
     }
 
     /// Of `count` deletions, those whose tombstones may still lie in a log that begins at `begin`.
@@ -77,20 +72,19 @@ mod tests {
     fn deletions_count_until_the_log_begins_behind_them() {
         let mut deletions = Deletions::default();
         let at = Address::new;
-        deletions.note(at(1000), 0);
-        deletions.note(at(2000), 10);
-        deletions.note(at(3000), 15);
-        deletions.note(at(4000), 15);
+        for (tail, count) in [(1000, 0), (2000, 10), (3000, 15), (4000, 15)] {
+            deletions.note(at(500), at(tail), count);
+        }
         assert_eq!(deletions.behind(at(500), 15), 15);
         assert_eq!(deletions.behind(at(1999), 15), 15);
         assert_eq!(deletions.behind(at(2000), 15), 5);
         assert_eq!(deletions.behind(at(3000), 17), 2);
-        for count in 0..1000 {
-            deletions.note(at(5000 + count), 20 + count);
+        for count in 0..100_000 {
+            deletions.note(at(3000), at(5000 + count), 20 + count);
         }
-        assert!(deletions.marks.len() <= Deletions::MARKS_MAX);
-        // What was thinned out counts for longer, never for less.
-        let behind = deletions.behind(at(5500), 1019);
-        assert!((499..=700).contains(&behind), "{behind}");
+        assert!(deletions.marks.len() < 1000, "{}", deletions.marks.len());
+        // What has no mark counts for longer, never for less.
+        let behind = deletions.behind(at(55_000), 100_019);
+        assert!((50_000..=52_000).contains(&behind), "{behind}");
     }
 }
