@@ -32,6 +32,8 @@ pub mod address;
 pub mod allocator;
 pub mod cache;
 pub mod checkpoint;
+#[cfg(not(oxifaster_loom))]
+pub mod compaction;
 pub mod device;
 pub mod directory;
 pub mod epoch;
@@ -43,6 +45,8 @@ pub mod log;
 pub mod memory;
 mod operation;
 pub mod record;
+#[cfg(not(oxifaster_loom))]
+pub mod scan;
 pub mod stats;
 pub mod status;
 pub mod store;

@@ -158,6 +158,7 @@ fn snapshot() -> Manifest {
                 Generation { from: Address::new(4096), generation: LATER_GENERATION },
             ],
             aborted: vec![Aborted { from: page_2, to: cut, stamp: STAMP as u16 }],
+            durable: false,
         }),
         index: None,
         sessions: vec![SessionCut { guid: 0xaa, serial: 338 }, SessionCut { guid: u128::MAX, serial: u64::MAX }],
@@ -222,6 +223,7 @@ fn fold_over() -> Manifest {
             Aborted { from: Address::new(1 << 25), to: Address::new((1 << 25) + 8), stamp: 0 },
             Aborted { from: Address::new(1 << 26), to: Address::new((1 << 26) + 8), stamp: 1023 },
         ],
+        durable: false,
     });
     manifest.index = None;
     manifest

@@ -9,6 +9,7 @@
 //! that is damaged, comes from another place, or was left by an earlier log on the same device is recognised.
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::utility::planted;
 use crate::utility::{crc32c, crc32c_append};
 
 /// Bytes of a block on the device.
@@ -80,7 +81,11 @@ impl Seal {
 #[inline]
 pub(crate) fn verify(block: &[u8], number: u64, generation: u32, what: &'static str) -> Result<()> {
     let seal = Seal::of(block, number);
-    if seal.is_intact() && seal.generation == generation { Ok(()) } else { Err(seal.refused(what, number, generation)) }
+    if seal.is_intact() && seal.generation == generation || planted!(SkipsVerification) {
+        Ok(())
+    } else {
+        Err(seal.refused(what, number, generation))
+    }
 }
 
 #[cfg(test)]

@@ -30,23 +30,53 @@ impl HybridLog {
     /// [`ErrorKind::DeviceFailed`] if something cannot be written or synced, or the device takes longer than `limit` for
     /// anything; [`ErrorKind::Busy`] if somebody stays pinned for so long.
     pub(crate) fn make_durable(&self, limit: Duration) -> Result<Address> {
-        let (mut since, mut backoff) = (Instant::now(), Backoff::new());
-        let end = loop {
-            if let Some(end) = self.close_tail() {
-                break end;
+        let end = self.cut(limit)?;
+        self.make_durable_below(end, limit, || Ok(()))?;
+        Ok(end)
+    }
+
+    /// Moves the tail to a block boundary, and returns it: what is there now lies below, what comes later shares no block with
+    /// it. Called while not pinned.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Busy`] if a page is being turned for as long as `limit`.
+    pub(crate) fn cut(&self, limit: Duration) -> Result<Address> {
+        let (since, mut backoff) = (Instant::now(), Backoff::new());
+        loop {
+            if let Some(cut) = self.close_block() {
+                return Ok(cut);
             }
             self.help();
             check(since, limit)?;
             backoff.wait();
-        };
+        }
+    }
+
+    /// Everything below was durable when somebody last saw to it.
+    pub(crate) fn durable(&self) -> Address {
+        Address::of_pointer(self.core.durable.get())
+    }
+
+    /// Makes everything below `end`, a block boundary that the tail was moved to, durable: closes it to updates, has it written,
+    /// and syncs the device. `go_on` is asked now and then whether that is still wanted. Called while not pinned.
+    ///
+    /// # Errors
+    /// As for [`make_durable`](Self::make_durable), and that of `go_on`.
+    pub(crate) fn make_durable_below(
+        &self,
+        end: Address,
+        limit: Duration,
+        go_on: impl Fn() -> Result<()>,
+    ) -> Result<()> {
+        self.close_below(end);
+        let (mut since, mut seen) = (Instant::now(), Address::INVALID);
         let waker = Waker::from(std::sync::Arc::new(Unpark(std::thread::current())));
-        let mut seen = Address::INVALID;
-        loop {
+        let written = loop {
             self.wake_on_progress(&waker);
             self.help();
             let flushed = self.addresses().flushed;
             if flushed >= end {
-                break;
+                break flushed;
             }
             if let Some(failure) = self.flush_failure() {
                 return Err(Error::new(ErrorKind::DeviceFailed, "the log cannot be written to its device")
@@ -58,15 +88,18 @@ impl HybridLog {
                 (seen, since) = (flushed, Instant::now());
             }
             check(since, limit)?;
+            go_on()?;
             std::thread::park_timeout(NAP);
-        }
+        };
         self.sync_device(limit).map_err(|failure| {
             Error::new(ErrorKind::DeviceFailed, "the log cannot be made durable")
                 .with("written up to", end)
                 .because(failure)
                 .help("nobody can know what of it reached the device: repair it, and open the log again")
         })?;
-        Ok(end)
+        // Not more than was written before the sync began.
+        self.core.durable.advance_to(written.get());
+        Ok(())
     }
 
     /// Gives up everything below `begin`, which is durable, as far as nobody can be looking at it any more: what is in memory

@@ -31,7 +31,11 @@ impl LogCore {
         // `head_wanted`. With a fence between on both sides one of the two sees the other; without it both could see the
         // old, and nobody would come back to it.
         fence(Ordering::SeqCst);
-        let to = Address::new(self.head_wanted.get().min(self.pointers.flushed().get())); // L4
+        let (wanted, flushed, page) =
+            (Address::of_pointer(self.head_wanted.get()), self.pointers.flushed(), self.geometry.page());
+        // L4. What is written ends at a block, which may be within a record: the device would give its beginning only. A page
+        // begins with a record, and so does what somebody wants.
+        let to = if wanted <= flushed { wanted } else { page.start_of(page.page(flushed)) };
         if self.pointers.advance_head(to) {
             let core = Arc::downgrade(self);
             self.epoch.bump(move || {

@@ -1,4 +1,4 @@
-//! Keeping the log as it is up to an address, for as long as a checkpoint copies it. Invariant L10 of [`crate::allocator`].
+//! Keeping the log as it is up to an address, for as long as a checkpoint copies it. Invariant L12 of [`crate::allocator`].
 //!
 //! ```text
 //!   freeze(a)      settle(a)                         thaw_to(b)       actions of the epoch

@@ -87,6 +87,11 @@ impl History {
         self.generations.iter().copied().filter(|entry| entry.from < end).collect()
     }
 
+    /// The same, with that of the blocks from `end` on, if it begins there.
+    pub(crate) fn generations_up_to(&self, end: Address) -> Vec<Generation> {
+        self.generations.iter().copied().filter(|entry| entry.from <= end).collect()
+    }
+
     /// The ranges of which a part lies at or above `begin`.
     pub(crate) fn aborted_from(&self, begin: Address) -> Vec<Aborted> {
         let cut_off = |range: &Aborted| Aborted { from: range.from.max(begin), ..*range };

@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{BufferPool, Purpose, Words};
 use crate::record::RecordRef;
 use crate::stats::LogCounters;
-use crate::sync::{Arc, AtomicU64, Backoff, MonotonicU64, Mutex, Weak};
+use crate::sync::{Arc, AtomicU64, Backoff, MonotonicU64, Mutex, Ordering, Weak};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -42,8 +42,12 @@ pub(super) struct LogCore {
     pub(super) tail: Tail,
     pub(super) frames: FrameRing,
     pub(super) flush: Mutex<FlushQueue>,
+    /// Everything below was written and synced.
+    pub(super) durable: MonotonicU64,
     /// How far head is to go; it follows the flushed prefix there.
     pub(super) head_wanted: MonotonicU64,
+    /// Only what is urgent opens a page that begins at or above.
+    room_until: AtomicU64,
     pub(super) epoch: Arc<LightEpoch>,
     pub(super) device: Arc<dyn StorageDevice>,
     /// Who wants to be told when a write is finished or frames come free.
@@ -58,6 +62,8 @@ pub(super) struct LogCore {
 /// A log of records: its young end in memory, its old part on a device.
 pub(crate) struct HybridLog {
     pub(super) core: Arc<LogCore>,
+    /// Who goes last waits for the writes that are under way.
+    is_owner: bool,
 }
 
 /// What a request for space got.
@@ -96,7 +102,9 @@ impl HybridLog {
             tail: Tail::new(geometry.page(), state.end),
             frames,
             flush: Mutex::new(FlushQueue::new(geometry, state.written())),
+            durable: MonotonicU64::new(state.flushed.get()),
             head_wanted: MonotonicU64::new(state.head.get()),
+            room_until: AtomicU64::new(u64::MAX),
             history: state.history,
             waiting: Mutex::new(Vec::new()),
             epoch,
@@ -107,7 +115,7 @@ impl HybridLog {
             read_pool: BufferPool::new(read_len, config.read_buffers),
             counters: LogCounters::default(),
         });
-        Ok(Self { core })
+        Ok(Self { core, is_owner: true })
     }
 
     /// Bytes of one write buffer: a whole page, or as much of it as is written at once.
@@ -162,21 +170,47 @@ impl HybridLog {
         self.core.pointers.snapshot(|| self.core.tail.address())
     }
 
+    /// The address below which everything lies that was appended before this call. (The tail of [`addresses`](Self::addresses) may
+    /// be beyond, while a page is being turned, and step back.) Waits for the thread that turns it.
+    pub(crate) fn tail_at_rest(&self) -> Address {
+        let mut backoff = Backoff::new();
+        loop {
+            match self.core.tail.address_at_rest() {
+                Some(tail) => return tail,
+                None => backoff.wait(),
+            }
+        }
+    }
+
     #[inline]
     pub(crate) fn begin(&self) -> Address {
         self.core.pointers.begin()
     }
 
-    /// Below, nobody changes a record any more, or until it is [thawed](Self::thaw_to).
+    /// Below, nobody changes a record ever again.
     #[inline]
-    pub(crate) fn immutable_below(&self) -> Address {
-        self.core.pointers.immutable_below()
+    pub(crate) fn safe_read_only(&self) -> Address {
+        self.core.pointers.safe_read_only()
     }
 
-    /// Who is pinned may change records in place from here on.
+    /// Below, nobody changes a record any more, or until it is [thawed](Self::thaw_to): no record at all if updates in place are
+    /// forbidden.
+    #[inline]
+    pub(crate) fn immutable_below(&self) -> Address {
+        let forbidden = self.core.pointers.are_updates_forbidden();
+        if forbidden { Address::MAX } else { self.core.pointers.immutable_below() }
+    }
+
+    /// Who is pinned may change records in place from here on (L2).
     #[inline]
     pub(crate) fn mutable_from(&self) -> Address {
         self.core.pointers.mutable_from()
+    }
+
+    /// Has every record stay as it is from the moment it is published: whoever writes appends. To be called before anybody
+    /// writes.
+    pub(crate) fn forbid_updates(&self) {
+        self.core.pointers.forbid_updates();
     }
 
     /// The record of `size` bytes at `address`, which the caller, while pinned by `guard`, has compared with
@@ -198,6 +232,11 @@ impl HybridLog {
         LogView { core: &self.core }
     }
 
+    /// The log for somebody who goes before its owner does.
+    pub(crate) fn share(&self) -> Self {
+        Self { core: Arc::clone(&self.core), is_owner: false }
+    }
+
     /// A look at the log for somebody who goes before it does.
     pub(crate) fn handle(&self) -> LogHandle {
         LogHandle(Arc::clone(&self.core))
@@ -209,55 +248,39 @@ impl HybridLog {
     /// [`ErrorKind::Limit`] if memory is full and the device keeps nothing; when the log cannot grow any more.
     #[inline]
     pub(crate) fn allocate(&self, size: usize, _guard: &Guard<'_>) -> Result<Allocation> {
+        self.core.allocate(size)
+    }
+
+    /// The same for what makes room: no bound of [`keep_room`](Self::keep_room) holds it up.
+    ///
+    /// # Errors
+    /// As for `allocate`.
+    pub(crate) fn allocate_urgent(&self, size: usize, _guard: &Guard<'_>) -> Result<Allocation> {
         match self.core.tail.reserve(size as u64) {
             Reserved::At(address) => Ok(Allocation::At(address)),
             Reserved::Full => Ok(Allocation::NoRoom),
-            Reserved::MustTurn { page, offset } => self.turn_page(page, offset, size as u64),
+            Reserved::MustTurn { page, offset } => self.core.turn_page(page, offset, size as u64),
         }
     }
 
-    /// Opens the page after `page` if a frame is free, for the one thread that was told to (L6).
-    #[cold]
-    fn turn_page(&self, page: u64, offset: u64, size: u64) -> Result<Allocation> {
-        let core = &self.core;
-        let (next, geometry) = (page + 1, core.geometry);
-        let first_held = geometry.page().page(core.pointers.safe_head());
-        if next >= first_held + geometry.frames() || next >= core.tail.pages() {
-            core.tail.give_back(page, offset);
-            if !core.readable && !core.volatile {
-                return Err(Error::new(ErrorKind::Limit, "the log's memory is full and its device keeps nothing")
-                    .with("log memory", geometry.memory_bytes())
-                    .help("give the store more memory, or a device that can be read back, such as FileSystemDisk"));
-            }
-            if next >= core.tail.pages() {
-                return Err(Error::new(ErrorKind::Limit, "the log has used up its addresses")
-                    .with("pages", core.tail.pages())
-                    .with("page size", geometry.page().page_size())
-                    .help("open a new store with larger pages"));
-            }
-            return Ok(Allocation::NoRoom);
-        }
-        core.frames.come_round(first_held);
-        let address = core.tail.turn(next, size);
-        if core.readable || core.volatile {
-            self.move_regions(next);
-        }
-        Ok(Allocation::At(address))
+    /// Has those who append wait at the end of the first page at or above `until`, except for what is urgent. Nobody waits if it is
+    /// [`Address::MAX`].
+    pub(crate) fn keep_room(&self, until: Address) {
+        let until = if until == Address::MAX { u64::MAX } else { until.get() };
+        self.core.room_until.store(until, Ordering::Relaxed);
     }
 
-    /// Moves the boundaries after `page` was opened: keeps the mutable part at its size, and a frame coming free for the
-    /// page after.
-    fn move_regions(&self, page: u64) {
-        let geometry = self.core.geometry;
-        if let Some(read_only) = (page + 1).checked_sub(geometry.mutable_pages()) {
-            self.core.shift_read_only(geometry.page().start_of(read_only).max(Address::new(FIRST)));
-        }
-        if self.core.volatile {
-            return;
-        }
-        if let Some(head) = (page + 2).checked_sub(geometry.frames()) {
-            self.core.want_head(geometry.page().start_of(head).max(Address::new(FIRST)));
-        }
+    /// Lets those who append go on by so many bytes more, if they are to wait at all.
+    pub(crate) fn extend_room(&self, bytes: u64) {
+        let extend = |until: u64| (until != u64::MAX).then(|| until.saturating_add(bytes));
+        // Somebody may have let all go meanwhile: then that is how it is.
+        let _ = self.core.room_until.fetch_update(Ordering::Relaxed, Ordering::Relaxed, extend);
+    }
+
+    /// Whether those who append wait, or will when the page at the tail is full.
+    pub(crate) fn is_held_up(&self) -> bool {
+        let page = self.core.geometry.page();
+        page.start_of(page.page(self.core.tail.address())).get() >= self.core.room_until.load(Ordering::Relaxed)
     }
 
     /// Does what can be done for those who wait, and returns at once: runs safe epoch actions, reaps completions, starts
@@ -302,6 +325,11 @@ impl HybridLog {
     /// Moves the tail to a block boundary, and returns it: what comes later shares no block with what is there. `None` if the
     /// tail is just moving and the call is to be repeated.
     pub(crate) fn close_block(&self) -> Option<Address> {
+        self.close_block_from().map(|(_, to)| to)
+    }
+
+    /// The same, with the place where the tail was: what lies between is the caller's.
+    pub(super) fn close_block_from(&self) -> Option<(Address, Address)> {
         self.core.tail.close_block(|offset| self.core.geometry.block_boundary(offset))
     }
 
@@ -313,6 +341,68 @@ impl HybridLog {
     /// Has everything below `address` served from the device, as soon as it is there.
     pub(crate) fn evict_until(&self, address: Address) {
         self.core.want_head(address);
+    }
+}
+
+impl LogCore {
+    /// See [`HybridLog::allocate`].
+    #[inline]
+    fn allocate(self: &Arc<Self>, size: usize) -> Result<Allocation> {
+        match self.tail.reserve(size as u64) {
+            Reserved::At(address) => Ok(Allocation::At(address)),
+            Reserved::Full => Ok(Allocation::NoRoom),
+            Reserved::MustTurn { page, offset } => {
+                if self.geometry.page().start_of(page).get() >= self.room_until.load(Ordering::Relaxed) {
+                    self.tail.give_back(page, offset);
+                    return Ok(Allocation::NoRoom);
+                }
+                self.turn_page(page, offset, size as u64)
+            }
+        }
+    }
+
+    /// Opens the page after `page` if a frame is free, for the one thread that was told to (L6).
+    #[cold]
+    fn turn_page(self: &Arc<Self>, page: u64, offset: u64, size: u64) -> Result<Allocation> {
+        let core = self;
+        let (next, geometry) = (page + 1, core.geometry);
+        let first_held = geometry.page().page(core.pointers.safe_head());
+        if next >= first_held + geometry.frames() || next >= core.tail.pages() {
+            core.tail.give_back(page, offset);
+            if !core.readable && !core.volatile {
+                return Err(Error::new(ErrorKind::Limit, "the log's memory is full and its device keeps nothing")
+                    .with("log memory", geometry.memory_bytes())
+                    .help("give the store more memory, or a device that can be read back, such as FileSystemDisk"));
+            }
+            if next >= core.tail.pages() {
+                return Err(Error::new(ErrorKind::Limit, "the log has used up its addresses")
+                    .with("pages", core.tail.pages())
+                    .with("page size", geometry.page().page_size())
+                    .help("open a new store with larger pages"));
+            }
+            return Ok(Allocation::NoRoom);
+        }
+        core.frames.come_round(first_held);
+        let address = core.tail.turn(next, size);
+        if core.readable || core.volatile {
+            self.move_regions(next);
+        }
+        Ok(Allocation::At(address))
+    }
+
+    /// Moves the boundaries after `page` was opened: keeps the mutable part at its size, and a frame coming free for the
+    /// page after.
+    fn move_regions(self: &Arc<Self>, page: u64) {
+        let geometry = self.geometry;
+        if let Some(read_only) = (page + 1).checked_sub(geometry.mutable_pages()) {
+            self.shift_read_only(geometry.page().start_of(read_only).max(Address::new(FIRST)));
+        }
+        if self.volatile {
+            return;
+        }
+        if let Some(head) = (page + 2).checked_sub(geometry.frames()) {
+            self.want_head(geometry.page().start_of(head).max(Address::new(FIRST)));
+        }
     }
 }
 
@@ -365,6 +455,18 @@ impl LogHandle {
     pub(crate) fn view(&self) -> LogView<'_> {
         LogView { core: &self.0 }
     }
+
+    /// Appends what is no record: has `write` fill `size` bytes at the tail, if there is room. For a caller who is pinned.
+    pub(crate) fn append(&self, size: usize, write: impl FnOnce(&[AtomicU64])) -> bool {
+        let Ok(Allocation::At(address)) = self.0.allocate(size) else { return false };
+        write(self.0.frames.words(address, size));
+        true
+    }
+
+    /// Whether whoever writes appends.
+    pub(crate) fn forbids_updates(&self) -> bool {
+        self.0.pointers.are_updates_forbidden()
+    }
 }
 
 /// How long a log that goes away waits for its writes to come to rest.
@@ -373,6 +475,9 @@ const SETTLE_LIMIT: Duration = Duration::from_secs(10);
 /// Waits, within bounds, until no write is under way, so that whoever drops a store can open its device again.
 impl Drop for HybridLog {
     fn drop(&mut self) {
+        if !self.is_owner {
+            return;
+        }
         self.core.epoch.drain();
         let (started, mut backoff) = (Instant::now(), Backoff::new());
         while Arc::strong_count(&self.core) > 1 && started.elapsed() < SETTLE_LIMIT {

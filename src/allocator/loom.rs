@@ -78,7 +78,7 @@ fn a_closed_block_cuts_through_no_reservation() {
             let (tail, refuse, turns) = (Arc::clone(&tail), Arc::clone(&refuse), Arc::clone(&turns));
             thread::spawn(move || [reserve(&tail, &refuse, &turns), reserve(&tail, &refuse, &turns)])
         };
-        let closed = tail.close_block(|offset| offset.next_multiple_of(40).min(PAGE));
+        let closed = tail.close_block(|offset| offset.next_multiple_of(40).min(PAGE)).map(|(_, to)| to);
         let last = reserve(&tail, &refuse, &turns);
         let [second, third] = other.join().unwrap();
         let mut places = [first, second, third, last];

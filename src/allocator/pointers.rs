@@ -18,6 +18,8 @@ pub(super) struct LogPointers {
     safe_read_only: MonotonicU64,
     read_only: MonotonicU64,
     pub(super) frozen: Frozen,
+    /// `read_only`, or above every address if no record is ever changed in place.
+    mutable_from: MonotonicU64,
 }
 
 /// The region boundaries of a log at one moment, oldest first.
@@ -52,6 +54,7 @@ impl LogPointers {
             safe_read_only: at(state.end),
             read_only: at(state.end),
             frozen: Frozen::none(),
+            mutable_from: at(state.end),
         }
     }
 
@@ -83,13 +86,13 @@ impl LogPointers {
         Address::of_pointer(self.read_only.get())
     }
 
-    /// From here on records are changed in place (L10).
+    /// From here on records are changed in place (L12).
     #[inline(always)]
     pub(super) fn mutable_from(&self) -> Address {
-        self.read_only().max(self.frozen.frozen())
+        Address::of_pointer(self.mutable_from.get()).max(self.frozen.frozen())
     }
 
-    /// Below, nobody changes a record (L2, L10).
+    /// Below, nobody changes a record (L2, L12).
     #[inline]
     pub(super) fn immutable_below(&self) -> Address {
         self.safe_read_only().max(self.frozen.settled())
@@ -100,8 +103,20 @@ impl LogPointers {
         self.moved(&self.begin, to)
     }
 
+    /// Closes every address there is and will be to updates in place, for good.
+    pub(super) fn forbid_updates(&self) {
+        self.mutable_from.advance_to(Address::MAX.within_cache().get());
+    }
+
+    /// True if updates in place were forbidden.
+    pub(super) fn are_updates_forbidden(&self) -> bool {
+        Address::of_pointer(self.mutable_from.get()) == Address::MAX.within_cache()
+    }
+
     /// True if this call moved it.
     pub(super) fn advance_read_only(&self, to: Address) -> bool {
+        // First, so that nobody finds an address mutable that is known to be closed.
+        self.mutable_from.advance_to(to.get());
         self.moved(&self.read_only, to)
     }
 
@@ -129,14 +144,15 @@ impl LogPointers {
 
     /// L1, except for the tail. Read from the lowest up: each only grows, so a later reading can only be larger.
     fn is_ordered(&self) -> bool {
-        let order = [&self.begin, &self.safe_head, &self.head, &self.flushed, &self.safe_read_only, &self.read_only];
+        let begin = self.begin.get();
+        let order = [&self.safe_head, &self.head, &self.flushed, &self.safe_read_only, &self.read_only];
         let mut below = 0;
         order.iter().all(|pointer| {
             let above = pointer.get();
             let ordered = below <= above;
             below = above;
             ordered
-        })
+        }) && begin <= self.flushed.get()
     }
 
     pub(super) fn snapshot(&self, tail: impl FnOnce() -> Address) -> LogAddresses {

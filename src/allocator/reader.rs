@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{AlignedBuf, IoBuf};
 use crate::sync::Arc;
 use std::collections::VecDeque;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::time::{Duration, Instant};
 
 /// Bytes of the largest access: from there on a device is as fast as it gets.
@@ -53,8 +53,8 @@ impl Verified {
 }
 
 /// Reads ranges of blocks in the order in which they are asked for.
-pub(crate) struct BlockReader<'p> {
-    pieces: &'p Pieces,
+pub(crate) struct BlockReader<P> {
+    pieces: P,
     channel: Box<dyn IoChannel>,
     wait: Duration,
     access_blocks: usize,
@@ -66,8 +66,8 @@ pub(crate) struct BlockReader<'p> {
     spare: Vec<IoBuf>,
 }
 
-impl<'p> BlockReader<'p> {
-    pub(crate) fn new(pieces: &'p Pieces, limits: ReadLimits) -> Self {
+impl<P: Deref<Target = Pieces>> BlockReader<P> {
+    pub(crate) fn new(pieces: P, limits: ReadLimits) -> Self {
         let device = &pieces.device;
         let shared = || Box::new(SharedChannel::new(Arc::clone(device))) as Box<dyn IoChannel>;
         Self {
@@ -108,6 +108,16 @@ impl<'p> BlockReader<'p> {
                 .map_err(|error| self.pieces.locate(error, piece, number))?;
         }
         Ok(Some(verified))
+    }
+
+    /// True if nothing is under way, and nothing is left of what was asked for.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.accesses.is_empty() && self.range.is_empty()
+    }
+
+    /// Begins no further access for what was asked for.
+    pub(crate) fn give_up_rest(&mut self) {
+        self.range = 0..0;
     }
 
     /// Takes a buffer back for another access.

@@ -23,10 +23,9 @@ impl HybridLog {
         scan: &Scan<'_>,
         threads: usize,
     ) -> Result<Self> {
-        let record_size = scan.layout.record_size();
         let has_aborted = scan.pieces.history.may_be_aborted(scan.range.start, scan.range.end);
         let log = Self::at(config, state, epoch, Arc::clone(&scan.pieces.device))?;
-        scan.run((0..threads).map(|_| Loader { log: &log, record_size, has_aborted }).collect())?;
+        scan.run((0..threads).map(|_| Loader { log: &log, has_aborted }).collect())?;
         Ok(log)
     }
 }
@@ -34,7 +33,6 @@ impl HybridLog {
 /// Fills frames.
 struct Loader<'l> {
     log: &'l HybridLog,
-    record_size: usize,
     has_aborted: bool,
 }
 
@@ -51,7 +49,7 @@ impl Visitor for Loader<'_> {
 
     fn record(&mut self, at: Address, info: RecordInfo, _: &[u8]) -> Result<()> {
         if info.is_invalid() {
-            RecordRef::new(self.log.core.frames.words(at, self.record_size)).invalidate();
+            RecordRef::new(self.log.core.frames.words(at, size_of::<RecordInfo>())).invalidate();
         }
         Ok(())
     }

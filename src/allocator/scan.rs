@@ -148,7 +148,7 @@ impl Scan<'_> {
         number: u64,
         block: &[u8],
         begins: bool,
-        walker: &mut RecordWalker<'_>,
+        walker: &mut RecordWalker,
         visitor: &mut impl Visitor,
     ) -> Result<()> {
         let geometry = self.pieces.geometry;

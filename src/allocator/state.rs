@@ -21,8 +21,12 @@ pub(crate) struct LogState {
 
 impl LogState {
     /// An empty log, whose blocks will carry `generation`.
-    pub(super) fn empty(generation: u32) -> Self {
-        let first = Address::new(FIRST);
+    pub(crate) fn empty(generation: u32) -> Self {
+        Self::empty_from(Address::new(FIRST), generation)
+    }
+
+    /// An empty log whose first record lies at `first`.
+    pub(crate) fn empty_from(first: Address, generation: u32) -> Self {
         Self { begin: first, head: first, flushed: first, end: first, history: History::of_new(generation) }
     }
 

@@ -87,9 +87,9 @@ impl Tail {
         self.word.swap(word, Ordering::AcqRel);
     }
 
-    /// Moves the tail up to where `boundary` says the next block begins, and returns that place: what comes later shares
-    /// no block with what is there. `None` while a page is being turned.
-    pub(super) fn close_block(&self, boundary: impl Fn(u64) -> u64) -> Option<Address> {
+    /// Moves the tail up to where `boundary` says the next block begins: what comes later shares no block with what is there.
+    /// Returns where it was and where it is; what lies between is its caller's. `None` while a page is being turned.
+    pub(super) fn close_block(&self, boundary: impl Fn(u64) -> u64) -> Option<(Address, Address)> {
         let mut seen = self.word.load(Ordering::Acquire);
         loop {
             let (page, offset) = unpack(seen);
@@ -98,10 +98,19 @@ impl Tail {
             }
             let closed = boundary(offset);
             match self.word.compare_exchange(seen, pack(page, closed), Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => return Some(Address::new(self.page.start_of(page).get() + closed)),
+                Ok(_) => {
+                    let at = |offset: u64| Address::new(self.page.start_of(page).get() + offset);
+                    return Some((at(offset), at(closed)));
+                }
                 Err(now) => seen = now,
             }
         }
+    }
+
+    /// Where the next record goes; `None` while a page is being turned. All that was reserved lies below.
+    pub(super) fn address_at_rest(&self) -> Option<Address> {
+        let (page, offset) = unpack(self.word.load(Ordering::Acquire));
+        (offset <= self.page.page_size()).then(|| Address::new(self.page.start_of(page).get() + offset))
     }
 
     /// Where the next record goes, roughly: the end of the page while it is being turned.
@@ -129,7 +138,9 @@ mod tests {
         tail.give_back(0, 4064);
         assert_eq!(tail.reserve(32), Reserved::At(Address::new(4064)));
         assert_eq!(tail.address(), Address::new(4096));
+        assert_eq!(tail.address_at_rest(), Some(Address::new(4096)));
         assert_eq!(tail.reserve(8), Reserved::MustTurn { page: 0, offset: 4096 });
+        assert_eq!((tail.address(), tail.address_at_rest()), (Address::new(4096), None));
         assert_eq!(tail.turn(1, 8), Address::new(4096));
         assert_eq!(tail.reserve(8), Reserved::At(Address::new(4104)));
     }
@@ -150,8 +161,9 @@ mod tests {
     fn closing_a_block_leaves_a_gap_once() {
         let tail = tail();
         let boundary = |offset: u64| offset.next_multiple_of(4088).min(4096);
-        assert_eq!(tail.close_block(boundary), Some(Address::new(4088)));
-        assert_eq!(tail.close_block(boundary), Some(Address::new(4088)));
+        let at = Address::new;
+        assert_eq!(tail.close_block(boundary), Some((at(64), at(4088))));
+        assert_eq!(tail.close_block(boundary), Some((at(4088), at(4088))));
         assert_eq!(tail.reserve(8), Reserved::At(Address::new(4088)));
         assert_eq!(tail.reserve(8), Reserved::MustTurn { page: 0, offset: 4096 });
         assert_eq!(tail.close_block(boundary), None);

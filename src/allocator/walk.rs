@@ -6,32 +6,45 @@ use crate::address::{Address, PageGeometry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::{RecordInfo, RecordLayout};
 
+/// What is called with each record: its address, its header as invariant L9 wants it, and its bytes.
+pub(super) type Visit<'v> = dyn FnMut(Address, RecordInfo, &[u8]) -> Result<()> + 'v;
+
 /// Takes the blocks of a page in order, and hands on the records in them.
-pub(super) struct RecordWalker<'h> {
+pub(crate) struct RecordWalker {
     layout: RecordLayout,
     page: PageGeometry,
-    history: &'h History,
+    history: History,
     /// Where the next record begins, or the one that has begun.
     at: Address,
     /// The first bytes of a record whose rest is in the blocks to come.
     begun: Vec<u8>,
 }
 
-impl<'h> RecordWalker<'h> {
-    pub(super) fn new(pieces: &'h Pieces, layout: RecordLayout) -> Self {
+impl RecordWalker {
+    pub(crate) fn new(pieces: &Pieces, layout: RecordLayout) -> Self {
         let page = pieces.geometry.page();
-        Self { layout, page, history: &pieces.history, at: Address::INVALID, begun: Vec::new() }
+        Self { layout, page, history: pieces.history.clone(), at: Address::INVALID, begun: Vec::new() }
     }
 
     /// Goes on at `at`, where a record begins if there is any.
     ///
     /// # Errors
     /// [`ErrorKind::Corrupt`] if a record has begun and its end never came.
-    pub(super) fn go_to(&mut self, at: Address) -> Result<()> {
+    pub(crate) fn go_to(&mut self, at: Address) -> Result<()> {
         let cut_off = !self.begun.is_empty();
         self.begun.clear();
         let begun_at = std::mem::replace(&mut self.at, at);
         if cut_off { Err(self.nonsense("a record of the log is cut off", begun_at)) } else { Ok(()) }
+    }
+
+    /// Where the next record begins, or the one that has begun.
+    pub(super) fn position(&self) -> Address {
+        self.at
+    }
+
+    /// True if a record has begun whose end has not come yet.
+    pub(super) fn has_begun(&self) -> bool {
+        !self.begun.is_empty()
     }
 
     /// Hands the records that end in the block at `start`, whose bytes are `payload`, to `visit`: each with its address, its
@@ -39,18 +52,18 @@ impl<'h> RecordWalker<'h> {
     ///
     /// # Errors
     /// [`ErrorKind::Corrupt`] if there is something that is no record, and what `visit` returns.
-    pub(super) fn feed(
+    pub(crate) fn feed(
         &mut self,
         start: Address,
         payload: &[u8],
         mut visit: impl FnMut(Address, RecordInfo, &[u8]) -> Result<()>,
     ) -> Result<()> {
-        let size = self.layout.record_size();
         let mut rest = payload;
         if self.begun.is_empty() {
             let skipped = self.at.get().saturating_sub(start.get());
             rest = rest.get(skipped as usize..).unwrap_or_default();
         } else {
+            let size = self.size_of(&self.begun);
             let (end, behind) = rest.split_at(rest.len().min(size - self.begun.len()));
             self.begun.extend_from_slice(end);
             if self.begun.len() < size {
@@ -68,6 +81,7 @@ impl<'h> RecordWalker<'h> {
                 self.step(rest.len() as u64);
                 return Ok(());
             }
+            let size = self.size_of(rest);
             let Some((record, behind)) = rest.split_at_checked(size) else {
                 self.begun.extend_from_slice(rest);
                 return Ok(());
@@ -80,6 +94,18 @@ impl<'h> RecordWalker<'h> {
         Ok(())
     }
 
+    /// True if a record has begun whose end is in the blocks to come.
+    pub(crate) fn is_within_record(&self) -> bool {
+        !self.begun.is_empty()
+    }
+
+    /// Bytes of the record that begins here; records begin at words, so a header is never cut.
+    #[inline]
+    fn size_of(&self, bytes: &[u8]) -> usize {
+        let header = bytes.first_chunk().map_or(0, |header| u64::from_le_bytes(*header));
+        self.layout.size_of(RecordInfo::from_word(header))
+    }
+
     fn step(&mut self, len: u64) {
         self.at = Address::from_word(self.at.get() + len);
     }
@@ -89,6 +115,9 @@ impl<'h> RecordWalker<'h> {
     fn check(&self, record: &[u8]) -> Result<RecordInfo> {
         let word = |at: usize| record[at * 8..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
         let info = RecordInfo::from_word(word(0));
+        if info.is_mark() && info.is_present() {
+            return Ok(info);
+        }
         let has_length = !self.layout.is_latched()
             || word(self.layout.latch_word()) as u32 as usize == self.layout.value_size()
             || info.is_invalid();

@@ -191,7 +191,7 @@ pub(super) fn same_log(one: &[Generation], other: &[Generation], from: Address, 
         let carried = generation_at(one, at);
         carried.is_some() && carried == generation_at(other, at)
     };
-    same_at(from) && changes.into_iter().all(same_at)
+    from >= to || same_at(from) && changes.into_iter().all(same_at)
 }
 
 #[cfg(test)]

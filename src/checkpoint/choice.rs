@@ -5,6 +5,7 @@ use super::catalog::{Broken, Catalog, Listing};
 use super::check::same_log;
 use super::manifest::{IndexPart, Manifest};
 use crate::error::{Error, ErrorKind, Result};
+use crate::utility::planted;
 
 /// The newest usable checkpoint of the log that was asked for, and what stood in the way of a newer one.
 #[derive(Debug, Clone)]
@@ -161,9 +162,9 @@ fn fits(owner: &Manifest, part: &IndexPart, manifest: &Manifest) -> Result<bool>
     };
     // Below the start all records belong to the checkpoint's version or an older one, so no entry of an image that was
     // complete there leads to a record that the cut leaves out.
+    let is_within = owner.version <= manifest.version && part.complete_at <= log.start;
     Ok(owner.schema == manifest.schema
-        && owner.version <= manifest.version
+        && (is_within || planted!(UsesImageBeyondEnd))
         && log.begin <= part.replay_from
-        && part.complete_at <= log.start
         && same_log(&part.generations, &log.generations, log.begin, part.complete_at))
 }

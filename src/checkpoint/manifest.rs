@@ -103,6 +103,9 @@ pub struct LogPart {
     pub generations: Vec<Generation>,
     /// Records that are not part of the state, though they lie between `begin` and `end`; by ascending address.
     pub aborted: Vec<Aborted>,
+    /// Whether the log goes on behind `end` with changes that were acknowledged as durable, and the records of the version
+    /// after this one are among them.
+    pub durable: bool,
 }
 
 /// Where a range of the log is kept.

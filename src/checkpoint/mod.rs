@@ -27,9 +27,13 @@ mod log_copy;
 mod manifest;
 #[cfg(not(oxifaster_loom))]
 mod recovery;
+#[cfg(not(oxifaster_loom))]
+mod rehearsal;
 mod report;
 mod retention;
 pub(crate) mod state;
+#[cfg(not(oxifaster_loom))]
+mod suffix;
 #[cfg(test)]
 #[cfg(not(oxifaster_loom))]
 mod tests;
@@ -41,8 +45,12 @@ pub use catalog::{Broken, Catalog, Listing};
 pub use choice::{IndexChoice, IndexImage, Selection};
 pub use manifest::{Aborted, CheckpointKind, Generation, IndexPart, LogPart, Manifest, Piece, Schema, SessionCut};
 #[cfg(not(oxifaster_loom))]
-pub(crate) use recovery::{Recovery, RecoveryLimits, log_of};
-pub use report::{ImageUse, RecoveryPhase, RecoveryProgress, RecoveryReport, RecoveryTimes};
+pub(crate) use recovery::{Recovery, RecoveryLimits, log_of, open_pieces};
+#[cfg(not(oxifaster_loom))]
+pub use rehearsal::{RehearsalLimits, rehearse};
+pub use report::{ImageUse, RecoveryPhase, RecoveryProgress, RecoveryReport, RecoveryTimes, SuffixEnd, SuffixReport};
 pub use retention::Removed;
+#[cfg(not(oxifaster_loom))]
+pub(crate) use suffix::{SuffixLimits, with_suffix};
 pub use token::CheckpointToken;
 pub use verify::{Defect, RecordCounts, VerifyProgress, VerifyReport, verify};

@@ -9,6 +9,8 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RecoveryPhase {
+    /// Looking for the end of the log behind the checkpoint, in a store whose changes are durable without one.
+    Suffix,
     /// Reading an image of the index.
     IndexImage,
     /// Making the index complete from the log.
@@ -65,6 +67,36 @@ pub struct RecoveryTimes {
     pub load: Duration,
 }
 
+/// Why the log ends where it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SuffixEnd {
+    /// Nothing was written there.
+    Nothing,
+    /// A block that was not written whole: nobody was told that it was durable.
+    Torn,
+    /// A block of another history of the log.
+    OtherHistory,
+    /// A block that was durable and is damaged; what lay behind it is lost, as the caller accepted.
+    Damaged,
+}
+
+/// The part of a log that was recovered from behind its newest checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SuffixReport {
+    /// Where the checkpoint ends.
+    pub from: Address,
+    /// Where the store goes on.
+    pub end: Address,
+    /// Changes that came after the checkpoint.
+    pub records: u64,
+    /// Bytes of the device between the two addresses.
+    pub bytes: u64,
+    /// Why it ends there.
+    pub ended: SuffixEnd,
+}
+
 /// What was recovered, and what it took.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -90,6 +122,8 @@ pub struct RecoveryReport {
     pub bytes_verified: u64,
     /// Bytes that were copied from files to the device.
     pub bytes_copied: u64,
+    /// What came after the checkpoint, in a store whose changes are durable without one.
+    pub suffix: Option<SuffixReport>,
     /// How long it took.
     pub times: RecoveryTimes,
 }
@@ -107,6 +141,7 @@ impl RecoveryReport {
             records: 0,
             bytes_verified: 0,
             bytes_copied: 0,
+            suffix: None,
             times: RecoveryTimes::default(),
         }
     }

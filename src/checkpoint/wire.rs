@@ -52,6 +52,9 @@ struct LogBody {
     pieces: Vec<PieceBody>,
     generations: Vec<GenerationBody>,
     aborted: Vec<AbortedBody>,
+    /// There only if it is true.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    durable: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -220,6 +223,7 @@ impl From<&LogPart> for LogBody {
             pieces: part.pieces.iter().map(piece).collect(),
             generations: generations(&part.generations),
             aborted: part.aborted.iter().map(aborted).collect(),
+            durable: part.durable,
         }
     }
 }
@@ -237,6 +241,7 @@ impl LogBody {
             pieces: self.pieces.into_iter().map(piece).collect::<Result<_>>()?,
             generations: table(self.generations)?,
             aborted: self.aborted.into_iter().map(aborted).collect::<Result<_>>()?,
+            durable: self.durable,
         })
     }
 }

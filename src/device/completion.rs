@@ -31,6 +31,11 @@ impl CompletionQueue {
         self.inbox.lock().pop_front()
     }
 
+    /// True if no completion is there at this moment.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.inbox.lock().is_empty()
+    }
+
     /// The oldest completion; waits up to `timeout` for one.
     pub fn take_within(&self, timeout: Duration) -> Option<(Token, IoDone)> {
         let mut inbox = self.inbox.lock();
@@ -64,9 +69,11 @@ impl CompletionSink for CompletionQueue {
 /// # Errors
 /// The device's, or [`ErrorKind::DeviceFailed`] if it does not answer in time.
 pub(crate) fn access(device: &dyn StorageDevice, request: IoRequest, limit: Duration) -> Result<IoDone> {
-    let (queue, offset) = (CompletionQueue::new(), request.offset);
+    let (queue, offset, started) = (CompletionQueue::new(), request.offset, Instant::now());
     device.submit(request, Arc::clone(&queue) as Arc<dyn CompletionSink>, 0);
-    let Some((_, mut done)) = queue.take_within(limit) else {
+    // A device that needs it is given the opportunity to go on.
+    while queue.is_empty() && started.elapsed() < limit && device.poll() > 0 {}
+    let Some((_, mut done)) = queue.take_within(limit.saturating_sub(started.elapsed())) else {
         return Err(Error::new(ErrorKind::DeviceFailed, "the device did not answer in time")
             .with("device offset", offset)
             .with("milliseconds waited", limit.as_millis())

@@ -384,7 +384,11 @@ fn c8_truncation_is_idempotent<D: StorageDevice>(device: &D) {
         bench.expect_written("C8", 32, 32);
         let below = bench.run("C8", bench.read_request(31, 1));
         if below.result.is_ok() {
-            bench.expect_content("C8", 31, 1, &below);
+            // What was given up reads as it was or as zeros, and never as anything else.
+            let is_freed = below.buf.iter().all(|byte| *byte == 0);
+            if !is_freed {
+                bench.expect_content("C8", 31, 1, &below);
+            }
         }
     }
     bench.write("C8", 64, 4);

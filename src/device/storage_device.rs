@@ -50,7 +50,8 @@ impl DeviceInfo {
 /// * **C7** After a failed sync every later sync and write is refused with
 ///   [`DeviceFailed`](crate::ErrorKind::DeviceFailed): nobody can know which of the earlier writes are durable. A failed
 ///   write may be tried again.
-/// * **C8** Truncation is idempotent and may be lazy; reads below the truncation point may fail or still succeed.
+/// * **C8** Truncation is idempotent and may be lazy; reads below the truncation point fail, or give what was there, or
+///   zeros. What lies at or above it is untouched.
 /// * **C9** No call allocates per access on the steady path beyond what its completion needs.
 /// * **C10** Wrong requests (unaligned, a buffer shorter than the length) complete with an error of kind
 ///   [`Config`](crate::ErrorKind::Config), those that came without a buffer, because the system had no memory for it, with

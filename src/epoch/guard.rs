@@ -1,5 +1,6 @@
 //! The proof of being pinned.
 
+use super::slip::Slip;
 use super::{LightEpoch, Participant};
 use crate::sync::Arc;
 
@@ -43,6 +44,12 @@ impl<'p> Guard<'p> {
     #[inline]
     pub(crate) fn notice(&self) -> Option<u64> {
         self.notice
+    }
+
+    /// What the owner of the row and those who are given the guard tell each other.
+    #[inline(always)]
+    pub(crate) fn slip(&self) -> &'p Slip {
+        self.participant.slip()
     }
 
     /// The epoch this guard is a proof for.

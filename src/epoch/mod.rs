@@ -65,6 +65,7 @@ mod light_epoch;
 #[cfg(oxifaster_loom)]
 mod loom;
 mod participant;
+mod slip;
 #[cfg(test)]
 #[cfg(not(oxifaster_loom))]
 mod tests;
@@ -72,3 +73,4 @@ mod tests;
 pub use guard::Guard;
 pub use light_epoch::LightEpoch;
 pub use participant::Participant;
+pub(crate) use slip::Slip;

@@ -1,11 +1,10 @@
 //! A row of the epoch's table and its owner.
 
 use super::light_epoch::{ATTENTION, FLAGS, STEP};
+use super::slip::Slip;
 use super::{Guard, LightEpoch};
 use crate::sync::{Arc, AtomicU64, CachePadded, Ordering, compiler_barrier, light_barrier};
-use std::cell::Cell;
 use std::fmt;
-use std::marker::PhantomData;
 
 /// The epoch its owner is pinned at, or 0. On a cache line of its own, because its owner writes it twice per operation.
 pub(super) struct Row(CachePadded<AtomicU64>);
@@ -34,13 +33,14 @@ impl Row {
 pub struct Participant {
     epoch: Arc<LightEpoch>,
     row: Arc<Row>,
-    /// One row tells one thread's story: `Send`, but not `Sync`.
-    not_sync: PhantomData<Cell<()>>,
+    /// What its owner tells those who are given its guards, and they tell it. Makes it `Send`, but not `Sync`: one row tells
+    /// one thread's story.
+    slip: Slip,
 }
 
 impl Participant {
     pub(super) fn new(epoch: &Arc<LightEpoch>, row: Arc<Row>) -> Self {
-        Self { epoch: Arc::clone(epoch), row, not_sync: PhantomData }
+        Self { epoch: Arc::clone(epoch), row, slip: Slip::default() }
     }
 
     /// Pins: until the guard is dropped, nothing that can be seen from now on is taken away.
@@ -88,6 +88,12 @@ impl Participant {
         // flag is seen here. The same goes for a later notice.
         let notice = (self.epoch.word() & ATTENTION != 0).then(|| self.epoch.notice());
         Guard::of_pinned(self, notice)
+    }
+
+    /// What its owner and those who are given its guards tell each other.
+    #[inline(always)]
+    pub(crate) fn slip(&self) -> &Slip {
+        &self.slip
     }
 
     /// The epoch whose table holds this row.

@@ -30,6 +30,8 @@
 
 mod arena;
 mod bucket;
+#[cfg(not(oxifaster_loom))]
+mod collect;
 mod entry;
 mod growth;
 mod image;

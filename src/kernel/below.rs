@@ -56,6 +56,12 @@ impl<V: Value> Below<V> {
     pub(crate) fn resume<K: Key>(&mut self, kernel: &Kernel<K, V>, key: &K, done: IoDone) -> Result<()> {
         let Self::Walking { top, next, known } = self else { return Ok(()) };
         let (top, next, known) = (*top, *next, known.take());
+        if next < kernel.log.begin() {
+            // It was truncated while the device was asked. If it was of use it was moved, to above `top`; what the device
+            // brought may be anything.
+            *self = Self::Known { top, value: None };
+            return Ok(());
+        }
         let size = Kernel::<K, V>::LAYOUT.record_size();
         let record = kernel.log.fetched(next, size, done, RecordLayout::parse::<K, V>)?;
         let previous = record.info.previous();

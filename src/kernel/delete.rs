@@ -68,7 +68,7 @@ fn delete_in_place<K: Key, V: Value>(kernel: &Kernel<K, V>, slot: Slot<'_>, foun
     if !found.record.set_tombstone() {
         return OperationStatus::NotFound;
     }
-    if slot.address() == found.address && found.info.previous() < kernel.log.begin() {
+    if slot.address() == found.address && kernel.is_given_up(found.info.previous()) {
         // Somebody may have appended in front meanwhile: then the entry is theirs, and stays.
         let _ = kernel.index.try_free(slot);
     }

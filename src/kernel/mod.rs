@@ -4,17 +4,21 @@
 //!   record's `previous` the next older one. Every structural change is one compare-and-swap of the entry, whole.
 //! * **K2** A record is copied only where nobody can still change it: below `safe_read_only` or what a checkpoint has
 //!   settled, or on the device. (What is found fuzzy by an operation that needs the old value is waited for.)
-//! * **K3** A record is changed in place only at or above `read_only` and what is frozen, as seen by a pinned thread.
+//! * **K3** A record is changed in place only at or above `mutable_from`, as seen by a pinned thread: the log's `read_only` and
+//!   what is frozen, or above all addresses in a store whose every change is to be in the log.
 //! * **K4** What was found out about a chain at or below some record stays true: chains grow at the head only. So an
 //!   operation that comes back from the device searches only what was added meanwhile.
 //!   While a checkpoint is under way, versions say more about it: [`version`].
 //! * **K5** No step reads the device or waits. What a step allocated it publishes or marks invalid before it returns.
 
+mod above;
 mod append;
 mod below;
+mod conditional_insert;
 mod cut;
 mod delete;
 mod find;
+mod is_newest;
 #[cfg(all(test, oxifaster_loom))]
 mod loom;
 mod read;
@@ -31,11 +35,15 @@ use crate::epoch::Guard;
 use crate::index::{MemIndex, Slot};
 use crate::operation::{Environment, Operation, Step};
 use crate::record::{Key, RecordLayout, Value};
+use crate::sync::{Arc, MonotonicU64};
 use std::marker::PhantomData;
 use std::time::Duration;
 
+pub(crate) use above::Extent;
+pub(crate) use conditional_insert::ConditionalInsertOp;
 pub(crate) use cut::{Cut, Surroundings, closed_tail};
 pub(crate) use delete::DeleteOp;
+pub(crate) use is_newest::IsNewestOp;
 pub(crate) use read::ReadOp;
 pub(crate) use records::LogRecords;
 pub(crate) use rmw::{Insert, Modify, RmwOp};
@@ -49,6 +57,8 @@ pub(crate) struct Kernel<K, V> {
     pub(crate) log: HybridLog,
     pub(crate) cache: Option<ReadCache>,
     pub(crate) versions: Versions,
+    /// Below lies nothing any more that anybody may want, a scan or checkpoint of an older state included.
+    pub(crate) kept_from: Arc<MonotonicU64>,
     wait_limit: Duration,
     schema: PhantomData<fn() -> (K, V)>,
 }
@@ -63,11 +73,17 @@ impl<K: Key, V: Value> Kernel<K, V> {
         version: u64,
         wait_limit: Duration,
     ) -> Self {
-        Self { index, log, cache, versions: Versions::new(version), wait_limit, schema: PhantomData }
+        let kept_from = Arc::new(MonotonicU64::new(log.begin().get()));
+        Self { index, log, cache, versions: Versions::new(version), kept_from, wait_limit, schema: PhantomData }
     }
 }
 
 impl<K: Key, V: Value> Kernel<K, V> {
+    /// Whether nobody wants the record at `address` any more.
+    pub(crate) fn is_given_up(&self, address: Address) -> bool {
+        address.get() < self.kept_from.get()
+    }
+
     /// The newest record in the log of the chain of `slot`, behind the copies in the read cache.
     #[inline]
     pub(crate) fn newest(&self, slot: &Slot<'_>, guard: &Guard<'_>) -> Address {

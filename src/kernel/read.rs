@@ -16,12 +16,14 @@ use crate::utility::KeyHash;
 pub(crate) struct ReadOp<K, V> {
     key: K,
     below: Below<V>,
+    /// Where the log began when the search on the device did.
+    begin: Address,
 }
 
 impl<K: Key, V: Value> ReadOp<K, V> {
     #[inline]
     pub(crate) fn new(key: &K) -> Self {
-        Self { key: key.clone(), below: Below::Unknown }
+        Self { key: key.clone(), below: Below::Unknown, begin: Address::INVALID }
     }
 }
 
@@ -32,12 +34,14 @@ impl<K: Key, V: Value> Operation<Kernel<K, V>> for ReadOp<K, V> {
     fn step(&mut self, kernel: &Kernel<K, V>, guard: &Guard<'_>) -> Step<Option<V>> {
         match &mut self.below {
             Below::Unknown => {}
-            Below::Known { top, value } => {
-                if let Some(value) = value {
-                    kernel.keep(&self.key, value, *top, guard);
-                }
-                return Step::Done(value.take());
+            Below::Known { top, value: Some(value) } => {
+                kernel.keep(&self.key, value, *top, guard);
+                return Step::Done(Some(value.clone()));
             }
+            // As long as nothing was truncated, it is certain. Otherwise the record may have been moved to above what was
+            // searched, and is looked for there.
+            Below::Known { value: None, .. } if kernel.log.begin() == self.begin => return Step::Done(None),
+            Below::Known { value: None, .. } => {}
             Below::Walking { .. } => {
                 return self.below.request(kernel).map_or_else(|| Step::Done(None), Step::Wait);
             }
@@ -63,11 +67,12 @@ impl<K: Key, V: Value> KeyOperation<K, V> for ReadOp<K, V> {
             }
             return Step::Done(Some(value));
         }
-        match kernel.trace(&self.key, &slot, Address::INVALID, guard) {
+        match kernel.trace(&self.key, &slot, self.below.floor(), guard) {
             Trace::Record(found) if found.info.is_tombstone() => Step::Done(None),
             Trace::Record(found) => Step::Done(Some(found.record.value::<K, V>())),
             Trace::Floor | Trace::End => Step::Done(None),
             Trace::Disk(address) => {
+                self.begin = kernel.log.begin();
                 self.below.walk(kernel.newest(&slot, guard), address);
                 self.below.request(kernel).map_or_else(|| Step::Done(None), Step::Wait)
             }

@@ -6,12 +6,15 @@ use crate::allocator::LogHandle;
 use crate::cache::ReadCache;
 use crate::index::{Look, Records};
 use crate::memory::Purpose;
-use crate::record::{Key, RecordInfo, RecordLayout, Value};
+use crate::record::{Key, Mark, RecordInfo, RecordLayout, Value};
+use crate::sync::{Arc, MonotonicU64};
 use std::marker::PhantomData;
 
 /// The records of a log that are in memory, and the copies in front of them.
 pub(crate) struct LogRecords<K, V> {
     log: LogHandle,
+    /// Entries that lead below lead to nothing that anybody may want.
+    kept_from: Arc<MonotonicU64>,
     cache: Option<LogHandle>,
     schema: PhantomData<fn() -> (K, V)>,
 }
@@ -21,7 +24,7 @@ impl<K: Key, V: Value> LogRecords<K, V> {
 
     pub(crate) fn new(kernel: &Kernel<K, V>) -> Self {
         let cache = kernel.cache.as_ref().map(ReadCache::handle);
-        Self { log: kernel.log.handle(), cache, schema: PhantomData }
+        Self { log: kernel.log.handle(), kept_from: Arc::clone(&kernel.kept_from), cache, schema: PhantomData }
     }
 
     /// What a copy in the read cache stands in front of.
@@ -37,7 +40,7 @@ impl<K: Key, V: Value> Records for LogRecords<K, V> {
             return Look::Skip(self.behind_copy(address));
         }
         let log = self.log.view();
-        if address < log.begin() {
+        if address.get() < self.kept_from.get() {
             return Look::Gone;
         }
         if address < log.head() {
@@ -49,6 +52,12 @@ impl<K: Key, V: Value> Records for LogRecords<K, V> {
             return Look::Skip(info.previous());
         }
         Look::Record(record.key_hash::<K, V>(), info.previous())
+    }
+
+    /// P1 of replay: where every change is in the log, what is recovered from it must know how its chains were made.
+    fn announce(&self, buckets: u64) -> bool {
+        let told = || self.log.append(Mark::SIZE, |words| Mark::of_table(buckets).write(words, 0));
+        !self.log.forbids_updates() || told()
     }
 
     fn prefetch(&self, address: Address) {

@@ -84,9 +84,10 @@ impl FasterLog {
     pub fn open_read_only(config: FasterLogConfig, device: impl StorageDevice) -> Result<Self> {
         let (geometry, device) = (config.geometry()?, Arc::new(device) as Arc<dyn StorageDevice>);
         let explorer = Explorer { device: &device, geometry, wait: config.wait_limit };
-        let found = explorer.find(config.damage_accepted)?.ok_or_else(|| {
+        let mut found = explorer.find(config.damage_accepted)?.ok_or_else(|| {
             Error::new(ErrorKind::NotFound, "there is no log on the device yet").help("append to it first")
         })?;
+        found.commit.add_hole(found.whole..found.end);
         let core = Core::new(config, found, device)?;
         core.group.close();
         core.group.fail(Error::new(ErrorKind::Unsupported, "the log was opened to be read"));
@@ -96,14 +97,15 @@ impl FasterLog {
     fn on(config: FasterLogConfig, device: Arc<dyn StorageDevice>) -> Result<Self> {
         let geometry = config.geometry()?;
         let explorer = Explorer { device: &device, geometry, wait: config.wait_limit };
-        let found = if device.info().readable { explorer.find(config.damage_accepted)? } else { None };
-        if let Some(found) = &found {
-            explorer.clear_from(found.end)?;
+        let mut found = if device.info().readable { explorer.find(config.damage_accepted)? } else { None };
+        if let Some(found) = &mut found {
+            explorer.settle(found)?;
         }
         let is_new = found.is_none();
         let mut found = found.unwrap_or_else(|| Found {
             commit: CommitRecord { page_bits: config.page_size_bits, begin: FIRST, ..CommitRecord::default() },
             generation: random_bits() as u32,
+            whole: Address::new(FIRST),
             end: Address::new(FIRST),
         });
         found.commit.number += u64::from(!is_new);
@@ -357,10 +359,13 @@ impl FasterLog {
     }
 
     fn commit_and_free(&self) -> Result<()> {
-        let cookie = self.cookie();
-        self.core.commit_shared(Some(cookie))?;
+        self.core.commit_shared(Some(self.cookie()))?;
         let begin = Reader::new(Arc::clone(&self.core)).first_byte_of(self.begin())?;
         let begin = self.core.log.geometry().block_start(begin.min(self.committed()));
+        if begin > self.core.group.verified_from() {
+            // Whoever opens the log reads all from there on that the last record says was durable before it.
+            self.core.commit_shared(Some(self.cookie()))?;
+        }
         let (started, mut backoff) = (Instant::now(), Backoff::new());
         while self.core.log.truncate_before(begin, self.core.config.wait_limit)? < begin {
             if started.elapsed() > self.core.config.wait_limit {
@@ -393,7 +398,7 @@ impl Core {
     /// The log that goes on where `found` ends; its `commit` is the next one.
     fn new(config: FasterLogConfig, found: Found, device: Arc<dyn StorageDevice>) -> Result<Self> {
         let (geometry, epoch) = (config.geometry()?, LightEpoch::new());
-        let Found { commit: next, generation, end } = found;
+        let Found { commit: next, generation, end, .. } = found;
         let begin = geometry.block_start(next.begin()).max(Address::new(FIRST)).min(end);
         let state = LogState { begin, head: end, flushed: end, end, history: History::of_new(generation) };
         let log = HybridLog::at(log_config(geometry, generation), state, Arc::clone(&epoch), device)?;

@@ -39,6 +39,8 @@ struct State {
     is_dirty: bool,
     stop: bool,
     last: Commit,
+    /// What was durable before the last commit.
+    before: Address,
     wakers: Vec<(Address, Waker)>,
 }
 
@@ -56,6 +58,7 @@ impl Group {
                 is_dirty: false,
                 stop: false,
                 last,
+                before: Address::INVALID,
                 wakers: Vec::new(),
             }),
             changed: Condvar::new(),
@@ -66,6 +69,11 @@ impl Group {
     #[inline]
     pub(super) fn durable(&self) -> Address {
         Address::from_word(self.durable.load(Ordering::Acquire))
+    }
+
+    /// Where an opening begins to verify, after the last commit.
+    pub(super) fn verified_from(&self) -> Address {
+        self.state.lock().before
     }
 
     /// That something may be appended.
@@ -203,6 +211,7 @@ impl Core {
         state.asked = false;
         state.is_dirty = false;
         state.due = None;
+        let before = self.group.durable();
         drop(state);
         let result = self.commit(cookie);
         let mut state = self.group.state.lock();
@@ -210,7 +219,7 @@ impl Core {
         match result {
             Ok(commit) => {
                 self.group.durable.store(commit.until.get(), Ordering::Release);
-                state.last = commit;
+                (state.last, state.before) = (commit, before);
                 self.group.tell(&mut state);
                 drop(state);
                 self.rearm();

@@ -40,6 +40,7 @@ mod config;
 mod entry;
 pub mod faster_log;
 mod group;
+mod image;
 mod recover;
 mod scan;
 #[cfg(test)]

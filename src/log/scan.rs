@@ -4,7 +4,7 @@ use super::commit::CommitRecord;
 use super::entry::{HEADER, Header, Kind, address_in, word_in};
 use super::faster_log::Core;
 use crate::address::Address;
-use crate::allocator::{BLOCK_SIZE, FIRST};
+use crate::allocator::{BLOCK_PAYLOAD, BLOCK_SIZE, FIRST};
 use crate::epoch::Participant;
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{AlignedBuf, IoBuf, load_bytes};
@@ -168,7 +168,10 @@ impl Reader {
         let mut window = std::mem::take(&mut self.window);
         window.clear();
         let mut number = geometry.block_of(from);
-        let (limit, buffer) = (self.core.config.wait_limit, IoBuf::from(AlignedBuf::zeroed(BUFFER)));
+        // Who wants one entry does not pay for a whole buffer.
+        let blocks = (to.get().saturating_sub(from.get()) as usize).div_ceil(BLOCK_PAYLOAD) + 1;
+        let buffer = IoBuf::from(AlignedBuf::zeroed(BUFFER.min(blocks * BLOCK_SIZE)));
+        let limit = self.core.config.wait_limit;
         self.core.log.copy_blocks(&mut self.participant, (from, to), limit, buffer, |blocks| {
             for block in blocks.chunks_exact(BLOCK_SIZE) {
                 window.extend_from_slice(&block[..geometry.payload_of_block(number)]);

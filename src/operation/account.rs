@@ -7,8 +7,10 @@
 //! * **A3** Between the two calls around a batch the version does not change for it: a checkpoint waits for those that began
 //!   before it, and those that begin later wait for it.
 
+use crate::epoch::Slip;
+use crate::record::Origin;
 use crate::stats::SessionCounters;
-use crate::sync::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering};
 
 /// How many operations of a session have finished, by the parity of their version.
 #[derive(Debug, Default)]
@@ -24,6 +26,9 @@ impl Finished {
     }
 }
 
+/// No version.
+const NEVER: u64 = u64::MAX;
+
 /// The book of one session.
 #[derive(Debug)]
 pub(crate) struct Account {
@@ -38,6 +43,15 @@ pub(crate) struct Account {
     in_batch: AtomicBool,
     /// For a session whose operations finish on any thread.
     finished: Option<Finished>,
+    /// Its number in a log that is to say whose changes are in it; 0 in others.
+    number: u64,
+    /// The version in which the log was told the session's name under this number.
+    introduced: AtomicU64,
+    /// The serial number with which a change was last signed.
+    signed: AtomicU64,
+    /// Held while an operation of a shared session is stepped, if the log says whose changes are in it: their serial numbers
+    /// are to be in the order of their records.
+    pub(crate) turn: Mutex<()>,
 }
 
 impl Account {
@@ -51,12 +65,46 @@ impl Account {
             cut: AtomicU64::new(base),
             in_batch: AtomicBool::new(false),
             finished: None,
+            number: 0,
+            introduced: AtomicU64::new(NEVER),
+            signed: AtomicU64::new(base),
+            turn: Mutex::new(()),
         }
     }
 
     /// The same for a session whose operations finish on any thread.
     pub(crate) fn shared(guid: u128, base: u64) -> Self {
         Self { finished: Some(Finished::default()), ..Self::new(guid, base) }
+    }
+
+    /// The same in a log that is to say whose changes are in it, under a number that no other session has at the same time.
+    pub(crate) fn with_number(self, number: u64) -> Self {
+        Self { number, ..self }
+    }
+
+    /// Its number in the log; 0 if the log does not say whose changes are in it.
+    #[inline(always)]
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Says on the slip whose change the next one is, for a session with a number. Within a batch, which is counted at its end,
+    /// only at its beginning: there the numbers go on by themselves.
+    pub(crate) fn sign(&self, slip: &Slip, version: u64) {
+        let serial = self.serial();
+        slip.set_origin(Origin::new(self.number, serial + 1).word());
+        let distance = serial.abs_diff(self.signed.load(Ordering::Relaxed));
+        self.signed.store(serial, Ordering::Relaxed);
+        if self.introduced.load(Ordering::Relaxed) != version || distance >= Origin::DISTANCE_MAX / 2 {
+            slip.introduce(self.guid, serial);
+            // If it makes no change now, it is asked again: the slip keeps the name until the log was told.
+            self.introduced.store(version, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes that the slip with the name is gone.
+    pub(crate) fn note_stranger(&self) {
+        self.introduced.store(NEVER, Ordering::Relaxed);
     }
 
     /// The number of the last operation that took effect.

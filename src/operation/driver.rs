@@ -71,6 +71,9 @@ impl Driver {
         O: Operation<E>,
     {
         let (guard, account) = self.pin(environment);
+        if account.number() != 0 && !account.is_in_batch() {
+            account.sign(guard.slip(), environment.version(&guard));
+        }
         let step = operation.step(environment, &guard);
         if let (Step::Done(_), Some(counter)) = (&step, count_as) {
             counter(&account.counters).add(1); // A1: while pinned
@@ -86,6 +89,19 @@ impl Driver {
             self.account.observe(environment.version(&guard)); // A2
         }
         (guard, &self.account)
+    }
+
+    /// Begins to sign the changes of a batch, if its session has a number.
+    pub(crate) fn sign_batch<E: Environment + ?Sized>(&mut self, environment: &E) {
+        if self.account.number() != 0 {
+            let (guard, account) = self.pin(environment);
+            account.sign(guard.slip(), environment.version(&guard));
+        }
+    }
+
+    /// Where the session's last change is in the log, if there was one since the last call and the log says whose it is.
+    pub(crate) fn take_change(&self) -> Option<Address> {
+        Some(self.participant.slip().take_change()).filter(|at| *at != 0).map(Address::from_word)
     }
 
     /// Pins, unless operations have to take something into account; and lends the book.

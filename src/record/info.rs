@@ -5,8 +5,8 @@ use crate::address::Address;
 /// A record's header: the address of the next older record of the chain, a version, and flags.
 ///
 /// ```text
-///  63       62       61         60..58    57..48   47..0
-/// | present | invalid | tombstone | reserved | version | previous |
+///  63       62       61         60        59    58       57..48   47..0
+/// | present | invalid | tombstone | reserved | mark | origin | version | previous |
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct RecordInfo(u64);
@@ -14,12 +14,16 @@ pub struct RecordInfo(u64);
 const PRESENT: u64 = 1 << 63;
 pub(crate) const INVALID: u64 = 1 << 62;
 pub(crate) const TOMBSTONE: u64 = 1 << 61;
+/// What the name of a session takes instead of a key and a value. An invalid record, to those who look for records.
+const MARK: u64 = 1 << 59;
+/// One more word behind the value.
+const ORIGIN: u64 = 1 << 58;
 const VERSION_SHIFT: u32 = Address::BITS;
 const VERSION_MASK: u64 = (1 << 10) - 1;
 
 // The fields do not overlap.
 const _: () = assert!(
-    (PRESENT | INVALID | TOMBSTONE) & (VERSION_MASK << VERSION_SHIFT) == 0
+    (PRESENT | INVALID | TOMBSTONE | MARK | ORIGIN) & (VERSION_MASK << VERSION_SHIFT) == 0
         && (VERSION_MASK << VERSION_SHIFT) & Address::MAX.get() == 0
 );
 
@@ -57,6 +61,32 @@ impl RecordInfo {
     #[must_use]
     pub(crate) const fn invalidated(self) -> Self {
         Self(self.0 | INVALID)
+    }
+
+    /// The same header as that of a record which says who wrote it: a word with the number of a session, and of its operation,
+    /// lies behind the value.
+    #[inline]
+    #[must_use]
+    pub(crate) const fn with_origin(self) -> Self {
+        Self(self.0 | ORIGIN)
+    }
+
+    /// True if the record says who wrote it.
+    #[inline]
+    pub const fn has_origin(self) -> bool {
+        self.0 & ORIGIN != 0
+    }
+
+    /// The header of a mark, which says which session has a number from here on. It is invalid as a record.
+    #[inline]
+    pub(crate) const fn mark(version: u16) -> Self {
+        Self(Self::new(Address::INVALID, version).0 | INVALID | MARK)
+    }
+
+    /// True for a mark.
+    #[inline]
+    pub const fn is_mark(self) -> bool {
+        self.0 & (MARK | INVALID) == MARK | INVALID
     }
 
     /// The next older record of the chain, or [`Address::INVALID`].
@@ -103,6 +133,8 @@ impl std::fmt::Debug for RecordInfo {
             .field("present", &self.is_present())
             .field("invalid", &self.is_invalid())
             .field("tombstone", &self.is_tombstone())
+            .field("origin", &self.has_origin())
+            .field("mark", &self.is_mark())
             .finish()
     }
 }
@@ -119,5 +151,11 @@ mod tests {
         let deleted = RecordInfo::new(Address::new(64), 1).with_tombstone();
         assert_eq!((deleted.previous().get(), deleted.version(), deleted.is_tombstone()), (64, 1, true));
         assert!(!RecordInfo::from_word(0).is_present());
+        let told = deleted.with_origin();
+        assert!(
+            told.has_origin() && !told.is_mark() && told.is_tombstone() && !told.is_live() && !deleted.has_origin()
+        );
+        let mark = RecordInfo::mark(1023);
+        assert!(mark.is_mark() && mark.is_invalid() && mark.is_present() && !mark.has_origin() && !mark.is_live());
     }
 }

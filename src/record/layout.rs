@@ -1,6 +1,6 @@
 //! Sizes and places within a record.
 
-use super::{Key, RecordInfo, Value};
+use super::{Key, Mark, Origin, RecordInfo, Value};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::words_for;
 
@@ -36,6 +36,12 @@ impl RecordLayout {
     #[inline]
     pub const fn record_size(self) -> usize {
         self.record_words() * 8
+    }
+
+    /// Bytes of the record with this header.
+    #[inline]
+    pub(crate) const fn size_of(self, info: RecordInfo) -> usize {
+        if info.is_mark() { Mark::SIZE } else { self.record_size() + if info.has_origin() { Origin::SIZE } else { 0 } }
     }
 
     /// True if values need a latch: they are more than one word.

@@ -21,6 +21,7 @@
 //! * **R4** A tombstone is set once and never taken back. An operation that found the record without it may still change
 //!   the value afterwards: the change is ordered just before the deletion, which nobody can tell from having come first.
 //! * **R5** An invalid record was never published; it is skipped wherever the log is walked.
+//! * **R6** The header says how long a record is: whether it has a word for its origin, or is a mark (`origin.rs`).
 
 mod field;
 mod info;
@@ -28,6 +29,7 @@ mod latch;
 mod layout;
 #[cfg(all(test, oxifaster_loom))]
 mod loom;
+mod origin;
 mod pod;
 mod view;
 
@@ -35,5 +37,6 @@ pub use field::{Key, Value};
 pub use info::RecordInfo;
 pub(crate) use latch::Latch;
 pub use layout::{Record, RecordLayout};
+pub(crate) use origin::{Mark, Origin};
 pub use pod::Pod;
 pub(crate) use view::RecordRef;

@@ -1,7 +1,7 @@
 //! Sessions whose operations are futures.
 
 use super::database::Database;
-use super::op_future::{Home, OpFuture};
+use super::op_future::{Durably, Home, OpFuture};
 use crate::epoch::Participant;
 use crate::kernel::{DeleteOp, Insert, Kernel, Modify, ReadOp, RmwOp, UpsertOp};
 use crate::operation::{Account, Environment, Gate, Operation, Step};
@@ -31,7 +31,9 @@ use crate::sync::Arc;
 /// ```
 pub struct AsyncSession<K: Key, V: Value> {
     participant: Participant,
-    home: Arc<Home<K, V>>,
+    pub(super) home: Arc<Home<K, V>>,
+    /// Whether futures wait for their changes to be durable.
+    pub(super) waits: bool,
 }
 
 impl<K: Key, V: Value> AsyncSession<K, V> {
@@ -40,7 +42,8 @@ impl<K: Key, V: Value> AsyncSession<K, V> {
         // A session's thread looks at outcomes as they come; a future's executor may be busy elsewhere meanwhile, and the
         // device is to have something to do.
         let gate = Gate::new(2 * database.max_pending);
-        Self { participant, home: Arc::new(Home { database, gate, account }) }
+        let waits = database.committer.as_ref().is_some_and(|committer| committer.is_every_operation());
+        Self { participant, home: Arc::new(Home { database, gate, account }), waits }
     }
 
     /// Names the session: after a recovery it is found by this.
@@ -60,7 +63,7 @@ impl<K: Key, V: Value> AsyncSession<K, V> {
     /// The future's: as for [`Session::read`](super::Session::read).
     pub fn read(&mut self, key: &K) -> OpFuture<K, V, Option<V>> {
         self.home.account.counters.reads.add(1);
-        self.begin(ReadOp::new(key), true, |value| value)
+        self.begin(ReadOp::new(key), Use::READ, |value| value)
     }
 
     /// Gives `key` the value `value`, whatever it had.
@@ -69,7 +72,7 @@ impl<K: Key, V: Value> AsyncSession<K, V> {
     /// The future's: as for [`Session::upsert`](super::Session::upsert).
     pub fn upsert(&mut self, key: K, value: V) -> OpFuture<K, V, ()> {
         self.home.account.counters.upserts.add(1);
-        self.begin(UpsertOp::new(key, value), false, |_| ())
+        self.begin(UpsertOp::new(key, value), Use::WRITE, |_| ())
     }
 
     /// Replaces the value of `key` by what `modify` makes of it, as one step; whether the store was changed.
@@ -78,7 +81,7 @@ impl<K: Key, V: Value> AsyncSession<K, V> {
     /// The future's: as for [`Session::rmw`](super::Session::rmw).
     pub fn rmw(&mut self, key: K, modify: impl FnMut(&mut V) -> bool + Send + 'static) -> OpFuture<K, V, bool> {
         self.home.account.counters.rmws.add(1);
-        self.begin(RmwOp::new(key, Modify(modify)), true, OperationStatus::changed)
+        self.begin(RmwOp::new(key, Modify(modify)), Use::BOTH, OperationStatus::changed)
     }
 
     /// Gives `key` the value `value` if it has none; whether it did.
@@ -87,7 +90,7 @@ impl<K: Key, V: Value> AsyncSession<K, V> {
     /// The future's: as for [`Session::insert`](super::Session::insert).
     pub fn insert(&mut self, key: K, value: V) -> OpFuture<K, V, bool> {
         self.home.account.counters.inserts.add(1);
-        self.begin(RmwOp::new(key, Insert(value)), true, OperationStatus::changed)
+        self.begin(RmwOp::new(key, Insert(value)), Use::BOTH, OperationStatus::changed)
     }
 
     /// Removes `key`.
@@ -96,12 +99,12 @@ impl<K: Key, V: Value> AsyncSession<K, V> {
     /// The future's: as for [`Session::delete`](super::Session::delete).
     pub fn delete(&mut self, key: &K) -> OpFuture<K, V, ()> {
         self.home.account.counters.deletes.add(1);
-        self.begin(DeleteOp::new(key), false, |_| ())
+        self.begin(DeleteOp::new(key), Use::WRITE, |_| ())
     }
 
     /// Does what can be done at once.
     #[inline]
-    fn begin<O, T>(&mut self, mut operation: O, is_lookup: bool, map: fn(O::Output) -> T) -> OpFuture<K, V, T>
+    fn begin<O, T>(&mut self, mut operation: O, usage: Use, map: fn(O::Output) -> T) -> OpFuture<K, V, T>
     where
         O: Operation<Kernel<K, V>> + Send + 'static,
         T: 'static,
@@ -109,16 +112,27 @@ impl<K: Key, V: Value> AsyncSession<K, V> {
         if self.home.database.epoch.has_pending() {
             self.home.database.epoch.drain();
         }
+        if usage.writes
+            && let Some(Err(failure)) = self.home.database.committer.as_ref().map(|committer| committer.check())
+        {
+            return OpFuture::ready(Arc::clone(&self.home), Err(failure));
+        }
         let step = step_counted(&self.home.database.kernel, &mut operation, &mut self.participant, &self.home.account);
-        if is_lookup && matches!(step, Step::Wait(_)) {
+        if usage.is_lookup && matches!(step, Step::Wait(_)) {
             self.home.account.counters.read_misses.add(1);
         }
         let home = Arc::clone(&self.home);
         match step {
-            Step::Done(output) => OpFuture::ready(home, Ok(map(output))),
+            Step::Done(output) => {
+                let waits = home.settles_at(usage.writes, &self.participant).filter(|_| self.waits);
+                OpFuture::done(home, map(output), waits)
+            }
             Step::Failed(error) => OpFuture::ready(home, Err(error)),
             // Boxed only if it has to wait.
-            step => OpFuture::stepped(home, Box::new(Mapped { operation, map }), step.map(map)),
+            step => {
+                let durability = Durably { writes: usage.writes, waits: self.waits };
+                OpFuture::stepped(home, Box::new(Mapped { operation, map }), step.map(map), durability)
+            }
         }
     }
 }
@@ -131,12 +145,53 @@ pub(super) fn step_counted<E: Environment, O: Operation<E> + ?Sized>(
     participant: &mut Participant,
     account: &Account,
 ) -> Step<O::Output> {
+    if account.number() != 0 {
+        return step_signed(environment, operation, participant, account);
+    }
     let guard = participant.pin();
     let step = operation.step(environment, &guard);
     if matches!(step, Step::Done(_)) {
         account.finish(environment.version(&guard));
     }
     step
+}
+
+/// The same in a store whose log says whose changes are in it. Operations of one session take their turn, so that their numbers
+/// are in the order of their records (W5); steps never wait.
+#[inline(never)]
+fn step_signed<E: Environment, O: Operation<E> + ?Sized>(
+    environment: &E,
+    operation: &mut O,
+    participant: &mut Participant,
+    account: &Account,
+) -> Step<O::Output> {
+    let _turn = account.turn.lock();
+    let guard = participant.pin();
+    let version = environment.version(&guard);
+    account.sign(guard.slip(), version);
+    let step = operation.step(environment, &guard);
+    if matches!(step, Step::Done(_)) {
+        account.finish(version);
+    }
+    if guard.slip().stranger().is_some() {
+        // The slip is gone with the participant; the next one is to have the name.
+        guard.slip().note_introduced();
+        account.note_stranger();
+    }
+    step
+}
+
+/// What an operation does.
+#[derive(Clone, Copy)]
+struct Use {
+    is_lookup: bool,
+    writes: bool,
+}
+
+impl Use {
+    const READ: Self = Self { is_lookup: true, writes: false };
+    const WRITE: Self = Self { is_lookup: false, writes: true };
+    const BOTH: Self = Self { is_lookup: true, writes: true };
 }
 
 /// An operation whose output is turned into something else.

@@ -16,6 +16,7 @@ use crate::kernel::{DeleteOp, Kernel, KeyOperation, Modify, ReadOp, RmwOp, Upser
 use crate::memory::Purpose;
 use crate::operation::{Account, CountAs, Progress, Retry, Stall, Step};
 use crate::record::{Key, Value};
+use crate::stats::OwnedCounter;
 use crate::status::OperationStatus;
 use crate::sync::{Arc, Visible, publish_all};
 use crate::utility::KeyHash;
@@ -121,14 +122,36 @@ impl<K: Key, V: Value> Session<K, V> {
         make: impl FnMut(usize) -> O,
         mut done: impl FnMut(usize, O::Output),
     ) -> Result<usize> {
+        if O::WRITES {
+            self.check_durability()?;
+        }
         let turn = self.begin_batch()?;
-        let mut finished = 0;
+        if O::WRITES {
+            self.driver.sign_batch(&self.database.kernel);
+        }
+        let mut finished = Finished { counter: count_as(&turn.0.counters), count: 0 };
         let outcome = self.run_batch(count, key, at_once, make, |at, output| {
-            finished += 1;
+            finished.count += 1;
             done(at, output);
         });
-        count_as(&turn.0.counters).add(finished);
+        drop(finished);
+        drop(turn);
+        if O::WRITES {
+            // Also if it failed: what was done was done.
+            self.end_change()?;
+        }
         outcome
+    }
+
+    /// Runs `count` operations that are no work of a user's: a checkpoint may cut between any two of them.
+    pub(super) fn run_unlisted<'k, O: KeyOperation<K, V>>(
+        &mut self,
+        count: usize,
+        key: impl Fn(usize) -> &'k K,
+        make: impl FnMut(usize) -> O,
+        done: impl FnMut(usize, O::Output),
+    ) -> Result<()> {
+        self.run_batch(count, key, |_, _, _| None, make, done).map(drop)
     }
 
     /// Begins a batch, once no checkpoint is about to cut.
@@ -255,6 +278,18 @@ impl<K: Key, V: Value> Session<K, V> {
             publish_all();
         }
         Ok(stop)
+    }
+}
+
+/// Counts what a batch has done, also if a closure of its caller panics.
+struct Finished<'a> {
+    counter: &'a OwnedCounter,
+    count: u64,
+}
+
+impl Drop for Finished<'_> {
+    fn drop(&mut self) {
+        self.counter.add(self.count);
     }
 }
 

@@ -1,10 +1,14 @@
 //! How a store is set up: one number is enough, everything can be set.
 
+use super::durability::Durability;
 use crate::address::PageGeometry;
 use crate::allocator::{BLOCK_PAYLOAD, BLOCK_SIZE, HybridLog, LogGeometry};
 use crate::cache::ReadCacheConfig;
+#[cfg(not(oxifaster_loom))]
+use crate::compaction::config::CompactionConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{IndexConfig, MemIndex};
+use crate::record::Origin;
 use std::time::Duration;
 
 /// The set-up of a store.
@@ -39,10 +43,17 @@ pub struct FasterKvConfig {
     pub max_pending: usize,
     /// See [`with_wait_limit`](Self::with_wait_limit).
     pub wait_limit: Duration,
+    /// See [`with_durability`](Self::with_durability).
+    pub durability: Durability,
+    /// See [`with_damage_accepted`](Self::with_damage_accepted).
+    pub damage_accepted: bool,
     /// See [`with_overwrite`](Self::with_overwrite).
     pub overwrite: bool,
     /// See [`with_pretouch`](Self::with_pretouch).
     pub pretouch: bool,
+    /// See [`with_compaction`](Self::with_compaction).
+    #[cfg(not(oxifaster_loom))]
+    pub compaction: CompactionConfig,
 }
 
 const DEFAULT_BUDGET: u64 = 256 << 20;
@@ -66,8 +77,12 @@ impl Default for FasterKvConfig {
             read_cache: None,
             max_pending: 64,
             wait_limit: Duration::from_secs(30),
+            durability: Durability::None,
+            damage_accepted: false,
             overwrite: false,
             pretouch: true,
+            #[cfg(not(oxifaster_loom))]
+            compaction: CompactionConfig::default(),
         }
     }
 }
@@ -156,6 +171,22 @@ impl FasterKvConfig {
         self
     }
 
+    /// When changes are safe without a checkpoint. A store with a durability is opened by
+    /// [`FasterKv::open_durable`](super::FasterKv::open_durable). `Default:` [`Durability::None`].
+    #[must_use]
+    pub fn with_durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Opens a durable store of which something that was acknowledged is damaged, with what lies before the damage in its log.
+    /// What lies behind it is lost. `Default:` false: opening it is an error that names the place.
+    #[must_use]
+    pub fn with_damage_accepted(mut self, accepted: bool) -> Self {
+        self.damage_accepted = accepted;
+        self
+    }
+
     /// Lets a new store overwrite a device that already holds data. `Default:` false: opening it is refused.
     #[must_use]
     pub fn with_overwrite(mut self, overwrite: bool) -> Self {
@@ -177,6 +208,14 @@ impl FasterKvConfig {
     #[must_use]
     pub fn with_pretouch(mut self, pretouch: bool) -> Self {
         self.pretouch = pretouch;
+        self
+    }
+
+    /// How [`log_compact_until`](super::FasterKv::log_compact_until) works. `Default:` on one thread, without bounds.
+    #[cfg(not(oxifaster_loom))]
+    #[must_use]
+    pub fn with_compaction(mut self, compaction: CompactionConfig) -> Self {
+        self.compaction = compaction;
         self
     }
 
@@ -208,6 +247,9 @@ impl FasterKvConfig {
 
     /// Whether each value makes sense by itself.
     pub(super) fn check(&self) -> Result<()> {
+        self.durability.check()?;
+        #[cfg(not(oxifaster_loom))]
+        self.compaction.check()?;
         if self.max_pending == 0 || self.max_pending > 1 << 16 {
             return Err(out_of_range("max_pending", self.max_pending as u64, 1, 1 << 16));
         }
@@ -270,6 +312,7 @@ impl FasterKvConfig {
                 .help("raise memory_budget, or lower table_size, page_size_bits or the read cache's mem_size"));
         }
         let geometry = LogGeometry::new(page_bits, frames, self.mutable_fraction)?;
+        let record_size = record_size + if self.durability.is_some() { Origin::SIZE } else { 0 };
         let largest = geometry.page().page_size() - 64;
         if record_size as u64 > largest {
             return Err(Error::new(ErrorKind::Config, "a record does not fit on a page of the log")

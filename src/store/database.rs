@@ -1,10 +1,15 @@
 //! What a store's sessions share.
 
+#[cfg(not(oxifaster_loom))]
+use super::compact::Reclaim;
 use super::config::{FasterKvConfig, StoreSizes, index_bytes};
+use super::durability::Committer;
 use crate::address::Address;
-use crate::allocator::{HybridLog, LogConfig};
+use crate::allocator::{HybridLog, LogConfig, LogGeometry, LogState};
 use crate::cache::ReadCache;
 use crate::checkpoint::{CheckpointToken, Piece, SessionCut};
+#[cfg(not(oxifaster_loom))]
+use crate::compaction::config::CompactionConfig;
 use crate::device::StorageDevice;
 use crate::epoch::LightEpoch;
 use crate::error::{Error, ErrorKind, Result};
@@ -12,9 +17,10 @@ use crate::index::{GROWTH_HOLDER, Grower, MemIndex, tag_match_name};
 use crate::kernel::{Kernel, LogRecords};
 use crate::memory::{MemoryBudget, Reservation, pretouch};
 use crate::operation::Account;
-use crate::record::{Key, RecordLayout, Value};
+use crate::record::{self, Key, RecordLayout, Value};
 use crate::stats::{StatsSnapshot, Tally};
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, MonotonicU64, Mutex};
+use crate::utility::planted;
 use crate::utility::random_bits;
 
 /// Sessions that ended and are kept for the next checkpoint, the newest ones.
@@ -32,6 +38,17 @@ pub(crate) struct Database<K, V> {
     pub(crate) checkpoint_buffer: usize,
     /// What the next increment is to be based on; held by who takes a checkpoint.
     pub(crate) chain: Mutex<Option<Chain>>,
+    #[cfg(not(oxifaster_loom))]
+    pub(crate) compaction: CompactionConfig,
+    /// Who needs which part of the log.
+    #[cfg(not(oxifaster_loom))]
+    pub(crate) reclaim: Arc<Reclaim>,
+    /// What lies below is in a checkpoint, and nothing of a later one does.
+    pub(crate) checkpointed: MonotonicU64,
+    /// Of a store with a durability.
+    pub(crate) committer: Option<Arc<Committer>>,
+    /// Commits for those who do not wait in a call.
+    pub(super) commit_thread: Mutex<Option<std::thread::JoinHandle<()>>>,
     memory: Memory,
     sessions: Mutex<Sessions>,
 }
@@ -116,6 +133,23 @@ struct Sessions {
     tally: Tally,
     /// Sessions of a checkpoint that nobody has gone on with.
     recovered: Vec<SessionCut>,
+    /// Numbers that sessions of a store with a durability were given.
+    numbers: u64,
+}
+
+impl Sessions {
+    /// A number that no session has that may still write.
+    fn next_number(&mut self) -> u64 {
+        loop {
+            self.numbers += 1;
+            let number = (self.numbers - 1) % record::Origin::SESSIONS_MAX + 1;
+            // Futures of a session that ended may still be in flight.
+            let mut others = self.live.iter().chain(&self.ended);
+            if self.numbers <= record::Origin::SESSIONS_MAX || others.all(|account| account.number() != number) {
+                return number;
+            }
+        }
+    }
 }
 
 impl<K: Key, V: Value> Database<K, V> {
@@ -124,6 +158,19 @@ impl<K: Key, V: Value> Database<K, V> {
     /// # Errors
     /// As for [`FasterKv::open`](super::FasterKv::open).
     pub(crate) fn open(config: &FasterKvConfig, device: Arc<dyn StorageDevice>) -> Result<Self> {
+        config.durability.refuse("FasterKv::open")?;
+        Self::open_at(config, device, |_, generation| LogState::empty(generation))
+    }
+
+    /// An empty store whose log begins in the state that `state` makes out of its sizes and its generation.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub(super) fn open_at(
+        config: &FasterKvConfig,
+        device: Arc<dyn StorageDevice>,
+        state: impl FnOnce(LogGeometry, u32) -> LogState,
+    ) -> Result<Self> {
         let layout = RecordLayout::of::<K, V>();
         let sizes = config.resolve(layout.record_size())?;
         check_device(&*device)?;
@@ -131,7 +178,9 @@ impl<K: Key, V: Value> Database<K, V> {
         let memory = Memory::reserve(&sizes)?;
         let epoch = LightEpoch::new();
         let index = MemIndex::new(sizes.index)?;
-        let log = HybridLog::new(log_config(&sizes, layout, random_generation()), Arc::clone(&epoch), device)?;
+        let log_config = log_config(&sizes, layout, random_generation());
+        let state = state(sizes.geometry, log_config.generation);
+        let log = HybridLog::at(log_config, state, Arc::clone(&epoch), device)?;
         Self::of_parts(config, epoch, index, log, &sizes, memory, Origin::new())
     }
 
@@ -166,13 +215,40 @@ impl<K: Key, V: Value> Database<K, V> {
         }
         let sessions = Mutex::new(Sessions { recovered: origin.sessions, ..Sessions::default() });
         let (max_pending, chain, checkpoint_buffer) = (config.max_pending, Mutex::new(None), sizes.checkpoint_buffer);
-        Ok(Self { kernel, epoch, max_pending, checkpoint_buffer, chain, memory, sessions })
+        let (committer, commit_thread) = (None, Mutex::new(None));
+        // Nothing, or all that was recovered.
+        let checkpointed = MonotonicU64::new(kernel.log.safe_read_only().get());
+        #[cfg(not(oxifaster_loom))]
+        let reclaim = Reclaim::new();
+        Ok(Self {
+            kernel,
+            epoch,
+            max_pending,
+            checkpoint_buffer,
+            chain,
+            #[cfg(not(oxifaster_loom))]
+            compaction: config.compaction,
+            #[cfg(not(oxifaster_loom))]
+            reclaim,
+            checkpointed,
+            committer,
+            commit_thread,
+            memory,
+            sessions,
+        })
+    }
+
+    /// Bytes of a record.
+    pub(crate) fn record_size() -> u64 {
+        RecordLayout::of::<K, V>().record_size() as u64
     }
 
     /// Enters the book of a session that begins.
     pub(crate) fn enter(&self, account: Account) -> Arc<Account> {
+        let mut sessions = self.sessions.lock();
+        let account = if self.committer.is_some() { account.with_number(sessions.next_number()) } else { account };
         let account = Arc::new(account);
-        self.sessions.lock().live.push(Arc::clone(&account));
+        sessions.live.push(Arc::clone(&account));
         account
     }
 
@@ -246,7 +322,8 @@ impl<K: Key, V: Value> Database<K, V> {
             let serial = newest.entry(session.guid).or_insert(session.serial);
             *serial = session.serial.max(*serial);
         }
-        newest.into_iter().map(|(guid, serial)| SessionCut { guid, serial }).collect()
+        let short = u64::from(planted!(CutsSerialShort));
+        newest.into_iter().map(|(guid, serial)| SessionCut { guid, serial: serial.saturating_sub(short) }).collect()
     }
 
     /// Forgets the sessions that ended, now that a checkpoint says all that can be said of them.
@@ -295,6 +372,13 @@ impl<K: Key, V: Value> Database<K, V> {
             memory_budget: self.memory.budget.total(),
             tag_match: tag_match_name(),
         }
+    }
+}
+
+impl<K, V> Drop for Database<K, V> {
+    fn drop(&mut self) {
+        #[cfg(not(oxifaster_loom))]
+        self.close();
     }
 }
 

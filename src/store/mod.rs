@@ -5,8 +5,11 @@ mod async_session;
 mod batch;
 #[cfg(not(oxifaster_loom))]
 mod checkpoint;
+#[cfg(not(oxifaster_loom))]
+mod compact;
 mod config;
 mod database;
+mod durability;
 mod faster_kv;
 mod flight;
 mod op_future;
@@ -15,15 +18,25 @@ mod pending;
 mod recover;
 #[cfg(not(oxifaster_loom))]
 mod restore;
+#[cfg(not(oxifaster_loom))]
+mod scan;
 mod session;
 
 pub use async_session::AsyncSession;
 #[cfg(not(oxifaster_loom))]
 pub use checkpoint::{CheckpointHandle, CheckpointOptions, CheckpointProgress, CheckpointReport, CheckpointStep};
+#[cfg(not(oxifaster_loom))]
+pub(crate) use compact::{Estimate, Upkeep};
 pub use config::FasterKvConfig;
+pub use durability::{Durability, DurableFuture};
 pub use faster_kv::FasterKv;
 pub use op_future::OpFuture;
 pub use pending::{Begun, Completed, Outcome, Ticket};
 #[cfg(not(oxifaster_loom))]
 pub use restore::RecoveryTarget;
+#[cfg(not(oxifaster_loom))]
+pub use scan::{
+    Change, ChangeCursor, ChangeFeed, ChangeOptions, ChangeReach, KeyVersion, LiveIterator, LogScanIterator,
+    ScanCursor, ScannedRecord,
+};
 pub use session::Session;

@@ -2,7 +2,9 @@
 
 use super::async_session::step_counted;
 use super::database::Database;
+use crate::address::Address;
 use crate::device::{CompletionSink, IoRequest};
+use crate::epoch::Participant;
 use crate::error::Result;
 use crate::kernel::Kernel;
 use crate::memory::IoBuf;
@@ -21,6 +23,19 @@ use std::task::{Context, Poll, Waker};
 pub struct OpFuture<K: Key, V: Value, T> {
     home: Arc<Home<K, V>>,
     state: State<K, V, T>,
+    durably: Durably,
+}
+
+/// Whether an operation may change the store, and whether its future then waits for the change to be durable.
+#[derive(Clone, Copy)]
+pub(super) struct Durably {
+    pub(super) writes: bool,
+    pub(super) waits: bool,
+}
+
+impl Durably {
+    /// Nothing is left to be done.
+    const OVER: Self = Self { writes: false, waits: false };
 }
 
 /// What a session and its futures share.
@@ -28,6 +43,20 @@ pub(super) struct Home<K: Key, V: Value> {
     pub(super) database: Arc<Database<K, V>>,
     pub(super) gate: Arc<Gate<Kernel<K, V>>>,
     pub(super) account: Arc<Account>,
+}
+
+impl<K: Key, V: Value> Home<K, V> {
+    /// What has to be durable for the outcome of an operation to be so that is done and was stepped with this participant.
+    pub(super) fn settles_at(&self, writes: bool, participant: &Participant) -> Option<Address> {
+        let committer = self.database.committer.as_ref().filter(|_| writes)?;
+        let changed_at = Address::from_word(participant.slip().take_change());
+        if !changed_at.is_valid() {
+            // What it found instead was in the log by now.
+            return Some(Address::from_word(self.database.kernel.log.tail_at_rest().get() - 1));
+        }
+        committer.note_change(changed_at);
+        Some(changed_at)
+    }
 }
 
 type Machine<K, V, T> = operation::Machine<Kernel<K, V>, T>;
@@ -41,24 +70,42 @@ enum State<K, V, T> {
     Queued(Arc<Arrival<Kernel<K, V>, T>>, IoRequest, Place<Kernel<K, V>>),
     /// The access is under way.
     Waiting(Arc<Arrival<Kernel<K, V>, T>>),
+    /// The outcome is known, and is told when what lies at this address is durable.
+    Settling(T, Address),
     /// The outcome was handed over.
     Over,
 }
 
 impl<K: Key, V: Value, T: 'static> OpFuture<K, V, T> {
     pub(super) fn ready(home: Arc<Home<K, V>>, outcome: Result<T>) -> Self {
-        Self { home, state: State::Ready(outcome) }
+        Self { home, state: State::Ready(outcome), durably: Durably::OVER }
     }
 
-    pub(super) fn stepped(home: Arc<Home<K, V>>, machine: Machine<K, V, T>, step: Step<T>) -> Self {
+    /// The operation is done; the future waits for what lies at `settles_at` to be durable.
+    pub(super) fn done(home: Arc<Home<K, V>>, output: T, settles_at: Option<Address>) -> Self {
+        let state = match settles_at {
+            Some(address) => State::Settling(output, address),
+            None => State::Ready(Ok(output)),
+        };
+        Self { home, state, durably: Durably::OVER }
+    }
+
+    pub(super) fn stepped(home: Arc<Home<K, V>>, machine: Machine<K, V, T>, step: Step<T>, durably: Durably) -> Self {
         let state = State::after(machine, step, None, &home.gate);
-        Self { home, state }
+        Self { home, state, durably }
     }
 
     /// Steps the machine under a pin of its own: futures may be polled on any thread, many at a time.
     fn step(&self, mut machine: Machine<K, V, T>, stall: Option<Stall>) -> State<K, V, T> {
         let Home { database, account, .. } = &*self.home;
-        let step = step_counted(&database.kernel, &mut *machine, &mut database.epoch.join(), account);
+        let mut participant = database.epoch.join();
+        let step = step_counted(&database.kernel, &mut *machine, &mut participant, account);
+        if let Step::Done(output) = step {
+            return match self.home.settles_at(self.durably.writes, &participant).filter(|_| self.durably.waits) {
+                Some(address) => State::Settling(output, address),
+                None => State::Ready(Ok(output)),
+            };
+        }
         State::after(machine, step, stall, &self.home.gate)
     }
 
@@ -97,6 +144,14 @@ impl<K: Key, V: Value, T: 'static> OpFuture<K, V, T> {
                     None => (State::Waiting(arrival), false),
                     Some(Ok(machine)) => (self.step(machine, None), true),
                     Some(Err(error)) => (State::Ready(Err(error)), true),
+                }
+            }
+            State::Settling(output, address) => {
+                let Some(committer) = &self.home.database.committer else { return (State::Ready(Ok(output)), true) };
+                match committer.poll(address, waker) {
+                    Poll::Pending => (State::Settling(output, address), false),
+                    Poll::Ready(Ok(())) => (State::Ready(Ok(output)), true),
+                    Poll::Ready(Err(failure)) => (State::Ready(Err(failure)), true),
                 }
             }
             settled @ (State::Ready(_) | State::Over) => (settled, false),

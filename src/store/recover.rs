@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::index::IndexConfig;
 use crate::record::{Key, RecordLayout, Value};
 use crate::sync::Arc;
+use crate::utility::planted;
 
 /// With less, a thread's accesses to the device would be too small to be worth it.
 const BUFFER_BYTES_PER_THREAD: usize = 1 << 16;
@@ -43,21 +44,28 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
         device: D,
         tell: &(dyn Fn(RecoveryProgress) + Sync),
     ) -> Result<(Self, RecoveryReport)> {
+        config.durability.refuse("FasterKv::recover")?;
         let device = Arc::new(device);
         let erased = Arc::clone(&device) as Arc<dyn StorageDevice>;
-        let (database, report) = recover(directory, manifest, images, &config, erased, tell)?;
+        let Recovered { database, report } = recover(directory, manifest, images, &config, erased, tell)?;
         Ok((Self { database: Arc::new(database), device }, report))
     }
 }
 
-fn recover<K: Key, V: Value>(
+/// A store at rest, and what it took to make it.
+pub(super) struct Recovered<K: Key, V: Value> {
+    pub(super) database: Database<K, V>,
+    pub(super) report: RecoveryReport,
+}
+
+pub(super) fn recover<K: Key, V: Value>(
     directory: &dyn Directory,
     manifest: &Manifest,
     images: &[IndexPart],
     config: &FasterKvConfig,
     device: Arc<dyn StorageDevice>,
     tell: &(dyn Fn(RecoveryProgress) + Sync),
-) -> Result<(Database<K, V>, RecoveryReport)> {
+) -> Result<Recovered<K, V>> {
     let layout = RecordLayout::of::<K, V>();
     let plan = Plan::new(config, manifest, images, layout)?;
     check_device(&*device)?;
@@ -74,9 +82,13 @@ fn recover<K: Key, V: Value>(
     let (log, report) = recovery.log(log_config(&sizes, layout, plan.generation))?;
     // Above every version that was given, also by a future that is given up now: the newest checkpoint is the one with the
     // highest version.
-    let highest = Catalog::new(directory).list()?.highest_version().unwrap_or(0).max(manifest.version);
+    let listing = Catalog::new(directory).list()?;
+    let highest = listing.highest_version().unwrap_or(0).max(manifest.version);
     let origin = Origin { version: highest + 1, sessions: manifest.sessions.clone() };
-    Ok((Database::of_parts(config, epoch, index, log, &sizes, memory, origin)?, report))
+    let database = Database::of_parts(config, epoch, index, log, &sizes, memory, origin)?;
+    database.reclaim.recover(database.kernel.log.begin(), directory.place(), &listing);
+    database.reclaim.note_checkpoint(directory.place(), manifest.log.as_ref());
+    Ok(Recovered { database, report })
 }
 
 /// What follows from the configuration and the manifest.
@@ -108,8 +120,11 @@ impl Plan {
         let config = config.with_index_of(of_image.unwrap_or(buckets));
         config.check()?;
         let sizes = config.resolve_around(layout.record_size(), config.index(layout.record_size()))?;
-        let generation = std::iter::repeat_with(random_generation)
-            .find(|new| log.generations.iter().all(|known| known.generation != *new))
+        let newest = log.generations.last().map(|known| known.generation).filter(|_| planted!(KeepsGeneration));
+        let generation = newest
+            .into_iter()
+            .chain(std::iter::repeat_with(random_generation))
+            .find(|new| planted!(KeepsGeneration) || log.generations.iter().all(|known| known.generation != *new))
             .unwrap_or_default();
         Ok(Self { config, sizes, buckets, generation })
     }

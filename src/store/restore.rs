@@ -7,6 +7,7 @@ use crate::device::StorageDevice;
 use crate::directory::{Directory, FileDirectory};
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::{Key, Value};
+use crate::utility::planted;
 use std::path::Path;
 
 /// Which checkpoint to come back to.
@@ -60,9 +61,14 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     ) -> Result<(Self, RecoveryReport)> {
         let catalog = Catalog::new(directory);
         let manifest = find(&catalog, target)?;
+        if target == RecoveryTarget::Latest {
+            check_is_all(&manifest)?;
+        }
         // If only the process died, between the rename and the sync, the manifest is there and a failure of power may still
         // take it away. Now somebody comes to rely on it.
-        directory.sync()?;
+        if !planted!(TrustsUnsyncedName) {
+            directory.sync()?;
+        }
         let images: Vec<_> = catalog.index_for(&manifest)?.images.into_iter().map(|image| image.part).collect();
         Self::recover_manifest(directory, &manifest, &images, config, device, tell)
     }
@@ -75,6 +81,19 @@ fn find(catalog: &Catalog<'_>, target: RecoveryTarget) -> Result<Manifest> {
         RecoveryTarget::Version(version) => catalog.at_version(version)?.exactly(),
         RecoveryTarget::Time(milliseconds) => catalog.at_time(milliseconds)?.exactly(),
     }
+}
+
+/// That a checkpoint is all there is: what came after it in the log of a store with a durability was acknowledged.
+fn check_is_all(manifest: &Manifest) -> Result<()> {
+    if !manifest.log.as_ref().is_some_and(|log| log.durable) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Config, "the newest checkpoint is not the newest state: the store is a durable one")
+        .with("checkpoint", manifest.token)
+        .help(
+            "open it with FasterKv::open_durable, which brings back what came after the checkpoint too; or name the \
+             checkpoint (RecoveryTarget::Token) to give that up",
+        ))
 }
 
 /// A directory that is there already: a mistyped path is not made.

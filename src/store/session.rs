@@ -1,7 +1,8 @@
 //! Sessions: where operations are called.
 
 use super::database::Database;
-use super::pending::{Begun, Completed, Parked, Ticket, box_modify};
+use super::pending::{Begun, Completed, Outcome, Parked, Ticket, box_modify};
+use crate::address::Address;
 use crate::device::{IoDone, IoRequest, Token};
 use crate::error::{Error, Result};
 use crate::kernel::{DeleteOp, Insert, Kernel, Modify, ReadOp, RmwOp, UpsertOp};
@@ -9,6 +10,7 @@ use crate::operation::{Account, CountAs, Driver, Operation, PendingTable, Progre
 use crate::record::{Key, Value};
 use crate::sync::{Arc, Visible};
 use crate::utility::KeyHash;
+use std::collections::VecDeque;
 
 /// The right to operate on a store from one thread at a time.
 ///
@@ -22,6 +24,12 @@ pub struct Session<K: Key, V: Value> {
     /// Boxed, so that a session that once had many pending does not keep their memory.
     pub(super) parked: PendingTable<Box<Parked<K, V>>>,
     finished: Vec<Completed<V>>,
+    /// Outcomes that are to be told when what lies at the address is durable.
+    settling: VecDeque<(Address, Completed<V>)>,
+    /// Whether calls wait for their changes to be durable.
+    pub(super) waits: bool,
+    /// What lies here is the last that this session has changed, or has found without changing anything.
+    pub(super) last_change: Option<Address>,
 }
 
 impl<K: Key, V: Value> Session<K, V> {
@@ -30,7 +38,16 @@ impl<K: Key, V: Value> Session<K, V> {
 
     pub(super) fn new(database: Arc<Database<K, V>>, account: Account) -> Self {
         let driver = Driver::new(database.epoch.join(), database.enter(account));
-        Self { database, driver, parked: PendingTable::new(), finished: Vec::new() }
+        let waits = database.committer.as_ref().is_some_and(|committer| committer.is_every_operation());
+        let (parked, finished, settling) = (PendingTable::new(), Vec::new(), VecDeque::new());
+        Self { database, driver, parked, finished, settling, waits, last_change: None }
+    }
+
+    /// A session that is in no book: what it does is no work of a user's, and no checkpoint speaks of it.
+    pub(super) fn unlisted(database: Arc<Database<K, V>>) -> Self {
+        let driver = Driver::new(database.epoch.join(), Arc::new(Account::new(0, 0)));
+        let (parked, finished, settling) = (PendingTable::new(), Vec::new(), VecDeque::new());
+        Self { database, driver, parked, finished, settling, waits: false, last_change: None }
     }
 
     /// Names the session: after a recovery it is found by this.
@@ -90,7 +107,7 @@ impl<K: Key, V: Value> Session<K, V> {
 
     #[inline(never)]
     fn upsert_by_steps(&mut self, key: K, value: V) -> Result<()> {
-        self.run(&mut UpsertOp::new(key, value), |counters| &counters.upserts).map(drop)
+        self.run_change(&mut UpsertOp::new(key, value), |counters| &counters.upserts).map(drop)
     }
 
     /// Replaces the value of `key` by what `modify` makes of it, as one step: of any number of concurrent calls none is
@@ -116,7 +133,7 @@ impl<K: Key, V: Value> Session<K, V> {
 
     #[inline(never)]
     fn rmw_by_steps(&mut self, key: K, modify: impl FnMut(&mut V) -> bool) -> Result<bool> {
-        let (status, waited) = self.run(&mut RmwOp::new(key, Modify(modify)), |counters| &counters.rmws)?;
+        let (status, waited) = self.run_change(&mut RmwOp::new(key, Modify(modify)), |counters| &counters.rmws)?;
         self.count_waits(usize::from(waited));
         Ok(status.changed())
     }
@@ -126,7 +143,7 @@ impl<K: Key, V: Value> Session<K, V> {
     /// # Errors
     /// As for [`rmw`](Self::rmw).
     pub fn insert(&mut self, key: K, value: V) -> Result<bool> {
-        let (status, waited) = self.run(&mut RmwOp::new(key, Insert(value)), |counters| &counters.inserts)?;
+        let (status, waited) = self.run_change(&mut RmwOp::new(key, Insert(value)), |counters| &counters.inserts)?;
         self.count_waits(usize::from(waited));
         Ok(status.changed())
     }
@@ -137,7 +154,7 @@ impl<K: Key, V: Value> Session<K, V> {
     /// As for [`upsert`](Self::upsert).
     #[inline]
     pub fn delete(&mut self, key: &K) -> Result<()> {
-        self.run(&mut DeleteOp::new(key), |counters| &counters.deletes).map(drop)
+        self.run_change(&mut DeleteOp::new(key), |counters| &counters.deletes).map(drop)
     }
 
     /// Begins a [`read`](Self::read); does not wait for the device.
@@ -158,8 +175,9 @@ impl<K: Key, V: Value> Session<K, V> {
     pub fn begin_rmw(&mut self, key: K, modify: impl FnMut(&mut V) -> bool + Send + 'static) -> Result<Begun<bool>> {
         // Boxed only if it has to wait: a hit allocates nothing.
         let park = |operation: RmwOp<K, V, _>| Parked::Rmw(operation.map_logic(box_modify));
+        self.check_durability()?;
         Ok(match self.begin(RmwOp::new(key, Modify(modify)), |counters| &counters.rmws, park)? {
-            Begun::Done(status) => Begun::Done(status.changed()),
+            Begun::Done(status) => self.begun_change(status.changed(), Outcome::Rmw),
             Begun::Pending(ticket) => Begun::Pending(ticket),
         })
     }
@@ -169,15 +187,16 @@ impl<K: Key, V: Value> Session<K, V> {
     /// # Errors
     /// As for `insert` and [`begin_read`](Self::begin_read).
     pub fn begin_insert(&mut self, key: K, value: V) -> Result<Begun<bool>> {
+        self.check_durability()?;
         Ok(match self.begin(RmwOp::new(key, Insert(value)), |counters| &counters.inserts, Parked::Insert)? {
-            Begun::Done(status) => Begun::Done(status.changed()),
+            Begun::Done(status) => self.begun_change(status.changed(), Outcome::Insert),
             Begun::Pending(ticket) => Begun::Pending(ticket),
         })
     }
 
     /// Operations that were begun and whose outcome has not been fetched.
     pub fn pending(&self) -> usize {
-        self.parked.len() + self.finished.len()
+        self.parked.len() + self.finished.len() + self.settling.len()
     }
 
     /// The outcomes of pending operations that are finished. With `wait`, waits until there is at least one, unless
@@ -190,10 +209,108 @@ impl<K: Key, V: Value> Session<K, V> {
         while let Some((token, done)) = self.driver.try_take() {
             self.arrive(token, done);
         }
-        while wait && self.finished.is_empty() && self.parked.len() > 0 {
-            self.await_one()?;
+        self.settle();
+        while wait && self.finished.is_empty() && self.pending() > 0 {
+            if self.parked.len() > 0 {
+                self.await_one()?;
+            } else {
+                self.settle_one()?;
+            }
+            self.settle();
         }
         Ok(std::mem::take(&mut self.finished))
+    }
+
+    /// Runs an operation that may change the store, and waits for that to be durable if this session's calls do.
+    #[inline]
+    fn run_change<O: Operation<Kernel<K, V>>>(
+        &mut self,
+        operation: &mut O,
+        count_as: CountAs,
+    ) -> Result<(O::Output, bool)> {
+        self.check_durability()?;
+        let output = self.run(operation, count_as)?;
+        self.end_change()?;
+        Ok(output)
+    }
+
+    /// That the store takes changes.
+    #[inline]
+    pub(super) fn check_durability(&self) -> Result<()> {
+        match &self.database.committer {
+            Some(committer) => committer.check(),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends a call that may have changed the store.
+    #[inline]
+    pub(super) fn end_change(&mut self) -> Result<()> {
+        if self.database.committer.is_none() {
+            return Ok(());
+        }
+        self.note_change();
+        if self.waits { self.wait_durable() } else { Ok(()) }
+    }
+
+    /// Notes what has to be durable for the outcome of the call that ends to be so. Returns it.
+    fn note_change(&mut self) -> Option<Address> {
+        let committer = self.database.committer.as_ref()?;
+        let address = match self.driver.take_change() {
+            Some(address) => {
+                committer.note_change(address);
+                address
+            }
+            // What it found instead was in the log by now.
+            None => Address::from_word(self.database.kernel.log.tail_at_rest().get() - 1),
+        };
+        self.last_change = Some(address.max(self.last_change.unwrap_or(Address::INVALID)));
+        self.last_change
+    }
+
+    /// The outcome of a change that was begun and is done; if this session waits, it comes when the change is durable.
+    fn begun_change(&mut self, changed: bool, outcome: fn(bool) -> Outcome<V>) -> Begun<bool> {
+        match self.note_change().filter(|_| self.waits) {
+            None => Begun::Done(changed),
+            Some(address) => {
+                let ticket = Ticket(self.parked.spend_token());
+                self.settle_at(address, Completed { ticket, outcome: Ok(outcome(changed)) });
+                Begun::Pending(ticket)
+            }
+        }
+    }
+
+    /// Keeps an outcome until what lies at `address` is durable.
+    fn settle_at(&mut self, address: Address, completed: Completed<V>) {
+        if let Some(committer) = &self.database.committer {
+            committer.ask();
+        }
+        self.settling.push_back((address, completed));
+    }
+
+    /// Hands on the outcomes that are durable, or cannot be any more.
+    fn settle(&mut self) {
+        let Some(committer) = &self.database.committer else { return };
+        let durable = committer.durable();
+        while self.settling.front().is_some_and(|(address, _)| *address < durable) {
+            self.finished.extend(self.settling.pop_front().map(|(_, completed)| completed));
+        }
+        if let Err(failure) = committer.check() {
+            let failed =
+                |(_, completed): (Address, Completed<V>)| Completed { outcome: Err(failure.clone()), ..completed };
+            self.finished.extend(self.settling.drain(..).map(failed));
+        }
+    }
+
+    /// Waits until the oldest outcome that is not durable is, or cannot be any more.
+    fn settle_one(&mut self) -> Result<()> {
+        let (Some(committer), Some((address, _))) = (&self.database.committer, self.settling.front()) else {
+            return Ok(());
+        };
+        let (waited, before) = (committer.wait(&self.database.kernel.log, *address), self.settling.len());
+        self.settle();
+        // Why changes are not durable is said by their outcomes; that it takes too long, by the call.
+        if self.settling.len() < before { Ok(()) } else { waited }
     }
 
     /// Runs an operation to its end. Also says whether it had to wait for the device.
@@ -258,6 +375,9 @@ impl<K: Key, V: Value> Session<K, V> {
         if self.finished.len() >= Self::OUTCOMES_MAX {
             return Err(unfetched(self.finished.len()));
         }
+        while self.settling.len() >= self.database.max_pending {
+            self.settle_one()?;
+        }
         while self.parked.len() >= self.database.max_pending
             || (self.parked.len() > 0 && self.database.kernel.log.read_pool().is_strained())
         {
@@ -287,7 +407,12 @@ impl<K: Key, V: Value> Session<K, V> {
             Err(error) => Err(error),
         };
         drop(turn);
-        self.finished.push(Completed { ticket: Ticket(token), outcome });
+        let completed = Completed { ticket: Ticket(token), outcome };
+        let is_change = matches!(completed.outcome, Ok(Outcome::Rmw(_) | Outcome::Insert(_)));
+        match if is_change { self.note_change().filter(|_| self.waits) } else { None } {
+            Some(address) => self.settle_at(address, completed),
+            None => self.finished.push(completed),
+        }
     }
 
     /// Counts look-ups that waited for the device.

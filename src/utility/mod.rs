@@ -4,6 +4,7 @@ mod chance;
 mod checksum;
 mod hash;
 mod math;
+mod mutation;
 mod size;
 
 #[cfg(feature = "test-util")]
@@ -12,4 +13,7 @@ pub(crate) use chance::{random_bits, unix_milliseconds};
 pub use checksum::{crc32c, crc32c_append};
 pub use hash::KeyHash;
 pub use math::{FastDivisor, align_up};
+#[cfg(oxifaster_mutate)]
+pub use mutation::Mutation;
+pub(crate) use mutation::planted;
 pub use size::{format_size, parse_size};

@@ -135,6 +135,29 @@ fn truncation_of_a_single_file_gives_space_back() {
     assert_eq!(read(&disk, 48, 16), vec![3; 16 * SECTOR]);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn truncation_within_a_segment_gives_space_back() {
+    use std::os::unix::fs::MetadataExt;
+    let paths = Paths::new();
+    let directory = paths.next();
+    let segment = 64 * SECTOR as u64;
+    let disk = FileSystemDiskOptions::new().with_segment_size(segment).open(&directory).unwrap();
+    write(&disk, 0, 128, 3);
+    sync(&disk).unwrap();
+    let file = directory.join("log.000001");
+    let before = fs::metadata(&file).unwrap().blocks();
+    truncate(&disk, segment + 48 * SECTOR as u64 + 1);
+    assert_eq!(segments_in(&directory), ["log.000001"]);
+    let after = fs::metadata(&file).unwrap();
+    assert!(disk.keeps_truncated_space() || after.blocks() < before, "{} < {before}", after.blocks());
+    assert_eq!(after.len(), segment);
+    assert_eq!(read(&disk, 112, 16), vec![3; 16 * SECTOR]);
+    drop(disk);
+    let disk = FileSystemDisk::open(&directory).unwrap();
+    assert_eq!((disk.info().extent, read(&disk, 112, 16)), (2 * segment, vec![3; 16 * SECTOR]));
+}
+
 #[test]
 fn options_that_make_no_sense_are_named() {
     let paths = Paths::new();

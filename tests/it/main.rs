@@ -6,6 +6,8 @@ mod alone;
 mod async_session;
 mod backends;
 mod checkpoint;
+mod checkpoint_mended;
+mod compaction;
 mod concurrency;
 mod config;
 mod crud;

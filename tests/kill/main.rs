@@ -1,5 +1,6 @@
 //! Real processes, killed at random moments while four sessions write and checkpoints of every kind are taken without a
-//! pause: after each kill the store comes back with every session at one serial number, none below what was reported.
+//! pause: after each kill the store comes back with every session at one serial number, none below what was reported. And
+//! processes whose changes are durable without a checkpoint: what a call has returned from is there.
 //!
 //! A program of its own, because it starts itself: `cargo test --test kill`, or with more rounds
 //! `OXIFASTER_KILL_ROUNDS=200 cargo test --release --test kill`.
@@ -11,12 +12,13 @@
 )]
 
 mod child;
+mod durable;
 mod life;
 
 use life::{GUIDS, KEYS, Model, WRITERS, open};
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -26,26 +28,42 @@ fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     match arguments.get(1).map(String::as_str) {
         Some("child") => child::run(Path::new(&arguments[2]), &arguments[3]),
-        Some("--list") => println!("kill: test"),
+        Some("durable") => durable::run(Path::new(&arguments[2]), &arguments[3]),
+        Some("--list") => println!("kill: test\ndurable: test"),
         _ => parent(),
     }
 }
 
 fn parent() {
-    let rounds =
-        std::env::var("OXIFASTER_KILL_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(DEFAULT_ROUNDS);
-    let seed = std::env::var("OXIFASTER_KILL_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(0x5eed);
-    println!("\nrunning 1 test: {rounds} kills, seed {seed}");
-    let directory = std::env::temp_dir().join(format!("oxifaster-kill-{}", std::process::id()));
+    let number = |name: &str, default| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
+    let (rounds, seed) = (number("OXIFASTER_KILL_ROUNDS", DEFAULT_ROUNDS), number("OXIFASTER_KILL_SEED", 0x5eed));
+    println!("\nrunning 2 tests: {rounds} kills each, seed {seed}");
+    let begun = Instant::now();
+    kill_checkpoints(rounds, seed);
+    kill_durable(rounds, seed);
+    let seconds = begun.elapsed().as_secs_f64();
+    println!(
+        "\ntest result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in {seconds:.2}s\n"
+    );
+}
+
+/// An empty directory for a test.
+fn place(name: &str) -> PathBuf {
+    let directory = std::env::temp_dir().join(format!("oxifaster-{name}-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(&directory);
     std::fs::create_dir_all(&directory).unwrap();
-    let (mut random, mut models, begun) = (seed, [(); WRITERS].map(|()| Model::default()), Instant::now());
+    directory
+}
+
+fn kill_checkpoints(rounds: u64, seed: u64) {
+    let directory = place("kill");
+    let (mut random, mut models) = (seed, [(); WRITERS].map(|()| Model::default()));
     let (mut void, mut operations) = (0, 0);
     for round in 0..rounds {
         random = next(random);
         let kind = ["fold-over", "snapshot", "incremental"][(random % 3) as usize];
         let life = Duration::from_millis(5 + random / 3 % 300);
-        let acknowledged = live_and_die(&directory, kind, life);
+        let acknowledged = checkpointed(live_and_die(&directory, ["child", kind], life));
         let before: u64 = models.iter().map(|model| model.serial).sum();
         if !verify(&directory, &acknowledged, &mut models, round, kind) {
             void += 1;
@@ -57,11 +75,25 @@ fn parent() {
         "{void} of {rounds} processes died before their first checkpoint: the rounds prove little"
     );
     std::fs::remove_dir_all(&directory).unwrap();
-    let seconds = begun.elapsed().as_secs_f64();
     println!("test kill ... ok ({operations} operations kept over {} recoveries)", rounds - void);
-    println!(
-        "\ntest result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in {seconds:.2}s\n"
-    );
+}
+
+fn kill_durable(rounds: u64, seed: u64) {
+    let directory = place("kill-durable");
+    let (mut random, mut models) = (seed, [(); WRITERS].map(|()| Model::default()));
+    let mut operations = 0;
+    for round in 0..rounds {
+        random = next(random);
+        let mode = durable::MODES[(random % 3) as usize];
+        let life = Duration::from_millis(5 + random / 3 % 300);
+        let acknowledged = durable::acknowledged(live_and_die(&directory, ["durable", mode], life).into_iter());
+        operations +=
+            acknowledged.iter().zip(&models).map(|(now, model)| now.saturating_sub(model.serial)).sum::<u64>();
+        durable::verify(&directory, mode, &acknowledged, &mut models, round);
+    }
+    assert!(operations > rounds * 5, "{operations} operations were durable in {rounds} lives: the rounds prove little");
+    std::fs::remove_dir_all(&directory).unwrap();
+    println!("test durable ... ok ({operations} operations were said to be durable, and were)");
 }
 
 fn next(random: u64) -> u64 {
@@ -71,9 +103,9 @@ fn next(random: u64) -> u64 {
     x ^ x >> 31
 }
 
-/// Starts a process, kills it after a while, and returns the serial numbers of the last checkpoint that it reported.
-fn live_and_die(directory: &Path, kind: &str, life: Duration) -> HashMap<u128, u64> {
-    let mut child = start(directory, kind);
+/// Starts a process, kills it after a while, and returns what it said.
+fn live_and_die(directory: &Path, [what, how]: [&str; 2], life: Duration) -> Vec<String> {
+    let mut child = start(directory, what, how);
     let stdout = child.stdout.take().unwrap();
     let mut lines = BufReader::new(stdout);
     let mut ready = String::new();
@@ -83,6 +115,8 @@ fn live_and_die(directory: &Path, kind: &str, life: Duration) -> HashMap<u128, u
         child.stderr.take().unwrap().read_to_string(&mut complaint).unwrap();
         panic!("the process did not come up: {ready}{complaint}");
     }
+    // Somebody listens all the time, or a process that says much would wait.
+    let listener = std::thread::spawn(move || lines.lines().map_while(Result::ok).collect::<Vec<_>>());
     // A clock of its own: how long a process lives is the one thing here that is to be random.
     std::thread::sleep(life);
     child.kill().unwrap();
@@ -90,8 +124,13 @@ fn live_and_die(directory: &Path, kind: &str, life: Duration) -> HashMap<u128, u
     let mut complaint = String::new();
     child.stderr.take().unwrap().read_to_string(&mut complaint).unwrap();
     assert!(complaint.is_empty(), "the process complained: {complaint}");
+    listener.join().unwrap()
+}
+
+/// The serial numbers of the last checkpoint that was reported.
+fn checkpointed(lines: Vec<String>) -> HashMap<u128, u64> {
     let mut acknowledged = HashMap::new();
-    for line in lines.lines().map_while(Result::ok) {
+    for line in lines {
         // A line that the kill cut short was not reported.
         if let Some(serials) = line.strip_prefix("checkpoint ").and_then(|rest| rest.strip_suffix(" .")) {
             let pair = |text: &str| {
@@ -104,9 +143,9 @@ fn live_and_die(directory: &Path, kind: &str, life: Duration) -> HashMap<u128, u
     acknowledged
 }
 
-fn start(directory: &Path, kind: &str) -> Child {
+fn start(directory: &Path, what: &str, how: &str) -> Child {
     let program = std::env::current_exe().unwrap();
-    let arguments = ["child".as_ref(), directory.as_os_str(), kind.as_ref()];
+    let arguments = [what.as_ref(), directory.as_os_str(), how.as_ref()];
     Command::new(program).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 

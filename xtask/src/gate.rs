@@ -94,6 +94,24 @@ pub(crate) fn loom(preemptions: u32) -> Outcome {
     step::run("loom", &models)
 }
 
+/// Plants classic mistakes in the library, one after the other, and has the simulator find each. A target directory of its
+/// own, as for the models.
+pub(crate) fn mutations() -> Outcome {
+    let arguments = [
+        "test",
+        "-p",
+        "oxifaster-sim",
+        "--test",
+        "mutations",
+        "--target-dir",
+        "target/mutate",
+        "classic_mistakes",
+        "--",
+        "--nocapture",
+    ];
+    step::run("mutations", &Invocation::cargo(&arguments).env("RUSTFLAGS", "--cfg oxifaster_mutate"))
+}
+
 /// Ways through the library that this processor and kernel would not take by themselves, by the environment variables that
 /// choose them. A level that the processor does not have is the best below it, so each can be asked for everywhere.
 const PATHS: [(&str, &[(&str, &str)]); 2] = [

@@ -18,6 +18,7 @@ usage: cargo x <command>
   tidy            the rules of the house: layers, unsafe ledger, sizes, names, dead files
   examples        runs every example and looks at its exit code
   loom [N]        the models of the concurrent parts, with up to N preemptions (3 if not given)
+  mutations       classic mistakes are planted in the library, and the simulator finds each
   paths           tests of operations on the paths that this processor and kernel would not take
   fix             cargo fmt and clippy --fix; the only command that changes sources";
 
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
             Ok(preemptions) => gate::loom(preemptions),
             Err(_) => Err(format!("`{preemptions}` is not a number of preemptions\n\n{USAGE}")),
         },
+        ["mutations"] => gate::mutations(),
         ["paths"] => gate::paths(),
         ["fix"] => gate::fix(),
         ["help" | "--help" | "-h"] => {

@@ -1,6 +1,7 @@
 //! The oxifaster command.
 #![forbid(unsafe_code)]
 
+mod at_rest;
 mod bench;
 mod checkpoint;
 mod failure;
@@ -34,6 +35,15 @@ enum Command {
     /// Look at checkpoints: which there are, and whether they are whole
     #[command(subcommand, after_help = checkpoint::AFTER_HELP)]
     Checkpoint(checkpoint::Command),
+    /// Show what a store is made of: its log, its records, its index
+    #[command(after_help = at_rest::INSPECT_HELP)]
+    Inspect(at_rest::InspectOptions),
+    /// Print the keys and values of a store, or all records of its log
+    #[command(after_help = at_rest::SCAN_HELP)]
+    Scan(at_rest::ScanOptions),
+    /// Give back the space of what a store has no use for any more
+    #[command(after_help = at_rest::COMPACT_HELP)]
+    Compact(at_rest::CompactOptions),
     /// Append to a durable log, follow it, look at it
     #[command(subcommand, after_help = log::AFTER_HELP)]
     Log(log::Command),
@@ -47,6 +57,9 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Bench(options) => bench::execute(options),
         Command::Checkpoint(command) => checkpoint::execute(command),
+        Command::Inspect(options) => at_rest::inspect(&options),
+        Command::Scan(options) => at_rest::scan(&options),
+        Command::Compact(options) => at_rest::compact(&options),
         Command::Log(command) => log::execute(command),
     };
     match outcome {

@@ -96,7 +96,7 @@ fn every_value_size_loads_and_verifies() {
     let parent = tempfile::tempdir().unwrap();
     for size in [8, 16, 24, 32, 64, 100, 128, 256, 512, 1024, 2048, 4096] {
         let arguments =
-            format!("bench --json --workload load --records 2k --memory 16MiB --threads 2 --value-size {size}");
+            format!("bench --json --workload load --records 2k --memory 24MiB --threads 2 --value-size {size}");
         let output = oxifaster(&arguments).env("TMPDIR", parent.path()).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{size} bytes: {}", stderr(&output));
         let document = document(&output);
@@ -310,8 +310,10 @@ fn an_interrupt_stops_reports_what_there_is_and_leaves_nothing_behind() {
 fn checkpoints_of_every_kind_are_taken_during_a_run_and_what_they_cost_is_reported() {
     for kind in ["fold-over", "snapshot", "incremental", "index"] {
         let parent = tempfile::tempdir().unwrap();
-        let run = format!("--json --workload A --distribution zipfian --seconds 1 --checkpoint {kind} --every 0.05");
-        let output = small(&run, parent.path());
+        let run = format!(
+            "bench --json --records 20k --memory 24MiB --threads 2 --workload A --distribution zipfian --seconds 1 --checkpoint {kind} --every 0.05"
+        );
+        let output = oxifaster(&run).env("TMPDIR", parent.path()).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{kind}: {}", stderr(&output));
         let document = document(&output);
         let checkpoints = &document["runs"][0]["checkpoints"];

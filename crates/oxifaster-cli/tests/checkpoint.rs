@@ -257,3 +257,62 @@ fn help_shows_examples_and_exit_codes() {
     }
     assert_parts(&stdout(&place.run("verify --help")), &["What is checked:", "Exit codes:"]);
 }
+
+#[test]
+fn a_checkpoint_is_recovered_for_a_test_and_nothing_is_changed() {
+    let place = Place::new();
+    let before = place.contents();
+    let output = place.run("recover-test checkpoints --log log");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_parts(&stdout(&output), &[INCREMENT, "records", "sessions  2", "up to operation", "can be recovered"]);
+    let found = document(&place.run("recover-test checkpoints --log log --json"));
+    assert_eq!((found["checkpoint"].as_str(), &found["version"]), (Some(INCREMENT), &Value::from(2)));
+    assert!(found["records"].as_u64().unwrap() > 0 && found["bytes_verified"].as_u64().unwrap() > 0);
+    assert_eq!(found["sessions"].as_array().map(Vec::len), Some(2));
+    assert!(found["suffix"].is_null());
+    let older = document(&place.run(&format!("recover-test checkpoints --log log --checkpoint {SNAPSHOT} --json")));
+    assert!(older["records"].as_u64() < found["records"].as_u64());
+    assert_eq!(place.contents(), before);
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_recovered_is_an_error_with_the_next_step() {
+    let place = Place::new();
+    let output = place.run("recover-test checkpoints");
+    assert_eq!(output.status.code(), Some(2));
+    assert_parts(&stderr(&output), &["lies in the log", "--log PATH"]);
+    place.flip(&format!("checkpoints/{INCREMENT}.log"), 100);
+    let output = place.run("recover-test checkpoints --log log");
+    assert_eq!(output.status.code(), Some(1));
+    assert_parts(&stderr(&output), &["corrupt data", &format!("{INCREMENT}.log"), "offset: 0"]);
+    std::fs::remove_file(place.file(&format!("checkpoints/{SNAPSHOT}.log"))).unwrap();
+    let output = place.run("recover-test checkpoints --log log");
+    assert_eq!(output.status.code(), Some(1));
+    assert_parts(&stderr(&output), &["can be used", &format!("{SNAPSHOT}.log"), "restore"]);
+}
+
+/// While the store runs, with changes behind its checkpoint.
+#[test]
+fn a_running_durable_store_is_recovered_for_a_test_with_what_came_after_its_checkpoint() {
+    use oxifaster::device::FileSystemDisk;
+    use oxifaster::store::{Durability, FasterKv, FasterKvConfig};
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path();
+    let config = FasterKvConfig::default().with_memory_budget(4 << 20).with_durability(Durability::EveryOperation);
+    let store =
+        FasterKv::open_durable(path.join("checkpoints"), config, FileSystemDisk::open(path.join("log")).unwrap())
+            .unwrap();
+    let mut session = store.start_session();
+    session.upsert_batch(&(0..1000).map(|key| (key, key)).collect::<Vec<(u64, u64)>>()).unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_oxifaster"));
+        command.arg("checkpoint").args(arguments).current_dir(path).output().unwrap()
+    };
+    let output = run(&["recover-test", "checkpoints", "--log", "log", "--json"]);
+    let found = document(&output);
+    assert_eq!((&found["suffix"]["records"], &found["suffix"]["ended"]), (&Value::from(1000), &Value::from("nothing")));
+    assert_eq!((&found["records"], &found["sessions"][0]["serial"]), (&Value::from(1000), &Value::from(1000)));
+    assert_eq!(run(&["verify", "checkpoints", "--log", "log"]).status.code(), Some(0));
+    session.upsert(5, 6).unwrap();
+    assert_eq!(session.read(&5).unwrap(), Some(6), "the store goes on");
+}

@@ -1,5 +1,6 @@
 //! The log on a device in memory, with pages of 4 KiB and more.
 
+mod durable;
 mod recovered;
 
 use crate::address::Address;
@@ -277,4 +278,24 @@ fn boundaries_are_in_order_and_only_grow_while_four_threads_append() {
         }
     });
     assert!(world.log.addresses().head > Address::new(4 * 10_000 * 24 / 2), "most of it was evicted meanwhile");
+}
+
+#[test]
+fn the_head_waits_at_a_page_while_a_record_that_goes_on_is_not_written_yet() {
+    let world = World::new(20);
+    let mut participant = world.epoch.join();
+    let page = Address::new(1 << 20);
+    while world.log.addresses().tail <= page {
+        world.append(&mut participant, 1, &[7u8; 1000]);
+    }
+    // A block ends here, and a record does not.
+    let written = Address::new(100 * BLOCK_PAYLOAD as u64);
+    world.log.close_below(written);
+    world.until(|| (world.log.addresses().flushed >= written).then_some(()));
+    assert!(world.log.addresses().flushed < page);
+    let before = world.log.addresses().head;
+    world.log.evict_until(page);
+    assert_eq!(world.log.addresses().head, before, "a record lies across what is written");
+    world.log.close_below(page);
+    world.until(|| (world.log.addresses().head == page).then_some(()));
 }

@@ -8,13 +8,13 @@ use crate::checkpoint::manifest::{Aborted, LogPart, Schema};
 use crate::record::{RecordInfo, RecordLayout};
 
 /// Bits of a header that are always zero.
-const RESERVED: u64 = 0b111 << 58;
+const RESERVED: u64 = 1 << 60;
 
 /// Counts records and looks at their headers. Blocks come in order; what could not be read costs the rest of its page,
 /// because only there a record is known to begin.
 pub(super) struct RecordWalk<'a> {
     map: BlockMap,
-    record_size: u64,
+    layout: RecordLayout,
     aborted: &'a [Aborted],
     /// Where the next header could be, as a number: it may be one beyond the last address.
     next: u64,
@@ -32,13 +32,7 @@ struct Misfit {
 impl<'a> RecordWalk<'a> {
     pub(super) fn new(map: BlockMap, schema: &Schema, log: &'a LogPart) -> Self {
         let layout = RecordLayout::new(schema.key_size as usize, schema.value_size as usize);
-        Self {
-            map,
-            record_size: layout.record_size() as u64,
-            aborted: &log.aborted,
-            next: log.begin.get(),
-            counts: RecordCounts::default(),
-        }
+        Self { map, layout, aborted: &log.aborted, next: log.begin.get(), counts: RecordCounts::default() }
     }
 
     pub(super) fn counts(&self) -> RecordCounts {
@@ -85,7 +79,7 @@ impl<'a> RecordWalk<'a> {
                 break;
             }
             self.record(header).map_err(|rule| Misfit { address: self.next, header, rule })?;
-            self.next += self.record_size;
+            self.next += self.layout.size_of(RecordInfo::from_word(header)) as u64;
         }
         Ok(())
     }
@@ -95,8 +89,11 @@ impl<'a> RecordWalk<'a> {
         if !info.is_present() || header & RESERVED != 0 {
             return Err("this is no header");
         }
-        if self.map.page_offset(address) + self.record_size > self.map.page_size() {
+        if self.map.page_offset(address) + self.layout.size_of(info) as u64 > self.map.page_size() {
             return Err("it would reach beyond its page");
+        }
+        if info.is_mark() {
+            return Ok(());
         }
         if info.is_invalid() {
             self.counts.invalid += 1;

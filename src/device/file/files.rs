@@ -55,6 +55,8 @@ pub(in crate::device) struct Files {
     direct: Arc<AtomicBool>,
     /// Somebody else may be writing the files.
     read_only: bool,
+    /// The file system frees whole files only.
+    keeps_space: AtomicBool,
     /// Held for its lock, which keeps others away from the directory.
     _lock: Option<File>,
 }
@@ -99,6 +101,7 @@ impl Files {
             extent: end,
             direct: Arc::new(AtomicBool::new(direct)),
             read_only: false,
+            keeps_space: AtomicBool::new(false),
             _lock: lock,
         }
     }
@@ -243,9 +246,11 @@ impl Files {
         os::sync_directory(directory).map_err(|error| io_error("syncing the directory of the device", directory, error))
     }
 
-    /// Deletes the files of segments below that of `offset`. The segment with the end of the device stays.
+    /// Deletes the files of segments below that of `offset`, and frees the part of that one below `offset`. The segment with
+    /// the end of the device stays.
     fn delete_segments(&self, directory: &Path, offset: u64) -> Result<()> {
-        let first_kept = self.segments.segment_of(offset.min(self.end.load(Ordering::Acquire)));
+        let offset = offset.min(self.end.load(Ordering::Acquire));
+        let first_kept = self.segments.segment_of(offset);
         {
             let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
             if self.segments.start_of(first_kept) > self.begin.load(Ordering::Acquire) {
@@ -263,7 +268,28 @@ impl Files {
                 Err(error) => return Err(io_error("deleting a file of the device", &path, error)),
             }
         }
-        Ok(())
+        // The device still begins with its first file, where the freed part reads as zeros.
+        self.free_part(first_kept, offset - self.segments.start_of(first_kept))
+    }
+
+    /// Frees the space of the first `len` bytes of a file, as far as the file system can.
+    fn free_part(&self, segment: u64, len: u64) -> Result<()> {
+        let len = len & !(AlignedBuf::ALIGN as u64 - 1);
+        match self.existing(segment)? {
+            Some(file) if len > 0 => match file.punch_hole(0, len)? {
+                true => Ok(()),
+                false => {
+                    self.keeps_space.store(true, Ordering::Relaxed);
+                    Ok(())
+                }
+            },
+            _ => Ok(()),
+        }
+    }
+
+    /// True if the file system has refused to free a part of a file.
+    pub(super) fn keeps_space(&self) -> bool {
+        self.keeps_space.load(Ordering::Relaxed)
     }
 
     /// Frees the space below `offset` in the only file.
@@ -271,10 +297,7 @@ impl Files {
         let end = self.end.load(Ordering::Acquire);
         let target = offset.min(end) & !(AlignedBuf::ALIGN as u64 - 1);
         self.begin.fetch_max(target, Ordering::AcqRel);
-        match self.existing(0)? {
-            Some(file) if target > 0 => file.punch_hole(0, target),
-            _ => Ok(()),
-        }
+        self.free_part(0, target)
     }
 }
 

@@ -73,6 +73,12 @@ impl FileSystemDisk {
         self.pool.get_ref().is_direct()
     }
 
+    /// True once the file system has refused to free a part of a file: then truncation gives back whole segment files only, and
+    /// of a single file nothing. Linux frees parts on the usual file systems; elsewhere nothing does.
+    pub fn keeps_truncated_space(&self) -> bool {
+        self.pool.get_ref().keeps_space()
+    }
+
     /// The directory or file that holds the device.
     pub fn path(&self) -> &Path {
         self.pool.get_ref().path()
@@ -132,8 +138,9 @@ impl FileSystemDiskOptions {
         Self { segment_size: None, direct_io: true, threads: None, io_uring: true, read_only: false }
     }
 
-    /// Bytes per segment file, a multiple of 4096: the unit in which truncation gives space back. A directory keeps the
-    /// size it was created with. Has no meaning for a single file.
+    /// Bytes per segment file, a multiple of 4096: truncation deletes whole files, and frees the part of the first one that is
+    /// left where the file system can ([`FileSystemDisk::keeps_truncated_space`]). A directory keeps the size it was created
+    /// with. Has no meaning for a single file.
     ///
     /// Default: what the directory was created with, 1 GiB for a new one.
     #[must_use]

@@ -86,12 +86,10 @@ impl SegmentFile {
         self.file.sync_data().map_err(|error| io_error("syncing a file of the device", &self.path, error))
     }
 
-    /// Frees the space from `begin` to `end`, if the file system can.
-    pub(super) fn punch_hole(&self, begin: u64, end: u64) -> Result<()> {
-        match os::punch_hole(&self.file, begin, end - begin) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(self.failed("freeing a part of a file of the device", begin, error)),
-        }
+    /// Frees the space from `begin` to `end`; false if the file system cannot.
+    pub(super) fn punch_hole(&self, begin: u64, end: u64) -> Result<bool> {
+        os::punch_hole(&self.file, begin, end - begin)
+            .map_err(|error| self.failed("freeing a part of a file of the device", begin, error))
     }
 
     /// Ok if the access that failed with `error` can go on: after a signal, or after the file system turned out to refuse

@@ -28,6 +28,13 @@ pub(crate) trait Records: Send + Sync {
         true
     }
 
+    /// Notes, before anybody uses it, that there is a table of so many buckets. False if that cannot be done at this moment: the
+    /// table is not put in force, and it is tried again.
+    fn announce(&self, buckets: u64) -> bool {
+        let _ = buckets;
+        true
+    }
+
     /// Starts loading what [`look`](Self::look) will look at.
     fn prefetch(&self, address: Address) {
         let _ = address;

@@ -194,7 +194,7 @@ impl MemIndex {
         self.growth.wishes.store(0, Ordering::Relaxed);
         self.growth.target.store(current + 1, Ordering::Release);
         if cfg!(oxifaster_loom) {
-            self.put_next_in_force(state); // the models' memory is there
+            self.put_next_in_force(None, state); // the models' memory is there
         }
         Ok(())
     }
@@ -206,7 +206,7 @@ impl MemIndex {
         let Some(before) = target.checked_sub(1) else { return false };
         let (from, to) = (self.table_at(before), self.table_at(target));
         if self.current() < target {
-            self.populate_piece(to)
+            self.populate_piece(to, records)
         } else if to.progress.is_over() {
             self.release_piece(from, to)
         } else {
@@ -215,28 +215,36 @@ impl MemIndex {
     }
 
     /// Takes memory for a part of the new table from the system.
-    fn populate_piece(&self, to: &Table) -> bool {
+    fn populate_piece(&self, to: &Table, records: &dyn Records) -> bool {
         let [words, _] = to.memory();
         let pieces = pieces_of(words, POPULATE_WORDS);
-        let Some(number) = to.progress.populated.take(pieces) else { return false };
+        let Some(number) = to.progress.populated.take(pieces) else {
+            // If all is done, there was no room to announce it.
+            return to.progress.populated.done() >= pieces
+                && self.put_next_in_force(Some(records), self.growth.state.lock());
+        };
         if !populate(words, piece(words, POPULATE_WORDS, number)) {
             self.give_up(to);
         } else if to.progress.populated.finish(pieces) {
-            self.put_next_in_force(self.growth.state.lock());
+            self.put_next_in_force(Some(records), self.growth.state.lock());
         }
         true
     }
 
-    /// Puts the new table in force. From now on the one before takes no more buckets.
-    fn put_next_in_force(&self, _state: MutexGuard<'_, State>) {
+    /// Puts the new table in force, if it can be announced. From now on the one before takes no more buckets.
+    fn put_next_in_force(&self, records: Option<&dyn Records>, _state: MutexGuard<'_, State>) -> bool {
         let (current, target) = (self.current(), self.growth.target.load(Ordering::Acquire));
         if target != current + 1 {
-            return; // it was given up
+            return false; // it was given up, or is in force
+        }
+        if records.is_some_and(|records| !records.announce(self.table_at(target).len())) {
+            return false;
         }
         let used = self.table().arena.close();
         // Each half of a chain can have as many entries as the whole.
         self.table_at(target).arena.keep(2 * used);
         self.put_in_force(target);
+        true
     }
 
     /// The system has no memory for the new table, which is not in force yet.

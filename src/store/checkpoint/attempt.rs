@@ -15,8 +15,10 @@ use crate::kernel::{Cut, Surroundings, closed_tail, stamp};
 use crate::memory::{AlignedBuf, IoBuf};
 use crate::operation::{Environment, Retry, Stall};
 use crate::record::{Key, Value};
+use crate::store::compact::Hold;
 use crate::store::database::{Chain, Database};
 use crate::sync::{Arc, MutexGuard};
+use crate::utility::planted;
 use crate::utility::{random_bits, unix_milliseconds};
 use std::task::{Wake, Waker};
 use std::thread::Thread;
@@ -79,6 +81,9 @@ pub(super) struct Attempt<'a, K: Key, V: Value> {
     chain: MutexGuard<'a, Option<Chain>>,
     /// What is copied to files passes through this.
     buffer: IoBuf,
+    /// Keeps the log from where it began when the attempt did. What is moved from there meanwhile may come to lie behind the
+    /// cut.
+    hold: Hold,
 }
 
 impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
@@ -93,7 +98,8 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         })?;
         let (token, begun) = (CheckpointToken::random(), Instant::now());
         let buffer = IoBuf::from(AlignedBuf::try_zeroed(database.checkpoint_buffer)?);
-        Ok(Self { database, directory, options, control, token, begun, buckets: 0, chain, buffer })
+        let hold = database.reclaim.hold(|| database.kernel.log.begin());
+        Ok(Self { database, directory, options, control, token, begun, buckets: 0, chain, buffer, hold })
     }
 
     /// Takes the checkpoint. If that fails, removes what there is of it, as far as that is possible.
@@ -102,7 +108,7 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         let operations = || database.operations();
         let outcome = self.take(&Pace::new(self.options.bytes_per_second, &operations));
         self.control.enter(CheckpointStep::Over);
-        if outcome.is_err() && self.is_without_manifest() {
+        if outcome.is_err() && (planted!(RemovesFilesOfFailed) || self.is_without_manifest()) {
             for left in [self.token.log_file(), self.token.index_file()] {
                 let _ = self.directory.remove(&left);
             }
@@ -118,9 +124,9 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
     }
 
     fn take(&mut self, pace: &Pace<'_>) -> Result<CheckpointReport> {
-        let wanted = self.options.kind;
+        let wanted = self.kind();
         self.check_device(wanted)?;
-        if wanted == CheckpointKind::Incremental {
+        if wanted == CheckpointKind::Incremental && !planted!(BuildsOnRemovedBase) {
             self.forget_base_if_removed()?;
         }
         // Until the cut is made: an image of a smaller table than the log's would be of no use.
@@ -151,12 +157,17 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         }
         self.control.enter(CheckpointStep::Manifest);
         self.control.check()?;
+        // Before it is there: if writing it fails, it may be there all the same after a crash.
+        self.database.reclaim.note_checkpoint(self.directory.place(), manifest.log.as_ref());
         Catalog::new(self.directory).write(&manifest)?;
         // Only now: an increment to a checkpoint that is not there would be worth nothing.
         if let Some(chain) = next_chain {
             *self.chain = Some(chain);
         }
         self.database.forget_ended_before(&manifest.sessions);
+        if let Some(log) = &manifest.log {
+            self.database.checkpointed.advance_to(log.start.get());
+        }
         self.retain(&manifest)?;
         Ok(CheckpointReport {
             token: manifest.token,
@@ -184,6 +195,17 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         Ok(cut)
     }
 
+    /// The kind that is taken. With a durability nothing is changed in place, and the log goes to its device all the time: all
+    /// kinds come to the same, and the one without files takes the least.
+    fn kind(&self) -> CheckpointKind {
+        match self.options.kind {
+            CheckpointKind::Snapshot | CheckpointKind::Incremental if self.database.committer.is_some() => {
+                CheckpointKind::FoldOver
+            }
+            kind => kind,
+        }
+    }
+
     fn check_device(&self, wanted: CheckpointKind) -> Result<()> {
         if wanted == CheckpointKind::FoldOver && !self.database.kernel.log.device().info().readable {
             return Err(Error::new(ErrorKind::Limit, "the device keeps nothing, so there is nothing to come back to")
@@ -204,7 +226,8 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
 
     /// What an increment would be based on.
     fn base(&self) -> Option<&Chain> {
-        self.chain.as_ref().filter(|chain| chain.place == self.directory.place())
+        // One of which everything was given up since is no base for anything.
+        self.chain.as_ref().filter(|chain| chain.place == self.directory.place() && chain.end > self.hold.at())
     }
 
     /// A base that somebody removed, such as a later checkpoint that kept only the newest, is none: the chain begins anew.
@@ -243,7 +266,7 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
             buckets: size.buckets,
             overflow_buckets: size.overflow_buckets,
             generations: kernel.log.history().generations_below(complete_at),
-            replay_from,
+            replay_from: if planted!(ReplaysFromTooLate) { complete_at } else { replay_from },
             complete_at,
         })
     }
@@ -252,12 +275,17 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
     fn keep_log(&mut self, mut cut: Cut<'a, K, V>, manifest: &mut Manifest, pace: &Pace<'_>) -> Result<Option<Chain>> {
         let log = &self.database.kernel.log;
         let (start, end) = (cut.start, cut.end);
-        let begin = log.begin();
+        let begin = self.hold.at();
         let mut pieces = Vec::new();
         let mut chain = None;
+        let on_device;
         if manifest.kind == CheckpointKind::FoldOver {
             self.write_to(end, pace)?;
-            pieces.push(Piece { from: Address::INVALID, to: end, file: None });
+            on_device = end;
+            // The log of a durable store begins without a record.
+            if begin < end {
+                pieces.push(Piece { from: log.geometry().block_start(begin), to: end, file: None });
+            }
         } else {
             let base = self.base().cloned();
             let is_first = manifest.kind == CheckpointKind::Incremental && base.is_none();
@@ -273,30 +301,43 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
                 // The log may have been written beyond the cut by now.
                 _ => self.written().min(end),
             };
-            if pieces.is_empty() && from.is_valid() {
-                pieces.push(Piece { from: Address::INVALID, to: from, file: None });
+            if pieces.is_empty() && begin < from {
+                pieces.push(Piece { from: log.geometry().block_start(begin), to: from, file: None });
             }
+            on_device = from;
             if from < end {
                 self.copy_log(from, end, pace)?;
                 pieces.push(Piece { from, to: end, file: Some(self.token.log_file()) });
             }
             if is_first || manifest.kind == CheckpointKind::Incremental {
-                cut.keep_below(end);
+                // What is in the base is not changed in place any more, or the next increment would miss it.
+                if !planted!(LeavesBaseMutable) {
+                    cut.keep_below(end);
+                }
                 let (token, pieces) = (self.token, pieces.clone());
                 chain = Some(Chain { token, place: self.directory.place(), end, pieces });
             }
         }
         drop(cut);
+        pieces.retain(|piece| piece.to > begin);
+        if let Some(first) = pieces.first_mut().filter(|first| first.file.is_none()) {
+            first.from = first.from.max(log.geometry().block_start(begin));
+        }
         self.control.enter(CheckpointStep::Sync);
         self.control.check()?;
-        log.sync_device(self.database.kernel.wait_limit())?;
+        if !planted!(LeavesDeviceUnsynced) {
+            log.make_durable_below(on_device, self.database.kernel.wait_limit(), || self.control.check())?;
+        }
         let mut aborted = log.history().aborted_from(begin);
         if start < end {
             aborted.push(Aborted { from: start, to: end, stamp: stamp(manifest.version + 1) });
         }
-        let generations = log.history().generations_below(end);
+        let durable = self.database.committer.is_some();
+        // With a durability what is behind the cut counts too.
+        let history = log.history();
+        let generations = if durable { history.generations_up_to(end) } else { history.generations_below(end) };
         let buckets = self.buckets;
-        manifest.log = Some(LogPart { begin, start, end, buckets, pieces, generations, aborted });
+        manifest.log = Some(LogPart { begin, start, end, buckets, pieces, generations, aborted, durable });
         Ok(chain)
     }
 
@@ -326,7 +367,7 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
             offset += blocks.len() as u64;
             Ok(())
         })?;
-        file.sync()
+        if planted!(SyncsManifestBeforeData) { Ok(()) } else { file.sync() }
     }
 
     /// Has the log written up to `end`, the cut, step by step.
@@ -362,6 +403,9 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
     fn retain(&self, manifest: &Manifest) -> Result<()> {
         let Some(count) = self.options.keep_last else { return Ok(()) };
         let device = manifest.log.is_some().then(|| &**self.database.kernel.log.device());
-        Catalog::new(self.directory).keep_last(count, device).map(drop)
+        let catalog = Catalog::new(self.directory);
+        catalog.keep_last(count, device)?;
+        self.database.reclaim.note_checkpoints(self.directory.place(), &catalog.list()?);
+        Ok(())
     }
 }

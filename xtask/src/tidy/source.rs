@@ -36,7 +36,8 @@ impl Source {
 
     /// True for a file that holds tests or models and nothing else.
     pub(crate) fn is_test_file(&self) -> bool {
-        matches!(self.file_name(), "tests.rs" | "loom.rs") || self.path.split('/').any(|part| part == "tests")
+        matches!(self.file_name(), "tests.rs" | "loom.rs")
+            || self.path.split('/').any(|part| matches!(part, "tests" | "loom"))
     }
 
     /// True if the token at `index` belongs to tests or models.

@@ -37,8 +37,8 @@ Examples:
   Nothing but memory:
       oxifaster bench --device none --records 1M --memory 1GiB --batch 256
   What checkpoints cost, in memory:
-      oxifaster bench --records 20M --value-size 8 --memory 4GiB --workload A \
-        --distribution zipfian --seconds 40 --checkpoint snapshot --every 4
+      oxifaster bench --records 20M --value-size 8 --memory 4GiB \\
+        --workload A --distribution zipfian --checkpoint snapshot --every 4
   For machines:
       oxifaster bench --json > result.json
 

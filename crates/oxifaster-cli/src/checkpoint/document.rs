@@ -166,6 +166,47 @@ pub(super) struct Verdict {
     pub(super) further_defects: u64,
 }
 
+/// `oxifaster checkpoint recover-test`.
+#[derive(Debug, Serialize)]
+pub(super) struct RecoverTestDocument {
+    #[serde(flatten)]
+    pub(super) head: Head,
+    pub(super) log: Option<String>,
+    pub(super) checkpoint: String,
+    pub(super) version: u64,
+    /// Records that were replayed into the index.
+    pub(super) records: u64,
+    pub(super) sessions: Vec<SessionEntry>,
+    /// The image of the index that was used; the whole log was replayed if there is none.
+    pub(super) image: Option<String>,
+    /// Why an image could not be used.
+    pub(super) image_problem: Option<String>,
+    pub(super) index_buckets: u64,
+    pub(super) overflow_buckets: u64,
+    pub(super) bytes_verified: u64,
+    /// What came after the checkpoint, in a durable store.
+    pub(super) suffix: Option<SuffixEntry>,
+    pub(super) seconds: f64,
+}
+
+/// How far a session had come.
+#[derive(Debug, Serialize)]
+pub(super) struct SessionEntry {
+    pub(super) guid: String,
+    pub(super) serial: u64,
+}
+
+/// The part of a log behind its newest checkpoint.
+#[derive(Debug, Serialize)]
+pub(super) struct SuffixEntry {
+    pub(super) from: u64,
+    pub(super) end: u64,
+    pub(super) records: u64,
+    pub(super) bytes: u64,
+    /// Why it ends there: `nothing`, `torn` or `other-history`.
+    pub(super) ended: &'static str,
+}
+
 /// The records of a log.
 #[derive(Debug, Serialize)]
 pub(super) struct RecordsEntry {

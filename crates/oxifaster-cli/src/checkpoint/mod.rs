@@ -12,8 +12,9 @@ mod document;
 mod list;
 mod moment;
 mod options;
-mod place;
+pub(crate) mod place;
 mod progress;
+mod recover_test;
 mod verify;
 
 use crate::failure::Failure;
@@ -24,6 +25,7 @@ pub(crate) fn execute(command: Command) -> Result<u8, Failure> {
     match command {
         Command::List(options) => list::execute(&options),
         Command::Verify(options) => verify::execute(&options),
+        Command::RecoverTest(options) => recover_test::execute(&options),
     }
 }
 

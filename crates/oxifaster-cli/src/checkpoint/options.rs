@@ -8,7 +8,8 @@ use std::path::PathBuf;
 pub(crate) const AFTER_HELP: &str = "\
 Examples:
   oxifaster checkpoint list /data/checkpoints
-  oxifaster checkpoint verify /data/checkpoints --log /data/log";
+  oxifaster checkpoint verify /data/checkpoints --log /data/log
+  oxifaster checkpoint recover-test /data/checkpoints --log /data/log";
 
 /// Under `oxifaster checkpoint list --help`; no line longer than 78 characters.
 const LIST_HELP: &str = "\
@@ -47,12 +48,34 @@ What is checked:
   and of the index its checksum, its place and its generation; of the records
   of the log their headers. With the newest checkpoint comes that of the index
   which it would be recovered with, if that is one of its own. No store is
-  opened and nothing is changed. The log must not be in use: it is locked
-  while it is read.
+  opened and nothing is changed; a store may be using the log meanwhile.
 
 Exit codes:
   0  everything that was asked for is sound
   1  something is not, or cannot be read
+  2  wrong options";
+
+/// Under `oxifaster checkpoint recover-test --help`; no line longer than 78
+/// characters.
+const RECOVER_TEST_HELP: &str = "\
+Examples:
+  The newest checkpoint, as a store would come back with it:
+      oxifaster checkpoint recover-test /data/checkpoints --log /data/log
+  A certain one, for a script:
+      oxifaster checkpoint recover-test /data/checkpoints --log /data/log \\
+          --checkpoint 0123456789abcdef0123456789abcdef --json |
+          jq '.records, .seconds'
+
+What is done:
+  All that a recovery does, into memory: the index is loaded or made from the
+  log, and the newest pages of the log are loaded. Of a durable store, with
+  what came after the checkpoint in the log. Then it is given up. Nothing is
+  written, and the store may be running meanwhile. It takes as much memory as
+  the index, what the checkpoint has in files, and 64 MiB.
+
+Exit codes:
+  0  the checkpoint can be recovered
+  1  it cannot, and the error says why and what to do
   2  wrong options";
 
 /// What to do with checkpoints.
@@ -64,6 +87,9 @@ pub(crate) enum Command {
     /// Read and check every byte of a checkpoint, without opening a store
     #[command(after_help = VERIFY_HELP)]
     Verify(VerifyOptions),
+    /// Recover a checkpoint into memory to see that it can be done
+    #[command(after_help = RECOVER_TEST_HELP)]
+    RecoverTest(RecoverTestOptions),
 }
 
 /// Options of `oxifaster checkpoint list`.
@@ -100,6 +126,23 @@ pub(crate) struct VerifyOptions {
     pub(super) json: bool,
 }
 
+/// Options of `oxifaster checkpoint recover-test`.
+#[derive(Debug, Args)]
+pub(crate) struct RecoverTestOptions {
+    /// Directory of the checkpoints
+    #[arg(value_name = "DIR")]
+    pub(super) directory: PathBuf,
+    /// The log of the store: the directory or the file of its device
+    #[arg(long, value_name = "PATH")]
+    pub(super) log: Option<PathBuf>,
+    /// The checkpoint to recover [default: the newest]
+    #[arg(long, value_name = "TOKEN", value_parser = parse_token)]
+    pub(super) checkpoint: Option<CheckpointToken>,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
 fn parse_token(text: &str) -> Result<CheckpointToken, String> {
     text.parse().map_err(|_| "give the 32 hexadecimal digits that `oxifaster checkpoint list` shows".to_owned())
 }
@@ -117,7 +160,7 @@ mod tests {
 
     #[test]
     fn the_help_fits_a_narrow_terminal() {
-        let texts = [AFTER_HELP, LIST_HELP, VERIFY_HELP];
+        let texts = [AFTER_HELP, LIST_HELP, VERIFY_HELP, RECOVER_TEST_HELP];
         assert!(texts.iter().flat_map(|text| text.lines()).all(|line| line.len() <= 78));
     }
 

@@ -1,7 +1,7 @@
 //! The directory of checkpoints and the log: opened if they are there, and never made.
 
 use crate::failure::Failure;
-use oxifaster::device::FileSystemDisk;
+use oxifaster::device::{FileSystemDisk, FileSystemDiskOptions};
 use oxifaster::directory::FileDirectory;
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use std::path::Path;
 const LOCK: &str = "LOCK";
 
 /// The directory at `path`, which must be there.
-pub(super) fn directory(path: &Path) -> Result<FileDirectory, Failure> {
+pub(crate) fn directory(path: &Path) -> Result<FileDirectory, Failure> {
     let next = "name the directory that the checkpoints were written to";
     match std::fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => Ok(FileDirectory::open(path)?),
@@ -21,16 +21,25 @@ pub(super) fn directory(path: &Path) -> Result<FileDirectory, Failure> {
     }
 }
 
-/// The log at `path`, which must be there: a directory of segments, or one file.
-pub(super) fn log(path: &Path) -> Result<FileSystemDisk, Failure> {
+/// The log at `path`, which must be there: a directory of segments, or one file. A store may be writing it.
+pub(crate) fn log(path: &Path) -> Result<FileSystemDisk, Failure> {
+    open_log(path, FileSystemDiskOptions::new().with_read_only(true))
+}
+
+/// The same, to be written.
+pub(crate) fn writable_log(path: &Path) -> Result<FileSystemDisk, Failure> {
+    open_log(path, FileSystemDiskOptions::new())
+}
+
+fn open_log(path: &Path, options: FileSystemDiskOptions) -> Result<FileSystemDisk, Failure> {
     let next = "give --log the directory or file that the store was opened with";
     match std::fs::metadata(path) {
-        // Opening would make a device of any directory.
+        // Opening would take any directory for an empty device.
         Ok(metadata) if metadata.is_dir() && !path.join(LOCK).is_file() => {
             Err(Failure::usage(format!("{} holds no log", path.display()), next))
         }
-        Ok(metadata) if metadata.is_dir() => Ok(FileSystemDisk::open(path)?),
-        Ok(_) => Ok(FileSystemDisk::single_file(path)?),
+        Ok(metadata) if metadata.is_dir() => Ok(options.open(path)?),
+        Ok(_) => Ok(options.single_file(path)?),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             Err(Failure::usage(format!("there is no log {}", path.display()), next))
         }

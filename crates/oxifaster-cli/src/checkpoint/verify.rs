@@ -96,7 +96,7 @@ fn verdict(
     token: CheckpointToken,
     with_bar: bool,
 ) -> Result<Verdict, Failure> {
-    let bar = Bar::new(with_bar);
+    let bar = Bar::new("verifying", with_bar);
     let begun = Instant::now();
     let device = device.map(|device| device as &dyn StorageDevice);
     let report = oxifaster::checkpoint::verify(directory, device, token, &mut |progress| bar.update(progress))?;

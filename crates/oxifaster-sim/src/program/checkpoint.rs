@@ -14,12 +14,12 @@
 //! * **Threads.** Everything runs on one thread, so that a seed is a run. What other threads would do while a checkpoint is
 //!   taken is done between its steps: whenever it calls its directory or syncs the device, sessions operate ([`interlude`]).
 
-mod flaw;
 mod interlude;
 mod run;
 mod weather;
 mod workers;
 
+use super::flaw::StorageFlaw;
 use super::{Effort, Program, Stage, Violation};
 use crate::oracle::{History, WORDS};
 use crate::world::{Latency, SimConfig};
@@ -30,8 +30,6 @@ use oxifaster::store::FasterKv;
 use run::Run;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-pub use flaw::StorageFlaw;
 
 pub(super) type Words = [u64; WORDS];
 pub(super) type Store = FasterKv<u64, Words, InterruptedDisk>;

@@ -2,6 +2,10 @@
 //! on, and says what must hold if the power fails.
 
 mod checkpoint;
+mod compaction;
+mod durability;
+mod faster_log;
+mod flaw;
 mod log;
 mod manifest;
 
@@ -9,7 +13,11 @@ use crate::world::SimConfig;
 use crate::{SimRng, SimWorld};
 use std::fmt;
 
-pub use checkpoint::{CheckpointProgram, StorageFlaw, Taking};
+pub use checkpoint::{CheckpointProgram, Taking};
+pub use compaction::CompactionProgram;
+pub use durability::DurabilityProgram;
+pub use faster_log::FasterLogProgram;
+pub use flaw::StorageFlaw;
 pub use log::LogProgram;
 pub use manifest::{ManifestFlaw, ManifestProgram};
 

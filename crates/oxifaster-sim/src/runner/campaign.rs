@@ -55,7 +55,9 @@ struct Desk {
     next: u64,
     summary: Summary,
     /// What each job is at.
-    under_way: Vec<Option<(Subject, u64, Instant)>>,
+    under_way: Vec<Option<(Subject, u64, u32)>>,
+    /// How often somebody has looked whether one hangs. That is the clock here: it stands while the whole process does.
+    looks: u32,
     open_jobs: usize,
 }
 
@@ -68,6 +70,7 @@ impl Campaign {
             next: self.from,
             summary: Summary::default(),
             under_way: vec![None; jobs],
+            looks: 0,
             open_jobs: jobs,
         });
         thread::scope(|scope| {
@@ -88,7 +91,10 @@ impl Campaign {
     fn work(&self, job: usize, desk: &Mutex<Desk>, observer: &dyn Observer) {
         while let Some(seed) = self.next_seed(desk) {
             for subject in &self.subjects {
-                lock(desk).under_way[job] = Some((*subject, seed, Instant::now()));
+                {
+                    let mut desk = lock(desk);
+                    desk.under_way[job] = Some((*subject, seed, desk.looks));
+                }
                 let Verdict { mut counts, failure } = (subject.explore)(seed);
                 // A seed counts once, whatever number of programs it is given to.
                 counts.seeds = u64::from(subject.name == self.subjects[0].name);
@@ -118,16 +124,18 @@ impl Campaign {
     fn watch(&self, desk: &Mutex<Desk>, observer: &dyn Observer, begin: Instant) {
         let mut told = begin;
         loop {
-            let (mut summary, under_way, open_jobs) = {
-                let desk = lock(desk);
-                (desk.summary.clone(), desk.under_way.clone(), desk.open_jobs)
+            let (mut summary, under_way, open_jobs, looks) = {
+                let mut desk = lock(desk);
+                desk.looks += 1;
+                (desk.summary.clone(), desk.under_way.clone(), desk.open_jobs, desk.looks)
             };
             if open_jobs == 0 {
                 return;
             }
             for (subject, seed, since) in under_way.into_iter().flatten() {
-                if since.elapsed() > self.seed_limit {
-                    observer.hangs(subject.name, seed, since.elapsed());
+                let time = LOOK * looks.saturating_sub(since);
+                if time > self.seed_limit {
+                    observer.hangs(subject.name, seed, time);
                 }
             }
             if told.elapsed() >= PROGRESS {

@@ -2,7 +2,9 @@
 
 use super::explore::{Look, Verdict, explore, replay};
 use super::path::CrashPath;
-use crate::program::{CheckpointProgram, LogProgram, ManifestProgram, Program};
+use crate::program::{
+    CheckpointProgram, CompactionProgram, DurabilityProgram, FasterLogProgram, LogProgram, ManifestProgram, Program,
+};
 
 /// A program with everything about it that a command needs.
 #[derive(Debug, Clone, Copy)]
@@ -19,8 +21,14 @@ pub struct Subject {
 
 impl Subject {
     /// All programs.
-    pub const ALL: [Self; 3] =
-        [Self::of::<ManifestProgram>(), Self::of::<LogProgram>(), Self::of::<CheckpointProgram>()];
+    pub const ALL: [Self; 6] = [
+        Self::of::<ManifestProgram>(),
+        Self::of::<LogProgram>(),
+        Self::of::<CheckpointProgram>(),
+        Self::of::<CompactionProgram>(),
+        Self::of::<DurabilityProgram>(),
+        Self::of::<FasterLogProgram>(),
+    ];
 
     const fn of<P: Program + Default>() -> Self {
         Self {

@@ -1,10 +1,10 @@
 //! What happens between the steps of a checkpoint: operations of sessions, whenever it calls its directory or syncs its
 //! device. On one thread, so that it happens in every run of a seed.
 
-use super::flaw::Flawed;
-use crate::{SimDirectory, SimDisk};
+use crate::SimDirectory;
+use crate::program::flaw::{Flawed, FlawedDisk};
 use oxifaster::Result;
-use oxifaster::device::{CompletionSink, DeviceInfo, IoChannel, IoDone, IoOp, IoRequest, StorageDevice, Token};
+use oxifaster::device::{CompletionSink, DeviceInfo, IoChannel, IoOp, IoRequest, StorageDevice, Token};
 use oxifaster::directory::{Directory, DirectoryFile};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -37,14 +37,13 @@ impl Interlude {
 
 /// A disk whose syncs are opportunities.
 pub(in super::super) struct InterruptedDisk {
-    disk: SimDisk,
+    disk: FlawedDisk,
     interlude: Interlude,
-    flawed: Flawed,
 }
 
 impl InterruptedDisk {
-    pub(super) fn new(disk: SimDisk, interlude: Interlude, flawed: Flawed) -> Self {
-        Self { disk, interlude, flawed }
+    pub(super) fn new(disk: FlawedDisk, interlude: Interlude) -> Self {
+        Self { disk, interlude }
     }
 }
 
@@ -56,11 +55,7 @@ impl StorageDevice for InterruptedDisk {
     fn submit(&self, request: IoRequest, sink: Arc<dyn CompletionSink>, token: Token) {
         if request.op == IoOp::Sync {
             self.interlude.pause();
-            if self.flawed.skips_disk_sync() {
-                return sink.complete(token, IoDone { buf: request.buf, result: Ok(0) });
-            }
         }
-        let sink = self.flawed.sink(request.op, sink);
         self.disk.submit(request, sink, token);
     }
 

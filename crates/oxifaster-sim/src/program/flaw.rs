@@ -1,10 +1,11 @@
 //! Storage that breaks its promises, to see that it is found out.
 
+use crate::SimDisk;
 use oxifaster::Result;
-use oxifaster::device::{CompletionSink, IoDone, IoOp, Token};
+use oxifaster::device::{CompletionSink, DeviceInfo, IoChannel, IoDone, IoOp, IoRequest, StorageDevice, Token};
 use oxifaster::directory::{Directory, DirectoryFile};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 /// What storage does wrong while it says that all is well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,8 +14,6 @@ pub enum StorageFlaw {
     SkipsFileSync,
     /// A failed sync of a file is reported as a success.
     OverlooksFailedFileSync,
-    /// Files are synced when the names in the directory have been: the manifest is durable before the data.
-    SyncsFilesLate,
     /// Names are not synced.
     SkipsDirectorySync,
     /// A failed sync of names is reported as a success.
@@ -33,10 +32,9 @@ pub enum StorageFlaw {
 
 impl StorageFlaw {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 9] = [
         Self::SkipsFileSync,
         Self::OverlooksFailedFileSync,
-        Self::SyncsFilesLate,
         Self::SkipsDirectorySync,
         Self::OverlooksFailedDirectorySync,
         Self::CopiesInsteadOfRenaming,
@@ -45,6 +43,21 @@ impl StorageFlaw {
         Self::OverlooksFailedDiskSync,
         Self::OverlooksFailedDiskWrite,
     ];
+
+    /// What it breaks, in a line.
+    pub const fn what(self) -> &'static str {
+        match self {
+            Self::SkipsFileSync => "Files are not synced.",
+            Self::OverlooksFailedFileSync => "A failed sync of a file is reported as a success.",
+            Self::SkipsDirectorySync => "Names are not synced.",
+            Self::OverlooksFailedDirectorySync => "A failed sync of names is reported as a success.",
+            Self::CopiesInsteadOfRenaming => "A new name appears with parts of the bytes.",
+            Self::SyncsNamesAfterRemovals => "Files are removed before the removal of their manifest is durable.",
+            Self::SkipsDiskSync => "The disk is not synced.",
+            Self::OverlooksFailedDiskSync => "A failed sync of the disk is reported as a success.",
+            Self::OverlooksFailedDiskWrite => "A failed write to the disk is reported as a success.",
+        }
+    }
 }
 
 type SharedFile = Arc<dyn DirectoryFile>;
@@ -53,7 +66,6 @@ type SharedFile = Arc<dyn DirectoryFile>;
 #[derive(Clone, Default)]
 pub(super) struct Flawed {
     flaw: Option<StorageFlaw>,
-    late: Arc<Mutex<Vec<SharedFile>>>,
     names_are_late: Arc<AtomicBool>,
 }
 
@@ -66,10 +78,6 @@ impl Flawed {
         match self.flaw {
             Some(StorageFlaw::SkipsFileSync) => Ok(()),
             Some(StorageFlaw::OverlooksFailedFileSync) => file.sync().or(Ok(())),
-            Some(StorageFlaw::SyncsFilesLate) => {
-                self.late.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(file));
-                Ok(())
-            }
             _ => file.sync(),
         }
     }
@@ -78,11 +86,6 @@ impl Flawed {
         match self.flaw {
             Some(StorageFlaw::SkipsDirectorySync) => Ok(()),
             Some(StorageFlaw::OverlooksFailedDirectorySync) => directory.sync().or(Ok(())),
-            Some(StorageFlaw::SyncsFilesLate) => {
-                directory.sync()?;
-                let late = std::mem::take(&mut *self.late.lock().unwrap_or_else(PoisonError::into_inner));
-                late.iter().try_for_each(|file| file.sync())
-            }
             Some(StorageFlaw::SyncsNamesAfterRemovals) => {
                 // The names that a rename gave are made durable; a removal is left to the next sync.
                 if self.names_are_late.swap(false, Ordering::Relaxed) { Ok(()) } else { directory.sync() }
@@ -111,16 +114,46 @@ impl Flawed {
     }
 
     /// The one who is told how an access of the disk ended.
-    pub(super) fn sink(&self, op: IoOp, sink: Arc<dyn CompletionSink>) -> Arc<dyn CompletionSink> {
+    fn sink(&self, op: IoOp, sink: Arc<dyn CompletionSink>) -> Arc<dyn CompletionSink> {
         match (self.flaw, op) {
             (Some(StorageFlaw::OverlooksFailedDiskSync), IoOp::Sync)
             | (Some(StorageFlaw::OverlooksFailedDiskWrite), IoOp::Write) => Arc::new(Optimist { sink }),
             _ => sink,
         }
     }
+}
 
-    pub(super) fn skips_disk_sync(&self) -> bool {
-        self.flaw == Some(StorageFlaw::SkipsDiskSync)
+/// A disk with the flaw of its run, if there is one.
+pub(super) struct FlawedDisk {
+    disk: SimDisk,
+    flawed: Flawed,
+}
+
+impl FlawedDisk {
+    pub(super) fn new(disk: SimDisk, flawed: Flawed) -> Self {
+        Self { disk, flawed }
+    }
+}
+
+impl StorageDevice for FlawedDisk {
+    fn info(&self) -> DeviceInfo {
+        self.disk.info()
+    }
+
+    fn submit(&self, request: IoRequest, sink: Arc<dyn CompletionSink>, token: Token) {
+        if request.op == IoOp::Sync && self.flawed.flaw == Some(StorageFlaw::SkipsDiskSync) {
+            return sink.complete(token, IoDone { buf: request.buf, result: Ok(0) });
+        }
+        let sink = self.flawed.sink(request.op, sink);
+        self.disk.submit(request, sink, token);
+    }
+
+    fn poll(&self) -> usize {
+        self.disk.poll()
+    }
+
+    fn channel(&self) -> Option<Box<dyn IoChannel>> {
+        self.disk.channel()
     }
 }
 

@@ -1,0 +1,314 @@
+//! A store that is compacted, whose power fails.
+//!
+//! Operations, compactions up to any address, evictions and checkpoints of all kinds with retention; compactions also in the
+//! middle of checkpoints, whenever those call their directory. A crash at any event, and what is recovered is what some
+//! checkpoint held: the newest that was reported, or one that was begun after it. Nothing is missing, and nothing that was
+//! deleted or overwritten comes back.
+//!
+//! Every checkpoint has its number in the store, under a key of its own, so that it can be told which one was recovered.
+
+use super::{Effort, Program, Stage, Violation, must};
+use crate::world::{Latency, SimConfig};
+use crate::{SimDirectory, SimDisk, SimRng, SimWorld};
+use oxifaster::ErrorKind;
+use oxifaster::address::Address;
+use oxifaster::checkpoint::{Catalog, CheckpointKind, verify};
+use oxifaster::directory::{Directory, DirectoryFile};
+use oxifaster::store::{CheckpointOptions, FasterKv, FasterKvConfig, RecoveryTarget, Session};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+type Words = [u64; 3];
+type Store = FasterKv<u64, Words, SimDisk>;
+type Content = BTreeMap<u64, Words>;
+
+const KEYS: u64 = 64;
+/// The key under which the number of the last checkpoint is.
+const NUMBER: u64 = u64::MAX;
+
+/// Compacts a store, takes checkpoints of it and comes back to them.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CompactionProgram;
+
+/// What has to hold after a crash.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// What each checkpoint that was begun holds.
+    begun: BTreeMap<u64, Content>,
+    /// The newest that was reported.
+    reported: Option<u64>,
+}
+
+/// What happened in a run.
+#[derive(Debug, Default)]
+pub struct Past {
+    before: Known,
+    begun: BTreeMap<u64, Content>,
+    /// Numbers of checkpoints, and the event by which each was reported.
+    reports: Vec<(usize, u64)>,
+}
+
+impl Program for CompactionProgram {
+    type Known = Known;
+    type History = Past;
+
+    const NAME: &'static str = "compaction";
+    const ABOUT: &'static str =
+        "a store that is compacted while it takes checkpoints: nothing is missing, nothing comes back";
+
+    fn config(&self, rng: &mut SimRng) -> SimConfig {
+        let latencies = [Latency::None, Latency::Short, Latency::Uneven];
+        SimConfig::default().with_latency(latencies[rng.index(latencies.len())])
+    }
+
+    fn beginning(&self) -> Known {
+        Known::default()
+    }
+
+    fn run(&self, world: &SimWorld, known: &Known, stage: Stage, rng: &mut SimRng) -> Result<Past, Violation> {
+        let mut run = Run::begin(world, known, rng)?;
+        let rounds = if stage.is_first() { 2 + rng.below(3) } else { rng.below(3) };
+        for _ in 0..rounds {
+            for _ in 0..20 + rng.below(120) {
+                run.step(rng)?;
+            }
+            run.checkpoint(rng)?;
+        }
+        run.compare()?;
+        Ok(run.past)
+    }
+
+    fn known_at(&self, past: &Past, event: usize) -> Known {
+        let newest = past.reports.iter().rev().find(|(reported, _)| *reported <= event).map(|(_, number)| *number);
+        Known { begun: past.begun.clone(), reported: newest.or(past.before.reported) }
+    }
+
+    fn effort(&self) -> Effort {
+        Effort {
+            points_max: 12,
+            points_after_crash_max: 2,
+            units_max: 1,
+            policies_max: 2,
+            again_one_in: 6,
+            depth_max: 3,
+        }
+    }
+}
+
+struct Run<'a> {
+    world: &'a SimWorld,
+    directory: Meddling,
+    store: Arc<Store>,
+    session: Session<u64, Words>,
+    content: Content,
+    past: Past,
+    counter: u64,
+}
+
+impl<'a> Run<'a> {
+    /// Comes back to what was reported last, or begins anew, and sees whether all is there.
+    fn begin(world: &'a SimWorld, known: &Known, rng: &mut SimRng) -> Result<Self, Violation> {
+        let directory = Meddling { directory: world.directory("checkpoints"), act: Arc::default() };
+        let config = FasterKvConfig::default()
+            .with_page_size_bits(12)
+            .with_log_memory_size((5 + rng.below(6)) << 12)
+            .with_table_size(1 << rng.below(5))
+            .with_mutable_fraction(rng.below(10) as f64 / 10.0);
+        let disk = || world.disk("log");
+        let recovered = FasterKv::recover_from(&directory, RecoveryTarget::Latest, config.clone(), disk(), &|_| ());
+        let (store, is_new) = match recovered {
+            Ok((store, _)) => (store, false),
+            Err(error) if error.kind() == ErrorKind::NotFound && known.reported.is_none() => {
+                (must("opens", FasterKv::open(config.with_overwrite(true), disk()))?, true)
+            }
+            Err(error) => return Err(Violation::new("recovers", error)),
+        };
+        let mut session = store.start_session();
+        let content = if is_new { Content::new() } else { recovered_content(&mut session, known)? };
+        let past = Past { before: known.clone(), begun: known.begun.clone(), reports: Vec::new() };
+        let counter = world.now() as u64 * 1000;
+        let mut run = Self { world, directory, store: Arc::new(store), session, content, past, counter };
+        run.compare()?;
+        if rng.one_in(3) {
+            run.verify_all()?;
+        }
+        Ok(run)
+    }
+
+    fn step(&mut self, rng: &mut SimRng) -> Result<(), Violation> {
+        let key = rng.below(KEYS);
+        self.counter += 1;
+        let value = [key, self.counter, key ^ self.counter];
+        match rng.below(100) {
+            0..55 => {
+                must("upsert", self.session.upsert(key, value))?;
+                self.content.insert(key, value);
+            }
+            55..75 => {
+                must("delete", self.session.delete(&key))?;
+                self.content.remove(&key);
+            }
+            75..88 => {
+                let found = must("read", self.session.read(&key))?;
+                self.check(key, found)?;
+            }
+            88..92 => must("evict", self.store.evict())?,
+            _ => compact(&self.store, rng.below(11))?,
+        }
+        Ok(())
+    }
+
+    fn checkpoint(&mut self, rng: &mut SimRng) -> Result<(), Violation> {
+        let number = self.past.begun.last_key_value().map_or(0, |(number, _)| number + 1);
+        must("upsert", self.session.upsert(NUMBER, [number, 0, 0]))?;
+        let mut content = self.content.clone();
+        content.insert(NUMBER, [number, 0, 0]);
+        self.past.begun.insert(number, content);
+        let kinds = [CheckpointKind::FoldOver, CheckpointKind::Snapshot, CheckpointKind::Incremental];
+        let mut options = CheckpointOptions::default().with_kind(kinds[rng.index(3)]).with_index(rng.coin());
+        if rng.coin() {
+            options = options.with_keep_last(1 + rng.index(2));
+        }
+        if rng.coin() {
+            let (store, mut left, tenths) = (Arc::clone(&self.store), rng.below(12), rng.below(11));
+            self.directory.meddle(Some(Box::new(move || {
+                left = left.wrapping_sub(1);
+                if left == 0 { compact(&store, tenths) } else { Ok(()) }
+            })));
+        }
+        let report = must("checkpoint", self.store.checkpoint_to(&self.directory, &options));
+        self.directory.meddle(None);
+        report?;
+        self.past.reports.push((self.world.now(), number));
+        self.directory.outcome()?;
+        if rng.one_in(4) {
+            self.verify_all()?;
+        }
+        Ok(())
+    }
+
+    /// Compares every key.
+    fn compare(&mut self) -> Result<(), Violation> {
+        for key in 0..KEYS {
+            let found = must("read", self.session.read(&key))?;
+            self.check(key, found)?;
+        }
+        Ok(())
+    }
+
+    fn check(&self, key: u64, found: Option<Words>) -> Result<(), Violation> {
+        let expected = self.content.get(&key).copied();
+        if found == expected {
+            return Ok(());
+        }
+        Err(Violation::new("right values", format_args!("key {key} gave {found:?}, and not {expected:?}")))
+    }
+
+    /// Every checkpoint that can be seen is whole, the older ones too.
+    fn verify_all(&self) -> Result<(), Violation> {
+        let listing = must("lists", Catalog::new(&self.directory).list())?;
+        let disk = self.world.disk("log");
+        for manifest in &listing.checkpoints {
+            let report = must("verifies", verify(&self.directory, Some(&disk), manifest.token, &mut |_| {}))?;
+            if let Some(defect) = report.defects.first() {
+                return Err(Violation::new("whole", format_args!("{}: {}", defect.place(), defect.what)));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the recovered store has to hold, by the number in it.
+fn recovered_content(session: &mut Session<u64, Words>, known: &Known) -> Result<Content, Violation> {
+    let number = must("read", session.read(&NUMBER))?.map(|words| words[0]);
+    let Some(number) = number else {
+        return Err(Violation::new("right values", "the number of the checkpoint is gone"));
+    };
+    if known.reported.is_some_and(|reported| number < reported) {
+        let what = format!("checkpoint {number} was recovered, and {:?} was reported", known.reported);
+        return Err(Violation::new("not older than reported", what));
+    }
+    let content = known.begun.get(&number).cloned();
+    content
+        .map(|mut content| {
+            content.remove(&NUMBER);
+            content
+        })
+        .ok_or_else(|| Violation::new("right values", format_args!("no checkpoint {number} was ever begun")))
+}
+
+/// Compacts so many tenths of the log.
+fn compact(store: &Store, tenths: u64) -> Result<(), Violation> {
+    let at = store.addresses();
+    let until = at.begin.get() + (at.tail.get() - at.begin.get()) * tenths / 10;
+    let report = must("compacts", store.log_compact_until(Address::new(until)))?;
+    let begin = store.addresses().begin;
+    if report.begin == begin && begin.get() >= until { Ok(()) } else { Err(Violation::new("begins", begin)) }
+}
+
+type Act = Box<dyn FnMut() -> Result<(), Violation> + Send>;
+
+/// What is done when the directory is called, and what came of it.
+#[derive(Default)]
+struct Acting {
+    act: Option<Act>,
+    failure: Option<Violation>,
+}
+
+/// A directory in the middle of whose calls something is done.
+struct Meddling {
+    directory: SimDirectory,
+    act: Arc<Mutex<Acting>>,
+}
+
+impl Meddling {
+    fn meddle(&self, act: Option<Act>) {
+        self.act.lock().unwrap_or_else(PoisonError::into_inner).act = act;
+    }
+
+    fn outcome(&self) -> Result<(), Violation> {
+        self.act.lock().unwrap_or_else(PoisonError::into_inner).failure.take().map_or(Ok(()), Err)
+    }
+
+    fn pause(&self) {
+        if let Ok(mut acting) = self.act.try_lock() {
+            let failure = acting.act.as_mut().and_then(|act| act().err());
+            acting.failure = acting.failure.take().or(failure);
+        }
+    }
+}
+
+impl Directory for Meddling {
+    fn names(&self) -> oxifaster::Result<Vec<String>> {
+        self.directory.names()
+    }
+
+    fn create(&self, name: &str) -> oxifaster::Result<Box<dyn DirectoryFile>> {
+        self.pause();
+        self.directory.create(name)
+    }
+
+    fn open(&self, name: &str) -> oxifaster::Result<Box<dyn DirectoryFile>> {
+        self.pause();
+        self.directory.open(name)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> oxifaster::Result<()> {
+        self.pause();
+        self.directory.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> oxifaster::Result<()> {
+        self.pause();
+        self.directory.remove(name)
+    }
+
+    fn sync(&self) -> oxifaster::Result<()> {
+        self.pause();
+        self.directory.sync()
+    }
+
+    fn place(&self) -> String {
+        self.directory.place()
+    }
+}

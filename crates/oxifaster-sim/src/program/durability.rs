@@ -1,0 +1,330 @@
+//! A store whose changes are durable without a checkpoint, whose power fails.
+//!
+//! Everything runs on one thread, so that a seed is a run, and the changes have one order: that of the log. Two sessions make
+//! them, in single calls and in batches, some of which wait until they are durable; checkpoints are taken in between, and
+//! pages leave memory. Now and then a write or a sync fails for good.
+//!
+//! What must hold after a crash:
+//!
+//! * The store opens, without being told to accept damage.
+//! * What is there is a prefix of all changes: with every one that a call had waited for, and none that had not begun.
+//! * Of each session, exactly the changes up to the serial number that is found for it are part of it.
+//! * To open the store again finds the same.
+
+use super::{Effort, Program, Stage, Violation, must};
+use crate::world::{Access, Cause, Latency, SimConfig, When};
+use crate::{SimDisk, SimRng, SimWorld};
+use oxifaster::store::{CheckpointOptions, Durability, FasterKv, FasterKvConfig, Session};
+use oxifaster::{ErrorKind, Result};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+const KEYS: u64 = 40;
+const SESSIONS: [u128; 2] = [1, 2];
+const LOG: &str = "log";
+const CHECKPOINTS: &str = "checkpoints";
+
+type Store = FasterKv<u64, u64, SimDisk>;
+
+/// Changes a durable store.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct DurabilityProgram;
+
+/// A change: which operation of which session, and what the key has afterwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Change {
+    session: usize,
+    serial: u64,
+    key: u64,
+    value: Option<u64>,
+}
+
+/// All changes in order; how many of them had begun, and how many a call had waited for.
+#[derive(Debug, Clone, Default)]
+pub struct Changes {
+    all: Arc<Vec<Change>>,
+    begun: usize,
+    durable: usize,
+}
+
+/// What was known from which event on: begun and durable changes.
+#[derive(Debug)]
+pub struct Past {
+    before: Changes,
+    all: Arc<Vec<Change>>,
+    notes: Vec<(usize, usize, usize)>,
+}
+
+impl Program for DurabilityProgram {
+    type Known = Changes;
+    type History = Past;
+
+    const NAME: &'static str = "durability";
+    const ABOUT: &'static str =
+        "a store whose changes are durable when a call returns: all of them are there after every crash";
+
+    fn config(&self, rng: &mut SimRng) -> SimConfig {
+        let latencies = [Latency::None, Latency::Short, Latency::Uneven];
+        SimConfig::default().with_latency(latencies[rng.index(latencies.len())])
+    }
+
+    fn beginning(&self) -> Changes {
+        Changes::default()
+    }
+
+    fn run(
+        &self,
+        world: &SimWorld,
+        known: &Changes,
+        stage: Stage,
+        rng: &mut SimRng,
+    ) -> std::result::Result<Past, Violation> {
+        let mut run = Run::open(world, known)?;
+        if stage.is_first() && rng.one_in(3) {
+            let call = if rng.coin() { Access::DiskWrite } else { Access::DiskSync };
+            world.fail(call, When::From(1 + rng.below(20)), Cause::ALL[rng.index(3)]);
+        }
+        let steps = if stage.is_first() { 10 + rng.below(60) } else { rng.below(15) };
+        for _ in 0..steps {
+            if !run.step(rng)? {
+                break;
+            }
+        }
+        Ok(run.close())
+    }
+
+    fn known_at(&self, history: &Past, event: usize) -> Changes {
+        let later = history.notes.partition_point(|(at, ..)| *at <= event);
+        match later.checked_sub(1).and_then(|last| history.notes.get(last)) {
+            Some((_, begun, durable)) => Changes { all: Arc::clone(&history.all), begun: *begun, durable: *durable },
+            None => history.before.clone(),
+        }
+    }
+
+    fn effort(&self) -> Effort {
+        Effort {
+            points_max: 40,
+            points_after_crash_max: 10,
+            units_max: 5,
+            policies_max: 3,
+            again_one_in: 25,
+            depth_max: 3,
+        }
+    }
+}
+
+struct Run<'a> {
+    world: &'a SimWorld,
+    store: Store,
+    sessions: [Session<u64, u64>; 2],
+    model: HashMap<u64, u64>,
+    before: Changes,
+    all: Vec<Change>,
+    durable: usize,
+    counter: u64,
+    notes: Vec<(usize, usize, usize)>,
+    has_failed: bool,
+}
+
+fn config() -> FasterKvConfig {
+    FasterKvConfig::default()
+        .with_log_memory_size(32 << 10)
+        .with_page_size_bits(12)
+        .with_table_size(16)
+        .with_pretouch(false)
+        .with_wait_limit(Duration::from_secs(5))
+        .with_durability(Durability::EveryOperation)
+}
+
+fn open(world: &SimWorld) -> Result<Store> {
+    FasterKv::open_durable_in(&world.directory(CHECKPOINTS), config(), world.disk(LOG), &|_| ()).map(|(store, _)| store)
+}
+
+impl<'a> Run<'a> {
+    /// Opens the store on what there is, and compares it with what may be there.
+    fn open(world: &'a SimWorld, known: &Changes) -> std::result::Result<Self, Violation> {
+        let store = must("opens", open(world))?;
+        let serials = serials(&store);
+        let all = found(known, &serials)?;
+        let model = state(&all);
+        compare(&store, &model)?;
+        drop(store);
+        let store = must("opens again", open(world))?;
+        if serials != self::serials(&store) {
+            return Err(Violation::new("opens again", "other serial numbers were found"));
+        }
+        compare(&store, &model)?;
+        let session = |index: usize| {
+            let recovered = store.get_recovered_sessions().into_iter().find(|cut| cut.guid == SESSIONS[index]);
+            must(
+                "sessions",
+                match recovered {
+                    Some(cut) => store.continue_session(cut),
+                    None => store.start_named_session(SESSIONS[index]),
+                },
+            )
+        };
+        let sessions = [session(0)?, session(1)?];
+        let (durable, counter) = (all.len(), all.len() as u64 * 1000);
+        let mut run = Self {
+            world,
+            store,
+            sessions,
+            model,
+            before: known.clone(),
+            all,
+            durable,
+            counter,
+            notes: Vec::new(),
+            has_failed: false,
+        };
+        run.note();
+        Ok(run)
+    }
+
+    /// What is known from here on.
+    fn note(&mut self) {
+        self.notes.push((self.world.now(), self.all.len(), self.durable));
+    }
+
+    /// One call; false if storage has failed.
+    fn step(&mut self, rng: &mut SimRng) -> std::result::Result<bool, Violation> {
+        let (who, key) = (rng.index(2), rng.below(KEYS));
+        self.counter += 1;
+        let value = self.counter;
+        let waits = rng.below(3) > 0;
+        self.sessions[who].set_waits_for_durable(waits);
+        let serial = self.sessions[who].serial() + 1;
+        let change = |key, serial, value| Change { session: who, serial, key, value };
+        let result = match rng.below(20) {
+            0..8 => {
+                self.begin([change(key, serial, Some(value))]);
+                self.sessions[who].upsert(key, value)
+            }
+            8..11 => {
+                let sum = self.model.get(&key).copied().unwrap_or(0).wrapping_add(value);
+                self.begin([change(key, serial, Some(sum))]);
+                let add = |old: &mut u64| {
+                    *old = old.wrapping_add(value);
+                    true
+                };
+                self.sessions[who].rmw(key, add).map(drop)
+            }
+            11..13 => {
+                if self.model.contains_key(&key) {
+                    self.begin([change(key, serial, None)]);
+                }
+                self.sessions[who].delete(&key)
+            }
+            13..15 => {
+                let count = 1 + rng.below(200);
+                let pairs: Vec<_> = (0..count).map(|at| (at % KEYS, value * 1000 + at)).collect();
+                self.begin(pairs.iter().zip(serial..).map(|((key, value), serial)| change(*key, serial, Some(*value))));
+                self.sessions[who].upsert_batch(&pairs)
+            }
+            15 | 16 => return self.read(who, key),
+            17 => self.store.evict(),
+            18 => {
+                let options = CheckpointOptions::default().with_index(rng.coin());
+                let options = if rng.coin() { options.with_keep_last(1) } else { options };
+                self.store.checkpoint_to(&self.world.directory(CHECKPOINTS), &options).map(drop)
+            }
+            _ => self.sessions[who].wait_durable(),
+        };
+        match result {
+            Ok(()) => {
+                self.note_durable()?;
+                Ok(true)
+            }
+            Err(error) if self.world.faults_struck() > 0 && error.kind() != ErrorKind::Corrupt => {
+                self.has_failed = true;
+                Ok(false)
+            }
+            Err(error) => Err(Violation::new("no reason to fail", error)),
+        }
+    }
+
+    fn begin(&mut self, changes: impl IntoIterator<Item = Change>) {
+        for change in changes {
+            match change.value {
+                Some(value) => self.model.insert(change.key, value),
+                None => self.model.remove(&change.key),
+            };
+            self.all.push(change);
+        }
+        self.note();
+    }
+
+    /// What the store says is durable is what a call that waits has been told.
+    fn note_durable(&mut self) -> std::result::Result<(), Violation> {
+        let (durable, tail) = (self.store.durable_address(), self.store.addresses().tail);
+        if durable == Some(tail) {
+            self.durable = self.all.len();
+        }
+        self.note();
+        Ok(())
+    }
+
+    fn read(&mut self, who: usize, key: u64) -> std::result::Result<bool, Violation> {
+        match self.sessions[who].read(&key) {
+            Ok(found) if found == self.model.get(&key).copied() => Ok(true),
+            Ok(found) => Err(Violation::new("right values", format_args!("key {key} gave {found:?}"))),
+            Err(error) => Err(Violation::new("no reason to fail", error)),
+        }
+    }
+
+    /// Closes the store, which makes everything durable that was not waited for.
+    fn close(self) -> Past {
+        self.world.repair();
+        let Self { world, store, sessions, before, all, mut notes, has_failed, .. } = self;
+        drop((store, sessions));
+        if !has_failed {
+            notes.push((world.now(), all.len(), all.len()));
+        }
+        Past { before, all: Arc::new(all), notes }
+    }
+}
+
+fn serials(store: &Store) -> [u64; 2] {
+    let cuts = store.get_recovered_sessions();
+    SESSIONS.map(|guid| cuts.iter().find(|cut| cut.guid == guid).map_or(0, |cut| cut.serial))
+}
+
+/// The changes that are there, by the serial numbers that were found.
+fn found(known: &Changes, serials: &[u64; 2]) -> std::result::Result<Vec<Change>, Violation> {
+    let begun = &known.all[..known.begun];
+    let is_there = |change: &Change| change.serial <= serials[change.session];
+    let count = begun.iter().take_while(|change| is_there(change)).count();
+    if let Some(stray) = begun[count..].iter().find(|change| is_there(change)) {
+        let what = format_args!("{stray:?} is there, {:?} is not", begun[count]);
+        return Err(Violation::new("a prefix", what));
+    }
+    if count < known.durable {
+        let what = format_args!("{count} of {} durable changes are there; serials {serials:?}", known.durable);
+        return Err(Violation::new("durable", what));
+    }
+    Ok(begun[..count].to_vec())
+}
+
+fn state(changes: &[Change]) -> HashMap<u64, u64> {
+    let mut state = HashMap::new();
+    for change in changes {
+        match change.value {
+            Some(value) => state.insert(change.key, value),
+            None => state.remove(&change.key),
+        };
+    }
+    state
+}
+
+fn compare(store: &Store, expected: &HashMap<u64, u64>) -> std::result::Result<(), Violation> {
+    let mut session = store.start_session();
+    for key in 0..KEYS {
+        let (found, expected) = (must("readable", session.read(&key))?, expected.get(&key).copied());
+        if found != expected {
+            return Err(Violation::new("right values", format_args!("key {key} gave {found:?}, not {expected:?}")));
+        }
+    }
+    Ok(())
+}

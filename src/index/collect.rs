@@ -1,0 +1,95 @@
+//! Freeing entries that lead to nothing any more.
+
+use super::MemIndex;
+use super::entry::{Entry, Overflow};
+use super::table::Table;
+use crate::address::Address;
+use crate::epoch::Participant;
+use crate::sync::{AtomicU64, Ordering};
+
+/// Buckets that are looked at under one pin.
+const UNDER_ONE_PIN: usize = 256;
+
+impl MemIndex {
+    /// Frees the entries that lead to records below `address`, all of which were given up. Others go on meanwhile. Returns how
+    /// many there were.
+    ///
+    /// A chain that is saturated is left as it is: its slots are not claimed any more (I3), so nothing would be gained.
+    pub(crate) fn free_below(&self, address: Address, participant: &mut Participant) -> u64 {
+        let (mut freed, mut number) = (0, 0);
+        loop {
+            let _guard = participant.pin();
+            let table = self.table();
+            // A split leaves such entries behind by itself.
+            if number >= table.len() as usize || !table.progress.is_over() {
+                return freed;
+            }
+            let end = (number + UNDER_ONE_PIN).min(table.len() as usize);
+            freed += (number..end).map(|number| free_in_chain(table, number, address)).sum::<u64>();
+            number = end;
+        }
+    }
+}
+
+fn free_in_chain(table: &Table, number: usize, address: Address) -> u64 {
+    let is_open = |(_, end)| matches!(end, Overflow::End | Overflow::Link(_));
+    if !table.chain(number).all(is_open) {
+        return 0;
+    }
+    let slots = table.chain(number).flat_map(|(bucket, _)| bucket.slots());
+    let free = |slot: &AtomicU64| {
+        let word = slot.load(Ordering::Acquire);
+        let is_given_up = Entry(word).is_plain() && !Entry(word).is_frozen() && Entry(word).address() < address;
+        // I4, W2: if somebody changed it meanwhile, it leads to something again, or is left to a split.
+        is_given_up && slot.compare_exchange(word, Entry::FREE.0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    };
+    slots.filter(|slot| free(slot)).count() as u64
+}
+
+#[cfg(test)]
+#[cfg(not(oxifaster_loom))]
+mod tests {
+    use super::*;
+    use crate::epoch::LightEpoch;
+    use crate::index::IndexConfig;
+    use crate::utility::KeyHash;
+
+    #[test]
+    fn entries_of_what_was_given_up_are_free_for_others_and_the_rest_stay() {
+        let index = MemIndex::new(IndexConfig { buckets: 1, overflow_buckets: 4 }).unwrap();
+        let mut participant = LightEpoch::new().join();
+        let hash = |tag: u64| KeyHash::from_raw(tag << 50);
+        let put = |tag: u64, at: u64, participant: &mut Participant| {
+            let guard = participant.pin();
+            index.try_update(index.find(hash(tag), &guard), Address::new(at)).unwrap();
+        };
+        for tag in 0..20 {
+            put(tag, 64 + tag * 8, &mut participant);
+        }
+        assert_eq!(index.free_below(Address::new(64 + 10 * 8), &mut participant), 10);
+        assert_eq!(index.stats().entries, 10);
+        let guard = participant.pin();
+        for tag in 0..20 {
+            let expected = if tag < 10 { 0 } else { 64 + tag * 8 };
+            assert_eq!(index.find(hash(tag), &guard).address().get(), expected, "{tag}");
+        }
+        drop(guard);
+        for tag in 100..110 {
+            put(tag, 1000, &mut participant);
+        }
+        assert_eq!(index.stats().overflow_buckets_used, 2, "no more room was taken");
+    }
+
+    #[test]
+    fn a_saturated_chain_keeps_its_entries() {
+        let index = MemIndex::new(IndexConfig { buckets: 1, overflow_buckets: 0 }).unwrap();
+        let mut participant = LightEpoch::new().join();
+        for tag in 0..9u64 {
+            let guard = participant.pin();
+            let slot = index.find(KeyHash::from_raw(tag << 50), &guard);
+            index.try_update(slot, Address::new(64 + tag * 8)).unwrap();
+        }
+        assert_eq!(index.free_below(Address::new(1 << 20), &mut participant), 0);
+        assert_eq!(index.stats().entries, 7);
+    }
+}

@@ -1,0 +1,63 @@
+//! Appending a record unless its key has a newer one: how compaction moves what is still of use.
+
+use super::above::{Above, Extent, Look};
+use super::{Kernel, KeyOperation};
+use crate::address::Address;
+use crate::device::IoDone;
+use crate::epoch::Guard;
+use crate::error::Result;
+use crate::index::Slot;
+use crate::operation::{Operation, Retry, Step};
+use crate::record::{Key, Value};
+use crate::utility::KeyHash;
+
+/// Appends a copy of an immutable record in front of its chain, unless the key has a newer record. The search and the
+/// exchange that publishes the copy are of the same entry word: a record that comes in between makes the exchange fail.
+pub(crate) struct ConditionalInsertOp<K, V> {
+    key: K,
+    /// `None` for a tombstone.
+    value: Option<V>,
+    above: Above,
+}
+
+impl<K: Key, V: Value> ConditionalInsertOp<K, V> {
+    /// Of the record at `at`, below `safe_read_only`.
+    #[inline]
+    pub(crate) const fn new(key: K, value: Option<V>, at: Address) -> Self {
+        Self { key, value, above: Above::new(at, Extent::ALL) }
+    }
+}
+
+impl<K: Key, V: Value> Operation<Kernel<K, V>> for ConditionalInsertOp<K, V> {
+    /// Whether it was appended: whether the record was the newest of its key.
+    type Output = bool;
+
+    fn step(&mut self, kernel: &Kernel<K, V>, guard: &Guard<'_>) -> Step<bool> {
+        let slot = kernel.index.find(KeyHash::of_bytes(self.key.as_bytes()), guard);
+        self.step_at(kernel, slot, guard)
+    }
+
+    fn resume(&mut self, kernel: &Kernel<K, V>, done: IoDone) -> Result<()> {
+        self.above.resume(kernel, &self.key, done)
+    }
+}
+
+impl<K: Key, V: Value> KeyOperation<K, V> for ConditionalInsertOp<K, V> {
+    /// Of two records of a key at most one is appended, whichever comes first.
+    const WRITES: bool = false;
+
+    fn step_at<'g>(&mut self, kernel: &'g Kernel<K, V>, slot: Slot<'g>, guard: &'g Guard<'_>) -> Step<bool> {
+        match self.above.look(kernel, &self.key, &slot, guard) {
+            Look::Old => Step::Done(false),
+            Look::Disk => self.above.request(kernel).map_or(Step::Retry(Retry::Conflict), Step::Wait),
+            // The copy is of the version of this operation, whatever the record's was: it is there from now on.
+            Look::Newest => {
+                match kernel.append_moved(slot, &self.key, self.value.as_ref(), kernel.moment(guard), guard) {
+                    Ok(Ok(())) => Step::Done(true),
+                    Ok(Err(retry)) => Step::Retry(retry),
+                    Err(error) => Step::Failed(error),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! Compacting a store. [`crate::compaction`] has the picture and the invariants.
+
+mod estimate;
+mod pass;
+mod reclaim;
+#[cfg(test)]
+mod tests;
+
+use self::pass::{Outcome, Pass};
+use super::database::Database;
+use super::faster_kv::FasterKv;
+use crate::address::Address;
+use crate::checkpoint::Catalog;
+use crate::compaction::config::CompactionConfig;
+use crate::compaction::pace::Pace;
+use crate::compaction::report::CompactionReport;
+use crate::device::StorageDevice;
+use crate::directory::Directory;
+use crate::error::{Error, ErrorKind, Result};
+use crate::operation::{Environment, Retry, Stall};
+use crate::record::{Key, Value};
+use crate::sync::{Arc, AtomicBool, Ordering};
+use std::ops::Range;
+use std::time::Instant;
+
+pub(crate) use estimate::Estimate;
+pub(crate) use reclaim::{Hold, Reclaim};
+
+/// Pages of the log that are compacted before space is given back and the need is looked at again, as a share of all.
+const STEPS: u64 = 16;
+/// How much larger than the target the log may become before writers wait for the compaction.
+const OVERDRAFT: f64 = 1.15;
+
+impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
+    /// Gives up everything in the log below `address`, after moving what is in use to its end, and has the device give the space
+    /// back: at once, except for what a checkpoint, a scan or a feed of changes needs. If that address lies in the part that
+    /// is updated in place, or beyond the log's end, everything that is there is closed to updates first.
+    ///
+    /// Operations go on meanwhile. A record that begins below `address` is moved whole, so that the log begins at `address` or a
+    /// little later.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Busy`] if another compaction is under way, [`ErrorKind::DeviceFailed`] or [`ErrorKind::Io`] if
+    /// the device fails, [`ErrorKind::Corrupt`] if it returns other bytes than were written. Nothing is given up then that was
+    /// not moved.
+    pub fn log_compact_until(&self, address: Address) -> Result<CompactionReport> {
+        let config = self.database.compaction;
+        Compaction::new(&self.database, &config, &Pace::new(&config))?.until(address)
+    }
+
+    /// Moves records and gives space back until the share of the log that is in use is the one that the configuration aims
+    /// at, or everything that was there has been looked at once.
+    ///
+    /// How much is in use is estimated from the number of entries in the index.
+    ///
+    /// # Errors
+    /// As for [`log_compact_until`](Self::log_compact_until), and [`ErrorKind::Config`] if a value makes no sense.
+    pub fn compact(&self, config: &CompactionConfig) -> Result<CompactionReport> {
+        config.check()?;
+        Compaction::new(&self.database, config, &Pace::new(config))?.to_target()
+    }
+
+    /// An empty store on `device` that compacts as `compaction` says when [`log_compact_until`](Self::log_compact_until) is called:
+    /// [`new`](Self::new) with a set-up for compactions. It does not compact by itself: see
+    /// [`AutoCompactionWorker`](crate::compaction::AutoCompactionWorker).
+    ///
+    /// # Panics
+    /// As for `new`, and on a set-up that [`CompactionConfig::check`] would refuse.
+    pub fn with_compaction_config(config: super::FasterKvConfig, device: D, compaction: CompactionConfig) -> Self {
+        Self::new(config.with_compaction(compaction), device)
+    }
+
+    /// The share of the log that is in use, 0.0 to 1.0, as estimated from the number of entries in the index; 1.0 for an empty
+    /// log. Walks the index: takes milliseconds for every hundred megabytes.
+    pub fn utilization(&self) -> f64 {
+        utilization(&self.database)
+    }
+
+    /// Looks again which checkpoints there are in `directory`, after some were removed by somebody else than this store, and has
+    /// the device give back what none of them needs any more. Returns how many bytes that were.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] if the directory cannot be read, or that of the device.
+    pub fn look_at_checkpoints(&self, directory: &dyn Directory) -> Result<u64> {
+        // A manifest that was removed a moment ago may come back after a crash, until this.
+        directory.sync()?;
+        let listing = Catalog::new(directory).list()?;
+        self.database.reclaim.note_checkpoints(directory.place(), &listing);
+        give_back(&self.database, false)
+    }
+
+    /// Everything below was given back to the device. What lies between here and where the log begins is of no use to the store,
+    /// and kept for a checkpoint, a scan or a feed of changes, or until the copies of it are durable.
+    pub fn given_back(&self) -> Address {
+        self.database.reclaim.given_back()
+    }
+}
+
+/// What a worker asks for when it looks at a store.
+pub(crate) struct Upkeep<'u> {
+    pub(crate) config: &'u CompactionConfig,
+    pub(crate) pace: &'u Pace,
+    pub(crate) min_log_size: u64,
+    /// Whether writers are to wait when the log grows faster than it can be compacted.
+    pub(crate) holds_up_writers: bool,
+    /// What it knows of how much is in use.
+    pub(crate) estimate: &'u mut Estimate,
+}
+
+impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
+    /// Compacts the oldest part of the log if too little of it is in use. Its space is not given back yet.
+    pub(crate) fn keep_up(&self, upkeep: Upkeep<'_>) -> Result<Option<CompactionReport>> {
+        let (database, log) = (&self.database, &self.database.kernel.log);
+        let (begin, end) = (log.begin(), log.safe_read_only());
+        let bytes = log.addresses().tail.get().saturating_sub(begin.get());
+        if begin >= end || bytes < upkeep.min_log_size {
+            log.keep_room(Address::MAX);
+            return Ok(None);
+        }
+        let live = upkeep.estimate.live_bytes(database);
+        let mut room = Address::MAX;
+        if upkeep.holds_up_writers {
+            // Nobody is held up for what may be wrong.
+            let at_most = live.end.min(bytes);
+            let bound = (at_most as f64 / upkeep.config.target_utilization * OVERDRAFT) as u64;
+            // Whatever the estimate is worth: a pass gives room for more.
+            room = Address::from_word((begin.get() + bound).min(Address::MAX.get() - 1));
+        }
+        log.keep_room(room);
+        if share(live.start, database) >= upkeep.config.target_utilization {
+            return Ok(None);
+        }
+        let compaction = Compaction::new(database, upkeep.config, upkeep.pace)?;
+        compaction.step(compaction.next_part(end, bytes / STEPS)).map(Some)
+    }
+
+    /// Lets all those go on who wait for a compaction to make room.
+    pub(crate) fn let_writers_go(&self) {
+        self.database.kernel.log.keep_room(Address::MAX);
+    }
+
+    /// Whether somebody waits for room, or will soon.
+    pub(crate) fn holds_writers_up(&self) -> bool {
+        self.database.kernel.log.is_held_up()
+    }
+
+    /// Has the device give back what is durable by itself; or, if `now`, what was moved is made durable for that.
+    pub(crate) fn give_back_durable(&self, now: bool) -> Result<u64> {
+        give_back(&self.database, now)
+    }
+
+    /// Whether copies are not known to be durable yet.
+    pub(crate) fn awaits_durability(&self) -> bool {
+        self.database.reclaim.copies_end().is_some()
+    }
+
+    /// Bytes of the device below where the log begins.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        held(&self.database)
+    }
+}
+
+/// A compaction, while it has the store's turn.
+pub(crate) struct Compaction<'a, K: Key, V: Value> {
+    database: &'a Arc<Database<K, V>>,
+    config: &'a CompactionConfig,
+    pace: &'a Pace,
+    _turn: crate::sync::MutexGuard<'a, ()>,
+}
+
+impl<'a, K: Key, V: Value> Compaction<'a, K, V> {
+    pub(crate) fn new(database: &'a Arc<Database<K, V>>, config: &'a CompactionConfig, pace: &'a Pace) -> Result<Self> {
+        let turn = database.reclaim.turn().ok_or_else(|| {
+            Error::new(ErrorKind::Busy, "another compaction of this store is under way")
+                .help("wait for it to end, or stop the worker that does it")
+        })?;
+        Ok(Self { database, config, pace, _turn: turn })
+    }
+
+    /// Everything below `address`.
+    fn until(&self, address: Address) -> Result<CompactionReport> {
+        let log = &self.database.kernel.log;
+        if address > log.safe_read_only() {
+            let closed = close_tail(self.database)?;
+            wait_until(self.database, Retry::Fuzzy, || log.safe_read_only() >= closed)?;
+        }
+        let begin = log.begin();
+        let end = address.min(log.safe_read_only());
+        let mut report = if begin < end {
+            self.step(begin..end)?
+        } else {
+            CompactionReport { begin, ..CompactionReport::default() }
+        };
+        report.reclaimed = give_back(self.database, true)?;
+        report.held = held(self.database);
+        Ok(report)
+    }
+
+    /// As much as the target asks for.
+    pub(crate) fn to_target(&self) -> Result<CompactionReport> {
+        let log = &self.database.kernel.log;
+        let mut report = CompactionReport { begin: log.begin(), ..CompactionReport::default() };
+        let end = log.safe_read_only();
+        let step = log.geometry().page().page_size().max((end.get() - log.begin().get().min(end.get())) / STEPS);
+        while log.begin() < end && utilization(self.database) < self.config.target_utilization {
+            let part = self.next_part(end, step);
+            report.add(&self.step(part)?);
+        }
+        report.reclaimed += give_back(self.database, true)?;
+        report.held = held(self.database);
+        Ok(report)
+    }
+
+    /// The oldest part of the log, of about `step` bytes, up to at most `end`.
+    pub(crate) fn next_part(&self, end: Address, step: u64) -> Range<Address> {
+        let log = &self.database.kernel.log;
+        let (begin, page) = (log.begin(), log.geometry().page());
+        let behind = page.start_of(page.page(Address::new(begin.get() + step.max(page.page_size()))));
+        begin..behind.min(end)
+    }
+
+    /// Moves what is in use of the oldest part of the log, and gives the part up. Its space is given back later.
+    pub(crate) fn step(&self, range: Range<Address>) -> Result<CompactionReport> {
+        let (database, log, since) = (self.database, &self.database.kernel.log, Instant::now());
+        let Outcome { mut report, until } = Pass { database, range, config: self.config, pace: self.pace }.run()?;
+        // C3: who is pinned may have looked up an entry before a copy was in front of it.
+        wait_for_pins(database)?;
+        let copies_end = close_block(database)?;
+        wait_until(database, Retry::Room, || log.addresses().flushed >= until)?;
+        log.shift_begin(until)?;
+        log.evict_until(log.geometry().block_start(until));
+        database.reclaim.note_begin(until, copies_end);
+        report.begin = until;
+        report.seconds = since.elapsed().as_secs_f64();
+        Ok(report)
+    }
+}
+
+/// The share of the log that is in use, as far as the index knows.
+pub(crate) fn utilization<K: Key, V: Value>(database: &Database<K, V>) -> f64 {
+    share(live_bytes(database), database)
+}
+
+fn live_bytes<K: Key, V: Value>(database: &Database<K, V>) -> u64 {
+    database.kernel.index.stats().entries * Database::<K, V>::record_size()
+}
+
+/// What `live` bytes are of the log; 1.0 of an empty one.
+fn share<K: Key, V: Value>(live: u64, database: &Database<K, V>) -> f64 {
+    let addresses = database.kernel.log.addresses();
+    match addresses.tail.get().saturating_sub(addresses.begin.get()) {
+        0 => 1.0,
+        bytes => (live as f64 / bytes as f64).min(1.0),
+    }
+}
+
+/// Bytes of the device below where the log begins that were not given back.
+pub(crate) fn held<K: Key, V: Value>(database: &Database<K, V>) -> u64 {
+    let geometry = database.kernel.log.geometry();
+    let offset = |address: Address| geometry.device_offset(geometry.block_of(address));
+    offset(database.kernel.log.begin()).saturating_sub(offset(database.reclaim.given_back()))
+}
+
+/// Has the device give back what nobody needs any more, and frees the index of it. If `now`, what was moved is made durable for
+/// that: all that is in memory is closed to updates then. Otherwise only as far as it is durable by itself. Returns how many
+/// bytes of the device were given back.
+pub(crate) fn give_back<K: Key, V: Value>(database: &Database<K, V>, now: bool) -> Result<u64> {
+    let (kernel, log) = (&database.kernel, &database.kernel.log);
+    let reclaim = &database.reclaim;
+    let end = if now { reclaim.copies_end() } else { reclaim.written_copies_end(log.addresses().flushed) };
+    if let Some(end) = end
+        && log.durable() < end
+    {
+        log.make_durable_below(end, kernel.wait_limit(), || Ok(()))?;
+    }
+    let before = database.reclaim.given_back();
+    let Some(limit) = database.reclaim.limit(log.durable()) else { return Ok(0) };
+    kernel.kept_from.advance_to(limit.get());
+    // Whoever is pinned may be about to ask the device for something below.
+    wait_for_pins(database)?;
+    let geometry = log.geometry();
+    let offset = |address: Address| geometry.device_offset(geometry.block_of(address));
+    kernel.index.free_below(limit, &mut database.epoch.join());
+    log.free_before(limit, kernel.wait_limit()).inspect_err(|_| database.reclaim.try_again())?;
+    Ok(offset(limit).saturating_sub(offset(before)))
+}
+
+fn close_tail<K: Key, V: Value>(database: &Database<K, V>) -> Result<Address> {
+    let mut closed = None;
+    wait_until(database, Retry::Room, || {
+        closed = database.kernel.log.close_tail();
+        closed.is_some()
+    })?;
+    Ok(closed.unwrap_or(Address::INVALID))
+}
+
+fn close_block<K: Key, V: Value>(database: &Database<K, V>) -> Result<Address> {
+    database.kernel.log.cut(database.kernel.wait_limit())
+}
+
+/// Waits until everybody has left who is pinned at this moment.
+pub(super) fn wait_for_pins<K: Key, V: Value>(database: &Database<K, V>) -> Result<()> {
+    let left = Arc::new(AtomicBool::new(false));
+    let action = Arc::clone(&left);
+    database.epoch.bump(move || action.store(true, Ordering::Release));
+    wait_until(database, Retry::Fuzzy, || left.load(Ordering::Acquire))
+}
+
+fn wait_until<K: Key, V: Value>(database: &Database<K, V>, retry: Retry, mut done: impl FnMut() -> bool) -> Result<()> {
+    let mut stall = Stall::new();
+    while !done() {
+        stall.wait(&database.kernel, retry)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,203 @@
+//! Keys as they are, each once. Invariants S2 and S3 of [`super`].
+
+use super::log_scan::BUFFER_BYTES;
+use crate::address::Address;
+use crate::allocator::{LiveReader, ReadLimits};
+use crate::compaction::concurrent::{ConcurrentCompactionConfig, ConcurrentCompactor};
+use crate::epoch::Participant;
+use crate::error::Result;
+use crate::kernel::{Extent, IsNewestOp};
+use crate::operation::Environment;
+use crate::record::{Key, RecordInfo, RecordLayout, Value};
+use crate::store::Session;
+use crate::store::compact::Hold;
+use crate::store::database::Database;
+use crate::sync::{Arc, AtomicU64, Ordering};
+use std::collections::VecDeque;
+use std::ops::Range;
+
+/// Records that are looked up in one call.
+const TOGETHER: usize = 512;
+
+/// Where an iterator over keys is. It can be kept in memory and gone on with, by
+/// [`FasterKv::iter_from`](crate::store::FasterKv::iter_from), as long as the store is open.
+#[derive(Debug, Clone, Copy)]
+pub struct ScanCursor {
+    pub(super) at: Address,
+    pub(super) extent: Extent,
+}
+
+impl ScanCursor {
+    /// Records below were looked at.
+    pub fn address(&self) -> Address {
+        self.at
+    }
+}
+
+/// A filter of what an iterator gives.
+type Filter<K, V> = Box<dyn Fn(&K, &V) -> bool + Send>;
+
+/// Every key once, with its newest value as of when the iterator was made, in the order of the log.
+pub struct LiveIterator<K: Key, V: Value> {
+    walk: LiveWalk<K, V>,
+    hold: Hold,
+    extent: Extent,
+    version: Option<u64>,
+    filter: Option<Filter<K, V>>,
+    found: VecDeque<(Address, K, V)>,
+    is_over: bool,
+}
+
+/// A record that may be the newest of its key.
+struct Candidate<K, V> {
+    at: Address,
+    key: K,
+    value: V,
+}
+
+/// One thread's way through the records of a store.
+struct LiveWalk<K: Key, V: Value> {
+    database: Arc<Database<K, V>>,
+    session: Session<K, V>,
+    reader: LiveReader,
+    participant: Participant,
+    candidates: Vec<Candidate<K, V>>,
+}
+
+impl<K: Key, V: Value> LiveWalk<K, V> {
+    fn new(database: &Arc<Database<K, V>>) -> Result<Self> {
+        let limits = ReadLimits { buffer_bytes: BUFFER_BYTES, wait: database.kernel.wait_limit() };
+        Ok(Self {
+            session: Session::unlisted(Arc::clone(database)),
+            reader: LiveReader::new(&database.kernel.log, RecordLayout::of::<K, V>(), limits)?,
+            participant: database.epoch.join(),
+            database: Arc::clone(database),
+            candidates: Vec::new(),
+        })
+    }
+
+    fn go_to(&mut self, range: Range<Address>) -> Result<()> {
+        self.reader.go_to(range)
+    }
+
+    /// Reads on, and hands those records to `visit`, in order, that are the newest of their keys. False at the end.
+    fn advance(
+        &mut self,
+        extent: Extent,
+        is_wanted: impl Fn(&K, &V) -> bool,
+        mut visit: impl FnMut(Candidate<K, V>),
+    ) -> Result<bool> {
+        let mut more = true;
+        while more && self.candidates.len() < TOGETHER {
+            let candidates = &mut self.candidates;
+            let mut take = |at: Address, info: RecordInfo, bytes: &[u8]| {
+                if info.is_live() && extent.counts(at, info) {
+                    let record = RecordLayout::parse::<K, V>(bytes)?;
+                    if is_wanted(&record.key, &record.value) {
+                        candidates.push(Candidate { at, key: record.key, value: record.value });
+                    }
+                }
+                Ok(())
+            };
+            more = self.reader.advance(&self.database.kernel.log, &mut self.participant, &mut take)?;
+        }
+        let candidates = std::mem::take(&mut self.candidates);
+        let mut is_newest = vec![false; candidates.len()];
+        let make = |place: usize| IsNewestOp::new(candidates[place].key.clone(), candidates[place].at, extent);
+        let done = |place: usize, newest: bool| is_newest[place] = newest;
+        self.session.run_unlisted(candidates.len(), |place| &candidates[place].key, make, done)?;
+        let newest =
+            candidates.into_iter().zip(is_newest).filter_map(|(candidate, newest)| newest.then_some(candidate));
+        newest.for_each(&mut visit);
+        Ok(more)
+    }
+}
+
+impl<K: Key, V: Value> LiveIterator<K, V> {
+    /// From where `hold` keeps the log, which is where a record begins.
+    pub(super) fn new(database: &Arc<Database<K, V>>, hold: Hold, extent: Extent) -> Result<Self> {
+        let mut walk = LiveWalk::new(database)?;
+        walk.go_to(hold.at()..extent.end)?;
+        Ok(Self { walk, hold, extent, version: None, filter: None, found: VecDeque::new(), is_over: false })
+    }
+
+    pub(super) fn of_version(mut self, version: u64) -> Self {
+        self.version = Some(version);
+        self
+    }
+
+    /// Gives only what `filter` says yes to. It is asked before a record is looked up, also about values that are not the newest:
+    /// what it refuses costs little.
+    #[must_use]
+    pub fn with_filter(mut self, filter: impl Fn(&K, &V) -> bool + Send + 'static) -> Self {
+        self.filter = Some(Box::new(filter));
+        self
+    }
+
+    /// The version whose operations it shows, all of them and no later ones, if it is a consistent one.
+    pub fn version(&self) -> Option<u64> {
+        self.version
+    }
+
+    /// Where it is: an iterator from this cursor gives what this one has not given yet, without its filter.
+    pub fn cursor(&self) -> ScanCursor {
+        let next = self.found.front().map_or_else(|| self.walk.reader.position(), |(at, ..)| *at);
+        ScanCursor { at: next.min(self.extent.end), extent: self.extent }
+    }
+
+    fn read_on(&mut self) -> Result<()> {
+        while self.found.is_empty() && !self.is_over {
+            let (found, filter) = (&mut self.found, &self.filter);
+            let is_wanted = |key: &K, value: &V| filter.as_ref().is_none_or(|filter| filter(key, value));
+            let visit = |candidate: Candidate<K, V>| found.push_back((candidate.at, candidate.key, candidate.value));
+            self.is_over = !self.walk.advance(self.extent, is_wanted, visit)?;
+            // What was found and not given yet need not be read again, unless a cursor says so.
+            let next = self.found.front().map_or_else(|| self.walk.reader.position(), |(at, ..)| *at);
+            self.hold.advance(next.min(self.extent.end));
+        }
+        Ok(())
+    }
+}
+
+impl<K: Key, V: Value> Iterator for LiveIterator<K, V> {
+    type Item = Result<(K, V)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.found.is_empty()
+            && let Err(error) = self.read_on()
+        {
+            self.is_over = true;
+            return Some(Err(error));
+        }
+        self.found.pop_front().map(|(_, key, value)| Ok((key, value)))
+    }
+}
+
+/// Calls `visit` with every newest record, from several threads. The hold is kept by the caller.
+pub(super) fn for_each<K: Key, V: Value>(
+    database: &Arc<Database<K, V>>,
+    hold: &Hold,
+    extent: Extent,
+    threads: usize,
+    visit: impl Fn(&K, &V) + Sync,
+) -> Result<u64> {
+    let page_bits = database.kernel.log.geometry().page().page_bits();
+    let parts = ConcurrentCompactionConfig::new(threads).with_part_bits(page_bits);
+    let count = AtomicU64::new(0);
+    let range = hold.at()..extent.end.max(hold.at());
+    ConcurrentCompactor::new(parts).run(range, |parts| {
+        let mut walk = LiveWalk::new(database)?;
+        while let Some(part) = parts.take() {
+            walk.go_to(part)?;
+            let mut met = 0;
+            let mut each = |candidate: Candidate<K, V>| {
+                met += 1;
+                visit(&candidate.key, &candidate.value);
+            };
+            while walk.advance(extent, |_, _| true, &mut each)? {}
+            count.fetch_add(met, Ordering::Relaxed);
+        }
+        Ok(())
+    })?;
+    Ok(count.into_inner())
+}
