@@ -159,6 +159,8 @@ fn finish<K: Key, V: Value>(
         index: None,
         sessions,
     };
+    // What lies behind it begins where its log does: compaction is not to have that given back (C4).
+    database.reclaim.note_checkpoint(directory.place(), manifest.log.as_ref());
     Catalog::new(directory).write(&manifest)?;
     database.kernel.versions.set(version + 1);
     let committer = Committer::new(config.durability, config.wait_limit, end, &database.epoch);

@@ -645,3 +645,41 @@ fn a_durable_store_without_a_record_takes_checkpoints_and_comes_back_from_them()
         assert_eq!(read_all(&store, 3), HashMap::from([(1, 2)]), "{kind:?}");
     }
 }
+
+/// What a compaction gives up is still what the newest checkpoint and the log behind it begin with.
+#[test]
+fn a_durable_store_that_was_compacted_comes_back_whole() {
+    const KEYS: u64 = 400;
+    for checkpoints in [false, true] {
+        let (mut directory, mut disk) = (MemoryDirectory::new(), MemoryDisk::new());
+        let mut expected = HashMap::new();
+        for life in 0..3u64 {
+            let (store, _) = open(RARELY, &directory, &disk);
+            assert_eq!(read_all(&store, KEYS), expected, "life {life}, checkpoints: {checkpoints}");
+            let mut session = store.start_session();
+            for round in 0..6 {
+                for key in 0..KEYS {
+                    let value = life * 100 + round;
+                    if (key + value) % 7 == 0 {
+                        session.delete(&key).unwrap();
+                        expected.remove(&key);
+                    } else if key % 3 != 0 || round == 0 {
+                        session.upsert(key, value).unwrap();
+                        expected.insert(key, value);
+                    }
+                }
+                let addresses = store.addresses();
+                let half = addresses.begin.get() + (addresses.tail.get() - addresses.begin.get()) / 2;
+                store.log_compact_until(Address::new(half)).unwrap();
+                if checkpoints && round == 3 {
+                    let options = CheckpointOptions::default().with_index(life == 1).with_keep_last(1);
+                    store.checkpoint_to(&directory, &options).unwrap();
+                    store.log_compact_until(store.addresses().tail).unwrap();
+                    assert!(store.given_back().is_valid(), "the checkpoint begins where the log does");
+                }
+            }
+            session.wait_durable().unwrap();
+            (directory, disk) = crash(&directory, &disk);
+        }
+    }
+}
