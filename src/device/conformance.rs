@@ -380,6 +380,8 @@ fn c8_truncation_is_idempotent<D: StorageDevice>(device: &D) {
         let done = bench.run("C8", IoRequest::truncate_before(bench.offset(sector)));
         demand(matches!(done.result, Ok(0)), "C8", "a truncation may be repeated, also with a lower offset");
     }
+    let begin = device.info().begin;
+    demand(begin <= bench.offset(32), "C8", "a device does not begin behind what was truncated");
     if bench.info.readable {
         bench.expect_written("C8", 32, 32);
         let below = bench.run("C8", bench.read_request(31, 1));

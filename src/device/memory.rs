@@ -72,7 +72,8 @@ impl Default for MemoryDisk {
 
 impl StorageDevice for MemoryDisk {
     fn info(&self) -> DeviceInfo {
-        DeviceInfo::new(AlignedBuf::ALIGN).with_extent(self.store.lock().end)
+        let store = self.store.lock();
+        DeviceInfo::new(AlignedBuf::ALIGN).with_extent(store.end).with_begin(store.begin)
     }
 
     fn submit(&self, mut request: IoRequest, sink: Arc<dyn CompletionSink>, token: Token) {

@@ -13,18 +13,27 @@ pub struct DeviceInfo {
     pub readable: bool,
     /// Bytes from the start of the device up to the end of what it already held when it was opened.
     pub extent: u64,
+    /// Below, everything had been truncated when the device was opened, and no access is possible. It may have moved since.
+    pub begin: u64,
 }
 
 impl DeviceInfo {
     /// A device with sectors of `sector_size` bytes that holds nothing yet and can be read back.
     pub const fn new(sector_size: usize) -> Self {
-        Self { sector_size, readable: true, extent: 0 }
+        Self { sector_size, readable: true, extent: 0, begin: 0 }
     }
 
     /// Says whether what was written can be read back.
     #[must_use]
     pub const fn with_readable(mut self, readable: bool) -> Self {
         self.readable = readable;
+        self
+    }
+
+    /// Says where the device begins.
+    #[must_use]
+    pub const fn with_begin(mut self, begin: u64) -> Self {
+        self.begin = begin;
         self
     }
 

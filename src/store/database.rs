@@ -179,7 +179,7 @@ impl<K: Key, V: Value> Database<K, V> {
         let epoch = LightEpoch::new();
         let index = MemIndex::new(sizes.index)?;
         let log_config = log_config(&sizes, layout, random_generation());
-        let state = state(sizes.geometry, log_config.generation);
+        let state = state(sizes.geometry, log_config.generation).at_or_behind(device.info().begin, sizes.geometry)?;
         let log = HybridLog::at(log_config, state, Arc::clone(&epoch), device)?;
         Self::of_parts(config, epoch, index, log, &sizes, memory, Origin::new())
     }

@@ -238,3 +238,26 @@ fn a_compaction_that_cannot_read_gives_nothing_up_and_the_worker_says_why_and_go
     worker.stop();
     assert!((0..2000).all(|key| session.read(&key).unwrap() == Some(9)));
 }
+
+/// A crash before the first checkpoint leaves a device that begins somewhere, and nothing to come back to.
+#[cfg(unix)]
+#[test]
+fn a_new_store_takes_over_a_device_whose_beginning_was_given_back() {
+    let place = tempfile::tempdir().unwrap();
+    let disk = || FileSystemDiskOptions::new().with_segment_size(1 << 20).open(place.path()).unwrap();
+    let config = FasterKvConfig::default().with_table_size(1 << 10).with_log_memory_size(1 << 20).with_overwrite(true);
+    for life in 0..3u64 {
+        let store = FasterKv::<u64, [u64; 14], _>::open(config.clone(), disk()).unwrap();
+        let mut session = store.start_session();
+        for key in 0..30_000 {
+            session.upsert(key % 10_000, [life + key; 14]).unwrap();
+        }
+        store.evict().unwrap();
+        for key in 0..10_000 {
+            assert_eq!(session.read(&key).unwrap(), Some([life + key + 20_000; 14]), "life {life}");
+        }
+        store.log_compact_until(store.addresses().tail).unwrap();
+        drop((session, store));
+        assert!(disk().info().begin > 0, "segments were given back");
+    }
+}

@@ -65,7 +65,7 @@ struct SimFile {
 
 impl DirectoryFile for SimFile {
     fn len(&self) -> Result<u64> {
-        Ok(self.world.len(self.file))
+        Ok(self.world.extent(self.file).1)
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {

@@ -35,7 +35,8 @@ impl SimDisk {
 
 impl StorageDevice for SimDisk {
     fn info(&self) -> DeviceInfo {
-        DeviceInfo::new(ACCESS_SIZE as usize).with_extent(self.0.world.len(self.0.file))
+        let (begin, end) = self.0.world.extent(self.0.file);
+        DeviceInfo::new(ACCESS_SIZE as usize).with_extent(end).with_begin(begin)
     }
 
     fn submit(&self, request: IoRequest, sink: Arc<dyn CompletionSink>, token: Token) {

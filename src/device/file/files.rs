@@ -303,7 +303,8 @@ impl Files {
 
 impl BlockingDevice for Files {
     fn info(&self) -> DeviceInfo {
-        DeviceInfo::new(AlignedBuf::ALIGN).with_extent(self.extent)
+        let begin = self.begin.load(Ordering::Acquire);
+        DeviceInfo::new(AlignedBuf::ALIGN).with_extent(self.extent).with_begin(begin)
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<usize> {

@@ -273,8 +273,11 @@ pub(crate) struct SimAccess {
 
 /// For the disk.
 impl SimWorld {
-    pub(crate) fn len(&self, file: FileId) -> u64 {
-        self.0.lock().state.contents(file).len()
+    /// Where a disk begins, and where it ends.
+    pub(crate) fn extent(&self, file: FileId) -> (u64, u64) {
+        let world = self.0.lock();
+        let contents = world.state.contents(file);
+        (contents.begin(), contents.len())
     }
 
     /// Takes an access in. Who `awaits` it without a channel gets a prompt answer.
