@@ -19,12 +19,12 @@ fn explore_all<P: Program>(program: &P, seeds: std::ops::Range<u64>) -> u64 {
 
 #[test]
 fn what_is_compacted_while_checkpoints_are_taken_is_there_after_every_crash() {
-    let recoveries = explore_all(&CompactionProgram::default(), 0..40);
+    let recoveries = explore_all(&CompactionProgram, 0..40);
     assert!(recoveries > 2000, "{recoveries}");
 }
 
 #[test]
 fn what_was_reported_durable_is_there_after_every_crash() {
-    let recoveries = explore_all(&DurabilityProgram::default(), 0..4);
+    let recoveries = explore_all(&DurabilityProgram, 0..4);
     assert!(recoveries > 1000, "{recoveries}");
 }
