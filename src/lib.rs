@@ -40,6 +40,7 @@ pub mod epoch;
 mod error;
 pub mod index;
 mod kernel;
+pub mod locks;
 #[cfg(not(oxifaster_loom))]
 pub mod log;
 pub mod memory;

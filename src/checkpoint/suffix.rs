@@ -83,6 +83,8 @@ struct Search<'m> {
     records: u64,
     /// Of the largest index under which chains were made.
     buckets: u64,
+    /// Where the group ends that began last: what is part of the store does not end within it.
+    group_end: Address,
     end: Address,
     ended: SuffixEnd,
 }
@@ -106,6 +108,7 @@ impl<'m> Search<'m> {
             behind: Vec::new(),
             records: 0,
             buckets: log.buckets,
+            group_end: Address::INVALID,
             end: log.end,
             ended: SuffixEnd::Nothing,
         }
@@ -161,13 +164,22 @@ impl<'m> Search<'m> {
         if geometry.page().offset(start) == 0 || start == self.log.start {
             self.walker.go_to(start.max(Address::new(FIRST)))?;
         }
-        let (behind, manifest, log) = (&mut self.behind, self.manifest, self.log);
+        let (behind, manifest, log, group_end) = (&mut self.behind, self.manifest, self.log, &mut self.group_end);
         self.walker.feed(start, payload, |at, info, record| {
-            behind.extend(change(manifest, log, at, info, record));
+            let change = change(manifest, log, at, info, record);
+            if let Some(Change::Introduced(mark)) = &change
+                && let Some(bytes) = mark.group_bytes()
+            {
+                // A group lies on one page.
+                *group_end = Address::from_word(at.get() + bytes.min(geometry.page().page_size()));
+                return Ok(());
+            }
+            behind.extend(change);
             Ok(())
         })?;
-        if !self.walker.is_within_record() {
-            self.take_in(Address::from_word(start.get() + payload.len() as u64))?;
+        let end = Address::from_word(start.get() + payload.len() as u64);
+        if !self.walker.is_within_record() && end >= self.group_end {
+            self.take_in(end)?;
         }
         Ok(None)
     }

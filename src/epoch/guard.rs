@@ -31,19 +31,26 @@ pub struct Guard<'p> {
     participant: &'p Participant,
     /// What was posted when the row was pinned, if anything was.
     notice: Option<u64>,
+    heeds_locks: bool,
 }
 
 impl<'p> Guard<'p> {
     /// The caller has pinned the row.
     #[inline]
-    pub(super) fn of_pinned(participant: &'p Participant, notice: Option<u64>) -> Self {
-        Self { participant, notice }
+    pub(super) fn of_pinned(participant: &'p Participant, notice: Option<u64>, heeds_locks: bool) -> Self {
+        Self { participant, notice, heeds_locks }
     }
 
     /// What was posted when the row had just been pinned: the same for all that is done under this guard (E6).
     #[inline]
     pub(crate) fn notice(&self) -> Option<u64> {
         self.notice
+    }
+
+    /// True if keys may be locked, and operations have to heed that.
+    #[inline(always)]
+    pub(crate) fn heeds_locks(&self) -> bool {
+        self.heeds_locks
     }
 
     /// What the owner of the row and those who are given the guard tell each other.

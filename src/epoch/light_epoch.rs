@@ -14,8 +14,10 @@ pub(super) const WAITING: u64 = 1;
 pub(super) const FENCES: u64 = 1 << 1;
 /// Something is under way that operations have to take into account.
 pub(super) const ATTENTION: u64 = 1 << 2;
+/// Keys may be locked: operations have to heed that, from now on.
+pub(super) const LOCKS: u64 = 1 << 3;
 /// From one epoch to the next.
-pub(super) const STEP: u64 = 1 << 3;
+pub(super) const STEP: u64 = 1 << 4;
 pub(super) const FLAGS: u64 = STEP - 1;
 
 /// An epoch: participants pin it, and what they might see is taken away only after they have left.
@@ -110,6 +112,13 @@ impl LightEpoch {
     /// Guards need no longer carry the notice. Some still may.
     pub(crate) fn withdraw(&self) {
         self.word.fetch_and(!ATTENTION, Ordering::AcqRel);
+    }
+
+    /// Has every guard from now on say that locks of keys are to be heeded, for good.
+    ///
+    /// A [`bump`](Self::bump) after this call tells when nobody is pinned any more who does not know (E6).
+    pub(crate) fn heed_locks(&self) {
+        self.word.fetch_or(LOCKS, Ordering::AcqRel);
     }
 
     /// The notice that was posted last.

@@ -22,7 +22,7 @@
 //! * **E5** No action is stranded: of all threads that unpin and then ask [`LightEpoch::has_pending`], the last one
 //!   finds every action that its row held up, and either runs it or makes the thread that is draining look again.
 //! * **E6** Once an action has run that was registered after `LightEpoch::post`, every guard there is carries that notice or
-//!   a later one, for as long as none was withdrawn.
+//!   a later one, for as long as none was withdrawn. The same goes for `LightEpoch::heed_locks`.
 //!
 //! An epoch reclaims nothing on its own: after an operation, the driver calls
 //! `if epoch.has_pending() { epoch.drain(); }` while not pinned.

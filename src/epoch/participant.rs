@@ -1,6 +1,6 @@
 //! A row of the epoch's table and its owner.
 
-use super::light_epoch::{ATTENTION, FLAGS, STEP};
+use super::light_epoch::{ATTENTION, FLAGS, LOCKS, STEP};
 use super::slip::Slip;
 use super::{Guard, LightEpoch};
 use crate::sync::{Arc, AtomicU64, CachePadded, Ordering, compiler_barrier, light_barrier};
@@ -48,13 +48,13 @@ impl Participant {
     /// Keep pins short, and do not hold one while waiting: every action of the epoch waits for it.
     #[inline]
     pub fn pin(&mut self) -> Guard<'_> {
-        if self.try_enter() { Guard::of_pinned(self, None) } else { self.pin_flagged() }
+        if self.try_enter() { Guard::of_pinned(self, None, false) } else { self.pin_flagged() }
     }
 
     /// Pins, unless actions wait or something asks for attention: the short way of operations that need not know.
     #[inline(always)]
     pub(crate) fn pin_plain(&mut self) -> Option<Guard<'_>> {
-        if self.try_enter() { Some(Guard::of_pinned(self, None)) } else { None }
+        if self.try_enter() { Some(Guard::of_pinned(self, None, false)) } else { None }
     }
 
     /// Pins the row unless there is something to be told.
@@ -86,8 +86,9 @@ impl Participant {
         light_barrier();
         // Looked for while pinned, behind the barrier: either the row holds up what is bumped after the flag was set, or the
         // flag is seen here. The same goes for a later notice.
-        let notice = (self.epoch.word() & ATTENTION != 0).then(|| self.epoch.notice());
-        Guard::of_pinned(self, notice)
+        let word = self.epoch.word();
+        let notice = (word & ATTENTION != 0).then(|| self.epoch.notice());
+        Guard::of_pinned(self, notice, word & LOCKS != 0)
     }
 
     /// What its owner and those who are given its guards tell each other.

@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 
-/// Three words of a store whose changes are all in its log. All zero, and never looked at, in others.
+/// Nothing, and never looked at, in a store whose changes are not all in its log and where no key was ever locked.
 #[derive(Debug, Default)]
 pub(crate) struct Slip {
     /// Whose change the next one is; zero: nobody says.
@@ -12,6 +12,8 @@ pub(crate) struct Slip {
     changed_at: Cell<u64>,
     /// The session that the log does not know yet, or not in this version: its name, and its last serial number.
     stranger: Cell<Option<(u128, u64)>>,
+    /// The lock that the owner himself holds on the key of the operation at hand: its stripe, and whether he shares it.
+    own_lock: Cell<Option<(u32, bool)>>,
 }
 
 impl Slip {
@@ -47,6 +49,16 @@ impl Slip {
     #[inline]
     pub(crate) fn stranger(&self) -> Option<(u128, u64)> {
         self.stranger.get()
+    }
+
+    /// Says which lock the owner holds himself on the key of the next operation, and whether he shares it with others.
+    pub(crate) fn set_own_lock(&self, lock: Option<(u32, bool)>) {
+        self.own_lock.set(lock);
+    }
+
+    /// The lock that the owner holds himself.
+    pub(crate) fn own_lock(&self) -> Option<(u32, bool)> {
+        self.own_lock.get()
     }
 
     /// Notes that the session has been introduced.

@@ -128,6 +128,11 @@ impl MemIndex {
         Ok(Self::of(Table::new(buckets, overflow_buckets)?))
     }
 
+    /// It never has fewer buckets than this.
+    pub(crate) fn buckets_min(&self) -> u64 {
+        self.first.len()
+    }
+
     fn of(first: Table) -> Self {
         let grown = [const { OnceLock::new() }; GROWTHS_MAX];
         Self { first, grown, current: AtomicUsize::new(0), growth: Growth::new() }

@@ -70,6 +70,23 @@ impl<K: Key, V: Value> Kernel<K, V> {
         })
     }
 
+    /// Tells the log the name of the session whose change comes next, if it does not know it yet.
+    ///
+    /// # Errors
+    /// As for [`append`](Self::append).
+    pub(super) fn introduce(&self, guard: &Guard<'_>) -> Result<Result<(), Retry>> {
+        let slip = guard.slip();
+        if let Some((guid, serial)) = slip.stranger() {
+            let Allocation::At(address) = self.log.allocate(Mark::SIZE, guard)? else {
+                return Ok(Err(Retry::Room));
+            };
+            let mark = Mark { guid, session: Origin::from_word(slip.origin()).session(), serial };
+            mark.write(self.log.words(address, Mark::SIZE, guard), stamp(self.moment(guard).version));
+            slip.note_introduced();
+        }
+        Ok(Ok(()))
+    }
+
     /// The same for a store whose changes are all in its log: the record says whose change it is. A session that the log does
     /// not know is introduced first.
     #[inline(never)]
@@ -83,13 +100,8 @@ impl<K: Key, V: Value> Kernel<K, V> {
     ) -> Result<Result<(), Retry>> {
         let (size, version, origin) =
             (Self::LAYOUT.record_size(), stamp(moment.version), Origin::from_word(guard.slip().origin()));
-        if let Some((guid, serial)) = guard.slip().stranger() {
-            let Allocation::At(address) = self.log.allocate(Mark::SIZE, guard)? else {
-                return Ok(Err(Retry::Room));
-            };
-            let mark = Mark { guid, session: origin.session(), serial };
-            mark.write(self.log.words(address, Mark::SIZE, guard), version);
-            guard.slip().note_introduced();
+        if let Err(retry) = self.introduce(guard)? {
+            return Ok(Err(retry));
         }
         let Allocation::At(address) = self.log.allocate(size + Origin::SIZE, guard)? else {
             return Ok(Err(Retry::Room));

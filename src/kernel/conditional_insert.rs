@@ -1,6 +1,7 @@
 //! Appending a record unless its key has a newer one: how compaction moves what is still of use.
 
 use super::above::{Above, Extent, Look};
+use super::locked::step_of_key;
 use super::{Kernel, KeyOperation};
 use crate::address::Address;
 use crate::device::IoDone;
@@ -33,8 +34,8 @@ impl<K: Key, V: Value> Operation<Kernel<K, V>> for ConditionalInsertOp<K, V> {
     type Output = bool;
 
     fn step(&mut self, kernel: &Kernel<K, V>, guard: &Guard<'_>) -> Step<bool> {
-        let slot = kernel.index.find(KeyHash::of_bytes(self.key.as_bytes()), guard);
-        self.step_at(kernel, slot, guard)
+        let hash = KeyHash::of_bytes(self.key.as_bytes());
+        step_of_key(self, kernel, hash, guard)
     }
 
     fn resume(&mut self, kernel: &Kernel<K, V>, done: IoDone) -> Result<()> {
@@ -45,6 +46,7 @@ impl<K: Key, V: Value> Operation<Kernel<K, V>> for ConditionalInsertOp<K, V> {
 impl<K: Key, V: Value> KeyOperation<K, V> for ConditionalInsertOp<K, V> {
     /// Of two records of a key at most one is appended, whichever comes first.
     const WRITES: bool = false;
+    const APPENDS: bool = true;
 
     fn step_at<'g>(&mut self, kernel: &'g Kernel<K, V>, slot: Slot<'g>, guard: &'g Guard<'_>) -> Step<bool> {
         match self.above.look(kernel, &self.key, &slot, guard) {

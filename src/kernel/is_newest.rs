@@ -1,6 +1,7 @@
 //! Whether a record is the newest of its key: what a scan asks of every record.
 
 use super::above::{Above, Extent, Look};
+use super::locked::step_of_key;
 use super::{Kernel, KeyOperation};
 use crate::address::Address;
 use crate::device::IoDone;
@@ -28,8 +29,8 @@ impl<K: Key, V: Value> Operation<Kernel<K, V>> for IsNewestOp<K> {
     type Output = bool;
 
     fn step(&mut self, kernel: &Kernel<K, V>, guard: &Guard<'_>) -> Step<bool> {
-        let slot = kernel.index.find(KeyHash::of_bytes(self.key.as_bytes()), guard);
-        self.step_at(kernel, slot, guard)
+        let hash = KeyHash::of_bytes(self.key.as_bytes());
+        step_of_key(self, kernel, hash, guard)
     }
 
     fn resume(&mut self, kernel: &Kernel<K, V>, done: IoDone) -> Result<()> {

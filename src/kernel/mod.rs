@@ -18,7 +18,9 @@ mod conditional_insert;
 mod cut;
 mod delete;
 mod find;
+mod group;
 mod is_newest;
+mod locked;
 #[cfg(all(test, oxifaster_loom))]
 mod loom;
 mod read;
@@ -33,16 +35,20 @@ use crate::allocator::HybridLog;
 use crate::cache::{Copied, ReadCache};
 use crate::epoch::Guard;
 use crate::index::{MemIndex, Slot};
+use crate::locks::{LockTable, Stripe};
 use crate::operation::{Environment, Operation, Step};
 use crate::record::{Key, RecordLayout, Value};
 use crate::sync::{Arc, MonotonicU64};
 use std::marker::PhantomData;
+use std::sync::OnceLock;
+use std::task::Waker;
 use std::time::Duration;
 
 pub(crate) use above::Extent;
 pub(crate) use conditional_insert::ConditionalInsertOp;
 pub(crate) use cut::{Cut, Surroundings, closed_tail};
 pub(crate) use delete::DeleteOp;
+pub(crate) use group::{GroupOp, Write};
 pub(crate) use is_newest::IsNewestOp;
 pub(crate) use read::ReadOp;
 pub(crate) use records::LogRecords;
@@ -59,6 +65,8 @@ pub(crate) struct Kernel<K, V> {
     pub(crate) versions: Versions,
     /// Below lies nothing any more that anybody may want, a scan or checkpoint of an older state included.
     pub(crate) kept_from: Arc<MonotonicU64>,
+    /// There once a key was locked.
+    locks: OnceLock<LockTable>,
     wait_limit: Duration,
     schema: PhantomData<fn() -> (K, V)>,
 }
@@ -74,7 +82,8 @@ impl<K: Key, V: Value> Kernel<K, V> {
         wait_limit: Duration,
     ) -> Self {
         let kept_from = Arc::new(MonotonicU64::new(log.begin().get()));
-        Self { index, log, cache, versions: Versions::new(version), kept_from, wait_limit, schema: PhantomData }
+        let (versions, locks) = (Versions::new(version), OnceLock::new());
+        Self { index, log, cache, versions, kept_from, locks, wait_limit, schema: PhantomData }
     }
 }
 
@@ -126,6 +135,8 @@ impl<K: Key, V: Value> Kernel<K, V> {
 pub(crate) trait KeyOperation<K: Key, V: Value>: Operation<Kernel<K, V>> {
     /// True if it may write. Then two of these on the same key keep their order.
     const WRITES: bool;
+    /// True if it may change something in the chain of its key.
+    const APPENDS: bool = Self::WRITES;
 
     /// Goes as far as it can from `slot`, which was found for the operation's key under this pin.
     fn step_at<'g>(&mut self, kernel: &'g Kernel<K, V>, slot: Slot<'g>, guard: &'g Guard<'_>) -> Step<Self::Output>;
@@ -142,5 +153,11 @@ impl<K: Key, V: Value> Environment for Kernel<K, V> {
 
     fn wait_limit(&self) -> Duration {
         self.wait_limit
+    }
+
+    fn wake_on_release(&self, stripe: Stripe, waker: &Waker) {
+        if let Some(locks) = self.locks() {
+            locks.wake_on_release(stripe, waker);
+        }
     }
 }

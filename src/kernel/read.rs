@@ -2,6 +2,7 @@
 
 use super::below::Below;
 use super::find::Trace;
+use super::locked::step_of_key;
 use super::{Kernel, KeyOperation};
 use crate::address::Address;
 use crate::device::IoDone;
@@ -46,8 +47,8 @@ impl<K: Key, V: Value> Operation<Kernel<K, V>> for ReadOp<K, V> {
                 return self.below.request(kernel).map_or_else(|| Step::Done(None), Step::Wait);
             }
         }
-        let slot = kernel.index.find(KeyHash::of_bytes(self.key.as_bytes()), guard);
-        self.step_at(kernel, slot, guard)
+        let hash = KeyHash::of_bytes(self.key.as_bytes());
+        step_of_key(self, kernel, hash, guard)
     }
 
     fn resume(&mut self, kernel: &Kernel<K, V>, done: IoDone) -> Result<()> {

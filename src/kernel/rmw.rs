@@ -2,6 +2,7 @@
 
 use super::below::Below;
 use super::find::{Found, Region, Trace};
+use super::locked::step_of_key;
 use super::{Kernel, KeyOperation};
 use crate::device::IoDone;
 use crate::epoch::Guard;
@@ -123,8 +124,8 @@ impl<K: Key, V: Value, L: Logic<V>> Operation<Kernel<K, V>> for RmwOp<K, V, L> {
         if let Some(request) = self.below.request(kernel) {
             return Step::Wait(request);
         }
-        let slot = kernel.index.find(KeyHash::of_bytes(self.key.as_bytes()), guard);
-        self.step_at(kernel, slot, guard)
+        let hash = KeyHash::of_bytes(self.key.as_bytes());
+        step_of_key(self, kernel, hash, guard)
     }
 
     fn resume(&mut self, kernel: &Kernel<K, V>, done: IoDone) -> Result<()> {

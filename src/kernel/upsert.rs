@@ -1,6 +1,7 @@
 //! Writing a value without looking at the old one.
 
 use super::find::{Region, Trace};
+use super::locked::step_of_key;
 use super::{Kernel, KeyOperation};
 use crate::address::Address;
 use crate::device::IoDone;
@@ -31,8 +32,8 @@ impl<K: Key, V: Value> Operation<Kernel<K, V>> for UpsertOp<K, V> {
 
     #[inline]
     fn step(&mut self, kernel: &Kernel<K, V>, guard: &Guard<'_>) -> Step<OperationStatus> {
-        let slot = kernel.index.find(KeyHash::of_bytes(self.key.as_bytes()), guard);
-        self.step_at(kernel, slot, guard)
+        let hash = KeyHash::of_bytes(self.key.as_bytes());
+        step_of_key(self, kernel, hash, guard)
     }
 
     fn resume(&mut self, _: &Kernel<K, V>, _: IoDone) -> Result<()> {

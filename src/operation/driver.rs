@@ -104,6 +104,11 @@ impl Driver {
         Some(self.participant.slip().take_change()).filter(|at| *at != 0).map(Address::from_word)
     }
 
+    /// Says which lock the session holds itself on the key of its next operation, and whether it shares it.
+    pub(crate) fn set_own_lock(&self, lock: Option<(u32, bool)>) {
+        self.participant.slip().set_own_lock(lock);
+    }
+
     /// Pins, unless operations have to take something into account; and lends the book.
     #[inline(always)]
     pub(crate) fn pin_plain(&mut self) -> Option<(Guard<'_>, &Account)> {
@@ -241,6 +246,9 @@ impl Stall {
             // Before the look that follows, so that no change after it goes by unnoticed.
             environment.log().wake_on_progress(waker);
         }
+        if let Retry::Locked(stripe) = retry {
+            environment.wake_on_release(stripe, waker);
+        }
         self.help(environment, retry)?;
         self.check_limit(environment, retry)
     }
@@ -248,14 +256,20 @@ impl Stall {
     /// For a future that has stepped after [`prepare`](Self::prepare) for `before`, and has to step again for `retry`: sees
     /// to it that it is polled.
     pub(crate) fn see_to_waking<E: Environment + ?Sized>(environment: &E, before: Retry, retry: Retry, waker: &Waker) {
-        // The end of a write is told. The end of a pin and a change of an entry are not: let others run, then look again.
-        if (before, retry) != (Retry::Room, Retry::Room) || !environment.log().is_writing() {
+        // The ends of writes and of locks are told. The end of a pin and a change of an entry are not: let others run, then
+        // look again.
+        let is_told = match retry {
+            Retry::Room => before == retry && environment.log().is_writing(),
+            Retry::Locked(_) => before == retry,
+            Retry::Conflict | Retry::Fuzzy | Retry::Cut => false,
+        };
+        if !is_told {
             waker.wake_by_ref();
         }
     }
 
     fn help<E: Environment + ?Sized>(&mut self, environment: &E, retry: Retry) -> Result<()> {
-        if retry != Retry::Conflict {
+        if !matches!(retry, Retry::Conflict | Retry::Locked(_)) {
             environment.log().help();
         }
         if retry == Retry::Room { self.face_failure(environment) } else { Ok(()) }
@@ -297,6 +311,7 @@ impl Retry {
             Self::Fuzzy => "a record whose page is being closed to updates",
             Self::Room => "room in the log",
             Self::Cut => "a checkpoint, which waits for the batches of other sessions",
+            Self::Locked(_) => "a key that somebody has locked",
         }
     }
 }

@@ -23,6 +23,8 @@ use crate::allocator::HybridLog;
 use crate::device::{IoDone, IoRequest};
 use crate::epoch::Guard;
 use crate::error::{Error, Result};
+use crate::locks::Stripe;
+use std::task::Waker;
 use std::time::Duration;
 
 pub(crate) use account::Account;
@@ -66,6 +68,8 @@ pub(crate) enum Retry {
     Room,
     /// A checkpoint is about to cut, and waits for batches that are under way.
     Cut,
+    /// Somebody has locked the key.
+    Locked(Stripe),
 }
 
 /// What operations work on.
@@ -78,6 +82,9 @@ pub(crate) trait Environment {
 
     /// How long a caller waits for others or for the device before its call fails.
     fn wait_limit(&self) -> Duration;
+
+    /// Has `waker` woken when a lock of the stripe ends.
+    fn wake_on_release(&self, stripe: Stripe, waker: &Waker);
 }
 
 /// A sans-IO operation on an environment `E`.

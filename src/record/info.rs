@@ -71,6 +71,13 @@ impl RecordInfo {
         Self(self.0 | ORIGIN)
     }
 
+    /// The same header with another address of the next older record.
+    #[inline]
+    #[must_use]
+    pub(crate) const fn leading_to(self, previous: Address) -> Self {
+        Self(self.0 & !Address::MAX.get() | previous.get())
+    }
+
     /// True if the record says who wrote it.
     #[inline]
     pub const fn has_origin(self) -> bool {

@@ -60,7 +60,7 @@ impl Origin {
     }
 }
 
-/// Which session has a number from here on; or, without a number, how large the index is.
+/// Which session has a number from here on; or, without a number, how large the index is, or that a group begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Mark {
     /// Names the session.
@@ -70,6 +70,9 @@ pub(crate) struct Mark {
     /// The serial number of its last operation before.
     pub(crate) serial: u64,
 }
+
+/// In place of a session's name.
+const GROUP: u128 = 1;
 
 impl Mark {
     /// Bytes of a mark in the log.
@@ -82,7 +85,17 @@ impl Mark {
 
     /// The buckets of a table, if this is the mark of one.
     pub(crate) const fn buckets(self) -> Option<u64> {
-        if self.session == 0 { Some(self.serial) } else { None }
+        if self.session == 0 && self.guid == 0 { Some(self.serial) } else { None }
+    }
+
+    /// Not of a session: that what follows, up to `bytes` from where the mark begins, is there as a whole or not at all.
+    pub(crate) const fn of_group(bytes: u64) -> Self {
+        Self { guid: GROUP, session: 0, serial: bytes }
+    }
+
+    /// How far a group reaches from the beginning of the mark, if this is the mark of one.
+    pub(crate) const fn group_bytes(self) -> Option<u64> {
+        if self.session == 0 && self.guid == GROUP { Some(self.serial) } else { None }
     }
 
     /// Fills freshly allocated words with a mark.

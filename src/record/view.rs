@@ -46,6 +46,12 @@ impl<'g> RecordRef<'g> {
         self.words[0].store(info.word(), Ordering::Release);
     }
 
+    /// Leads on to `previous`. For a record that was not published yet.
+    pub(crate) fn put_in_front_of(self, previous: Address) {
+        let info = RecordInfo::from_word(self.words[0].load(Ordering::Relaxed));
+        self.words[0].store(info.leading_to(previous).word(), Ordering::Relaxed);
+    }
+
     /// The key.
     pub(crate) fn key<K: Key, V: Value>(self) -> K {
         let layout = const { RecordLayout::of::<K, V>() };

@@ -63,6 +63,7 @@ pub(crate) struct SessionCounters {
     pub(crate) rmws: OwnedCounter,
     pub(crate) deletes: OwnedCounter,
     pub(crate) inserts: OwnedCounter,
+    pub(crate) transactions: OwnedCounter,
     /// Look-ups (reads, read-modify-writes, conditional inserts) that waited for the device; the others were hits.
     pub(crate) read_misses: OwnedCounter,
 }
@@ -70,7 +71,8 @@ pub(crate) struct SessionCounters {
 impl SessionCounters {
     /// Operations of all kinds.
     pub(crate) fn operations(&self) -> u64 {
-        [&self.reads, &self.upserts, &self.rmws, &self.deletes, &self.inserts].iter().map(|counter| counter.get()).sum()
+        let Self { reads, upserts, rmws, deletes, inserts, transactions, read_misses: _ } = self;
+        [reads, upserts, rmws, deletes, inserts, transactions].iter().map(|counter| counter.get()).sum()
     }
 }
 
@@ -92,6 +94,7 @@ impl Tally {
         self.operations.rmws += rmws;
         self.operations.deletes += session.deletes.get();
         self.operations.inserts += inserts;
+        self.operations.transactions += session.transactions.get();
         self.read_hits += (reads + rmws + inserts).saturating_sub(misses);
         self.read_misses += misses;
     }

@@ -14,6 +14,8 @@ pub struct OperationStats {
     pub deletes: u64,
     /// Conditional inserts.
     pub inserts: u64,
+    /// Transactions that were committed; what they read and wrote is not counted by itself.
+    pub transactions: u64,
 }
 
 /// What the store asked of its device since it was opened.

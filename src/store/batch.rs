@@ -263,8 +263,10 @@ impl<K: Key, V: Value> Session<K, V> {
         let mut stop = None;
         for (place, slot) in places.zip(&slots) {
             let Some(slot) = *slot else { break };
-            // Nothing is in flight as long as memory answers. The short way knows nothing of checkpoints.
-            let is_short = guard.notice().is_none() && (!O::WRITES || flight.is_empty() && waiting.is_empty());
+            // Nothing is in flight as long as memory answers. The short way knows nothing of checkpoints and locks.
+            let is_short = !guard.heeds_locks()
+                && guard.notice().is_none()
+                && (!O::WRITES || flight.is_empty() && waiting.is_empty());
             if is_short && let Some(output) = at_once(view, place, slot) {
                 done(place, output);
                 continue;
@@ -320,7 +322,9 @@ fn step_whole<'g, K: Key, V: Value, O: KeyOperation<K, V>>(
         return Ok(Some(Stop::Order(place)));
     }
     let mut operation = make(place);
-    match operation.step_at(kernel, slot, guard) {
+    // Whoever has the key locked may have changed its entry since that was looked up.
+    let step = if guard.heeds_locks() { operation.step(kernel, guard) } else { operation.step_at(kernel, slot, guard) };
+    match step {
         Step::Done(output) => done(place, output),
         Step::Failed(error) => return Err(error),
         Step::Retry(retry) => return Ok(Some(Stop::Retry(place, operation, retry))),

@@ -19,7 +19,7 @@ use crate::memory::{MemoryBudget, Reservation, pretouch};
 use crate::operation::Account;
 use crate::record::{self, Key, RecordLayout, Value};
 use crate::stats::{StatsSnapshot, Tally};
-use crate::sync::{Arc, MonotonicU64, Mutex};
+use crate::sync::{Arc, AtomicBool, MonotonicU64, Mutex};
 use crate::utility::planted;
 use crate::utility::random_bits;
 
@@ -49,6 +49,8 @@ pub(crate) struct Database<K, V> {
     pub(crate) committer: Option<Arc<Committer>>,
     /// Commits for those who do not wait in a call.
     pub(super) commit_thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+    /// Every operation heeds the locks of keys.
+    pub(super) heeds_locks: AtomicBool,
     memory: Memory,
     sessions: Mutex<Sessions>,
 }
@@ -233,6 +235,7 @@ impl<K: Key, V: Value> Database<K, V> {
             checkpointed,
             committer,
             commit_thread,
+            heeds_locks: AtomicBool::new(false),
             memory,
             sessions,
         })

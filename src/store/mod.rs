@@ -12,6 +12,7 @@ mod database;
 mod durability;
 mod faster_kv;
 mod flight;
+mod locking;
 mod op_future;
 mod pending;
 #[cfg(not(oxifaster_loom))]
@@ -21,6 +22,7 @@ mod restore;
 #[cfg(not(oxifaster_loom))]
 mod scan;
 mod session;
+mod transaction;
 
 pub use async_session::AsyncSession;
 #[cfg(not(oxifaster_loom))]
@@ -30,6 +32,7 @@ pub(crate) use compact::{Estimate, Upkeep};
 pub use config::FasterKvConfig;
 pub use durability::{Durability, DurableFuture};
 pub use faster_kv::FasterKv;
+pub use locking::LockedKeys;
 pub use op_future::OpFuture;
 pub use pending::{Begun, Completed, Outcome, Ticket};
 #[cfg(not(oxifaster_loom))]
@@ -40,3 +43,4 @@ pub use scan::{
     ScanCursor, ScannedRecord,
 };
 pub use session::Session;
+pub use transaction::Transaction;

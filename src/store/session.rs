@@ -318,8 +318,21 @@ impl<K: Key, V: Value> Session<K, V> {
     fn run<O: Operation<Kernel<K, V>>>(&mut self, operation: &mut O, count_as: CountAs) -> Result<(O::Output, bool)> {
         match self.driver.advance(&self.database.kernel, operation, Some(count_as))? {
             Progress::Done(output) => Ok((output, false)),
-            Progress::Wait(request) => self.finish(operation, count_as, request).map(|output| (output, true)),
+            Progress::Wait(request) => self.finish(operation, Some(count_as), request).map(|output| (output, true)),
         }
+    }
+
+    /// The same for what a transaction does on its way, which is not counted by itself.
+    pub(super) fn run_uncounted<O: Operation<Kernel<K, V>>>(&mut self, operation: &mut O) -> Result<O::Output> {
+        match self.driver.advance(&self.database.kernel, operation, None)? {
+            Progress::Done(output) => Ok(output),
+            Progress::Wait(request) => self.finish(operation, None, request),
+        }
+    }
+
+    /// Runs what a transaction comes to.
+    pub(super) fn run_transaction<O: Operation<Kernel<K, V>>>(&mut self, operation: &mut O) -> Result<O::Output> {
+        self.run(operation, |counters| &counters.transactions).map(|(output, _)| output)
     }
 
     /// Takes an operation that needs the device to its end.
@@ -327,7 +340,7 @@ impl<K: Key, V: Value> Session<K, V> {
     fn finish<O: Operation<Kernel<K, V>>>(
         &mut self,
         operation: &mut O,
-        count_as: CountAs,
+        count_as: Option<CountAs>,
         request: IoRequest,
     ) -> Result<O::Output> {
         // Nobody else gets this token, so that what comes late for a call that gave up is told apart.
@@ -340,7 +353,7 @@ impl<K: Key, V: Value> Session<K, V> {
                 continue;
             }
             operation.resume(&self.database.kernel, done)?;
-            match self.driver.advance(&self.database.kernel, operation, Some(count_as))? {
+            match self.driver.advance(&self.database.kernel, operation, count_as)? {
                 Progress::Done(output) => return Ok(output),
                 Progress::Wait(request) => self.driver.submit(&self.database.kernel, request, token),
             }

@@ -683,3 +683,65 @@ fn a_durable_store_that_was_compacted_comes_back_whole() {
         }
     }
 }
+
+/// Transactions that write all keys, each larger than a block; and a log that ends at any block.
+#[test]
+fn a_log_that_ends_anywhere_has_whole_transactions() {
+    const KEYS: u64 = 200;
+    let (directory, disk) = (MemoryDirectory::new(), MemoryDisk::new());
+    let large = || config(RARELY).with_page_size_bits(14).with_log_memory_size(256 << 10);
+    let (store, _) = try_open(large(), &directory, &disk).unwrap();
+    let mut session = store.start_named_session(1).unwrap();
+    let mut beside = store.start_session();
+    let geometry = store.database.kernel.log.geometry();
+    let first = geometry.block_of(store.addresses().tail);
+    for round in 1..=12u64 {
+        session
+            .transaction(|transaction| {
+                (0..KEYS).for_each(|key| transaction.upsert(key, round));
+                if round % 3 == 0 {
+                    transaction.delete(round);
+                }
+                Ok(())
+            })
+            .unwrap();
+        beside.upsert(1000 + round, round).unwrap();
+    }
+    assert_eq!((session.serial(), store.stats().operations.transactions), (12, 12));
+    store.flush().unwrap();
+    let last = geometry.block_of(store.addresses().tail);
+    assert!(last > 15, "{last} blocks");
+    let mut before = 12;
+    for block in (first..=last).rev() {
+        let (directory, disk) = crash(&directory, &disk);
+        damage_at(&disk, geometry.device_offset(block) + 17);
+        let (again, _) = try_open(large(), &directory, &disk).unwrap();
+        let all = read_all(&again, KEYS);
+        let round = all.values().copied().max().unwrap_or(0);
+        assert!(round <= before, "{round} after {before}: the log ends before block {block} of {last}");
+        before = round;
+        let expected = (0..KEYS).filter(|key| round > 0 && !(round % 3 == 0 && *key == round));
+        assert_eq!(all, expected.map(|key| (key, round)).collect(), "the log ends before block {block}");
+        let serial = again.get_recovered_sessions().iter().find(|cut| cut.guid == 1).map_or(0, |cut| cut.serial);
+        assert_eq!(serial, round, "a transaction is one operation");
+    }
+    assert_eq!(before, 0);
+}
+
+#[test]
+fn a_transaction_waits_until_it_is_durable() {
+    let (directory, disk) = (MemoryDirectory::new(), MemoryDisk::new());
+    let (store, _) = open(Durability::EveryOperation, &directory, &disk);
+    let mut session = store.start_session();
+    for round in 0..20u64 {
+        let moved = session.transaction(|transaction| {
+            let value = transaction.read(&(round % 3))?.unwrap_or(0);
+            transaction.delete(round % 3);
+            transaction.upsert((round + 1) % 3, value + 1);
+            Ok(value + 1)
+        });
+        let expected = HashMap::from([((round + 1) % 3, moved.unwrap())]);
+        let (directory, disk) = crash(&directory, &disk);
+        assert_eq!(read_all(&open(Durability::EveryOperation, &directory, &disk).0, 3), expected, "round {round}");
+    }
+}
