@@ -16,6 +16,7 @@ use loom::thread;
 use std::time::Duration;
 
 mod cut;
+mod locks;
 
 type Store = Kernel<u64, u64>;
 
@@ -48,7 +49,7 @@ fn under_one_pin<O: Operation<Store>>(store: &Store, mut operation: O, guard: &G
         match operation.step(store, guard) {
             Step::Done(output) => return output,
             Step::Retry(Retry::Conflict | Retry::Room) => thread::yield_now(),
-            Step::Retry(Retry::Fuzzy | Retry::Cut) => panic!("waiting for a pin to end under one"),
+            Step::Retry(Retry::Fuzzy | Retry::Cut | Retry::Locked(_)) => panic!("waiting for a pin to end under one"),
             Step::Wait(_) | Step::Failed(_) => panic!("the device is not needed"),
         }
     }
