@@ -36,12 +36,21 @@ impl Words {
     }
 
     /// Gives the memory of the words in `range` back to the system; they are zero from then on, and take memory again when
-    /// they are written. `range` begins at a multiple of the page size. False if the system takes nothing back: then the
-    /// words are left as they are.
+    /// they are written. `range` begins at a multiple of the page size, and so does what comes behind it, if anything does. False
+    /// if the system takes nothing back: then the words are left as they are.
     #[cfg(not(oxifaster_loom))]
     pub(crate) fn discard(&self, range: Range<usize>) -> bool {
         self.0.discard(range)
     }
+}
+
+/// Bytes of the system's pages.
+#[cfg(not(oxifaster_loom))]
+pub(crate) fn page_size() -> usize {
+    #[cfg(target_os = "linux")]
+    return rustix::param::page_size();
+    #[cfg(not(target_os = "linux"))]
+    return 1 << 16;
 }
 
 impl Deref for Words {

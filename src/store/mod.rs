@@ -17,10 +17,14 @@ mod pending;
 #[cfg(not(oxifaster_loom))]
 mod recover;
 #[cfg(not(oxifaster_loom))]
+mod resize;
+#[cfg(not(oxifaster_loom))]
 mod restore;
 #[cfg(not(oxifaster_loom))]
 mod scan;
 mod session;
+#[cfg(not(oxifaster_loom))]
+mod unlisted;
 
 pub use async_session::AsyncSession;
 #[cfg(not(oxifaster_loom))]

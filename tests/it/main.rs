@@ -21,3 +21,4 @@ mod memory;
 mod model;
 mod paths;
 mod pretouch;
+mod resize;

@@ -4,6 +4,10 @@ use crate::address::Address;
 use crate::checkpoint::{Listing, LogPart};
 use crate::sync::{Arc, Mutex, MutexGuard};
 use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+/// The share of the time that may go into freeing entries of the index is one of so many.
+const SWEEP_REST: u32 = 20;
 
 /// Who needs which part of the log.
 pub(crate) struct Reclaim {
@@ -22,6 +26,10 @@ struct State {
     /// Where the log began after the last one whose copies are.
     durable_begin: Address,
     given_back: Address,
+    /// No entry of the index leads below.
+    swept: Address,
+    /// When the index was gone through last, and how long that took.
+    last_sweep: Option<(Instant, Duration)>,
     /// There may be something below all the same: a crash came in between, or the device refused.
     is_left_over: bool,
 }
@@ -135,6 +143,22 @@ impl Reclaim {
     /// Notes that the device refused to take back what it was asked to: it is asked again the next time.
     pub(super) fn try_again(&self) {
         self.state.lock().is_left_over = true;
+    }
+
+    /// Below which entries of the index are to be freed, if there may be any and it is time: always if `now`.
+    pub(super) fn sweep_limit(&self, now: bool) -> Option<Address> {
+        let state = self.state.lock();
+        let is_due = now || state.last_sweep.is_none_or(|(at, took)| at.elapsed() >= took * SWEEP_REST);
+        (state.given_back > state.swept && is_due).then_some(state.given_back)
+    }
+
+    /// Notes that the index was gone through, or a part of it: then it is not over.
+    pub(super) fn note_sweep(&self, limit: Address, is_whole: bool, took: Duration) {
+        let mut state = self.state.lock();
+        state.last_sweep = Some((Instant::now(), took));
+        if is_whole {
+            state.swept = state.swept.max(limit);
+        }
     }
 
     /// Everything below was given back.

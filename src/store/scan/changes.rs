@@ -188,7 +188,9 @@ impl<K: Key, V: Value> ChangeFeed<K, V> {
 
     /// Where it is: all that was given lies before.
     pub fn cursor(&self) -> ChangeCursor {
-        let (back, checksum) = self.last.map_or((0, 0), |(at, sum)| ((self.at.get() - at.get()) as u32, sum));
+        // Before the first change there is nothing by which the log could be known again, and nothing that could be given twice.
+        let Some((last, checksum)) = self.last else { return ChangeCursor::START };
+        let back = (self.at.get() - last.get()) as u32;
         ChangeCursor { address: self.at.get(), generation: generation(&self.database), back, checksum }
     }
 
