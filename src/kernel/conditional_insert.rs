@@ -51,13 +51,11 @@ impl<K: Key, V: Value> KeyOperation<K, V> for ConditionalInsertOp<'_, K, V> {
             Look::Old => Step::Done(false),
             Look::Disk => self.above.request(kernel).map_or(Step::Retry(Retry::Conflict), Step::Wait),
             // The copy is of the version of this operation, whatever the record's was: it is there from now on.
-            Look::Newest => {
-                match kernel.append_moved(slot, &self.key, self.value, kernel.moment(guard), guard) {
-                    Ok(Ok(())) => Step::Done(true),
-                    Ok(Err(retry)) => Step::Retry(retry),
-                    Err(error) => Step::Failed(error),
-                }
-            }
+            Look::Newest => match kernel.append_moved(slot, &self.key, self.value, kernel.moment(guard), guard) {
+                Ok(Ok(())) => Step::Done(true),
+                Ok(Err(retry)) => Step::Retry(retry),
+                Err(error) => Step::Failed(error),
+            },
         }
     }
 }

@@ -27,12 +27,16 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
         let frames = bytes >> page.page_bits();
         log.geometry().check_frames_in_use(frames)?;
         let mut held = self.database.log_reservation().ok_or_else(|| {
-            Error::new(ErrorKind::Busy, "somebody else is changing the memory of the log").help("wait for that call to end")
+            Error::new(ErrorKind::Busy, "somebody else is changing the memory of the log")
+                .help("wait for that call to end")
         })?;
         let needed = HybridLog::write_buffer_bytes(page.page_bits()) + (frames << page.page_bits()) as usize;
         if frames < log.frames_in_use() && !self.device().info().readable {
-            return Err(Error::new(ErrorKind::Limit, "with a device that keeps nothing, all of the log stays in memory")
-                .help("give the store a device that can be read back, such as FileSystemDisk"));
+            return Err(Error::new(
+                ErrorKind::Limit,
+                "with a device that keeps nothing, all of the log stays in memory",
+            )
+            .help("give the store a device that can be read back, such as FileSystemDisk"));
         }
         if needed > held.bytes() {
             held.resize(needed)?; // before anybody uses it

@@ -22,7 +22,17 @@ fn assert_no_value_is_wrong(report: &str) {
 fn what_was_overwritten_and_deleted_under_compaction_is_right() {
     for order in ["sequential", "random"] {
         let report = space(&[
-            "overwrite", "--data", "4MiB", "--memory", "2MiB", "--rounds", "3", "--rounds-without", "1", "--order", order,
+            "overwrite",
+            "--data",
+            "4MiB",
+            "--memory",
+            "2MiB",
+            "--rounds",
+            "3",
+            "--rounds-without",
+            "1",
+            "--order",
+            order,
         ]);
         assert_no_value_is_wrong(&report);
         assert!(report.contains("times the data"), "{report}");
@@ -40,7 +50,7 @@ fn what_was_inserted_while_the_index_grew_is_right() {
 
 #[test]
 fn rates_have_the_raw_rate_beside_them() {
-    let report = space(&["rates", "--data", "4MiB", "--repetitions", "1", "--value-size", "1000"]);
+    let report = space(&["rates", "--data", "8MiB", "--repetitions", "1", "--value-size", "1000"]);
     for line in ["raw reads of the disk", "scan of the log, from disk", "compaction, all in memory"] {
         assert!(report.contains(line), "{report}");
     }

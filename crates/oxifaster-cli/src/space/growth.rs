@@ -162,17 +162,20 @@ fn watch(store: &Store, reads: &AtomicU64, over: &AtomicBool) -> Vec<Stretch> {
 fn doublings(stretches: &[Stretch]) -> String {
     let rate = |stretch: &Stretch| stretch.reads as f64 / stretch.time.as_secs_f64() / 1e6;
     let mut lines = String::new();
-    for (at, during) in stretches.iter().enumerate().filter(|(_, stretch)| stretch.grows && stretch.time >= LONG_ENOUGH) {
-        let neighbours: Vec<f64> =
-            [at.checked_sub(1), Some(at + 1)].into_iter().flatten().filter_map(|at| stretches.get(at).map(rate)).collect();
-        let normal = neighbours.iter().sum::<f64>() / neighbours.len().max(1) as f64;
+    for (at, during) in stretches.iter().enumerate().filter(|(_, stretch)| stretch.grows && stretch.time >= LONG_ENOUGH)
+    {
+        let neighbours: Vec<f64> = [at.checked_sub(1), Some(at + 1)]
+            .into_iter()
+            .flatten()
+            .filter_map(|at| stretches.get(at).map(rate))
+            .collect();
+        let shares: Vec<String> = neighbours.iter().map(|normal| format!("{:.2}", rate(during) / normal)).collect();
         lines += &format!(
-            "doubling {:>2}   {:.0} ms; {:.2} M reads/s, {:.2} of those before and after ({:.2?})\n",
+            "doubling {:>2}   {:>6.0} ms; {:.2} M reads/s, {} of those before and after it\n",
             during.buckets + 1,
             during.time.as_secs_f64() * 1e3,
             rate(during),
-            rate(during) / normal,
-            neighbours,
+            shares.join(" and "),
         );
     }
     lines
@@ -184,7 +187,8 @@ fn verify(store: &Store, keys: u64) -> Result<u64, Failure> {
     for first in (0..keys).step_by(4096) {
         part.clear();
         part.extend(first..keys.min(first + 4096));
-        wrong += part.iter().zip(session.read_batch(&part)?).filter(|(key, value)| *value != Some(!**key)).count() as u64;
+        wrong +=
+            part.iter().zip(session.read_batch(&part)?).filter(|(key, value)| *value != Some(!**key)).count() as u64;
     }
     Ok(wrong)
 }

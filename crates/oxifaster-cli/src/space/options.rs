@@ -8,7 +8,7 @@ use std::path::PathBuf;
 pub(crate) const AFTER_HELP: &str = "\
 Examples:
   oxifaster space overwrite
-  oxifaster space overwrite --data 256MiB --memory 64MiB --order sequential
+  oxifaster space overwrite --data 256MiB --memory 128MiB --order random
   oxifaster space growth
   oxifaster space rates --value-size 104";
 
@@ -50,7 +50,7 @@ pub(crate) struct OverwriteOptions {
     #[arg(long, value_name = "COUNT", default_value_t = 3)]
     pub(super) rounds_without: u64,
     /// In which order keys are written
-    #[arg(long, value_name = "ORDER", default_value = "random")]
+    #[arg(long, value_name = "ORDER", default_value = "sequential")]
     pub(super) order: Order,
     /// Threads that write
     #[arg(long, value_name = "COUNT", default_value_t = 2)]
@@ -99,6 +99,9 @@ pub(crate) struct RatesOptions {
     /// The share of the keys that is overwritten before the log is compacted
     #[arg(long, value_name = "SHARE", default_value_t = 1.0)]
     pub(super) overwritten: f64,
+    /// In which order keys are overwritten
+    #[arg(long, value_name = "ORDER", default_value = "sequential")]
+    pub(super) order: Order,
     /// Times that everything is measured
     #[arg(long, value_name = "COUNT", default_value_t = 3)]
     pub(super) repetitions: usize,

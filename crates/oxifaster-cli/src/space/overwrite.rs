@@ -207,10 +207,7 @@ fn verify<const N: usize>(store: &Store<N>, keys: u64, rounds: u64) -> Result<u6
 }
 
 /// Runs `work` on so many threads at the same time.
-pub(super) fn each_thread(
-    threads: u64,
-    work: impl Fn(u64) -> oxifaster::Result<()> + Sync,
-) -> Result<(), Failure> {
+pub(super) fn each_thread(threads: u64, work: impl Fn(u64) -> oxifaster::Result<()> + Sync) -> Result<(), Failure> {
     let work = &work;
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads).map(|thread| scope.spawn(move || work(thread))).collect();

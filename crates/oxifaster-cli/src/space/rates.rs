@@ -1,7 +1,7 @@
 //! How fast the log is compacted and scanned.
 
 use super::for_value_size;
-use super::options::RatesOptions;
+use super::options::{Order, RatesOptions};
 use super::place::{Shuffle, directory};
 use super::times::{median, spread};
 use crate::failure::Failure;
@@ -51,9 +51,10 @@ fn measure<const N: usize>(options: &RatesOptions) -> Result<String, Failure> {
         format!("{name:<36}{} MB/s, {:.2} of raw\n", spread(figures), median(figures) / median(&rates.raw))
     };
     Ok(format!(
-        "data                                {keys} records of {record} bytes, {}; {:.0} % overwritten; one thread\n",
+        "data                                {keys} records of {record} bytes, {}; {:.0} % overwritten in {:?} order; one thread\n",
         size(keys * record),
-        options.overwritten * 100.0
+        options.overwritten * 100.0,
+        options.order
     ) + &line("raw reads of the disk", &rates.raw)
         + &line("scan of the log, from disk", &rates.scan)
         + &line("scan of live records, from disk", &rates.live_scan)
@@ -70,13 +71,11 @@ fn one_round<const N: usize>(
 ) -> Result<(), Failure> {
     // Everything fits: what is to be read from the disk is evicted.
     let log = options.data * 7 / 2 + (256 << 20);
-    let config = || {
-        FasterKvConfig::default().with_table_size((keys / 4).next_power_of_two()).with_log_memory_size(log)
-    };
+    let config = || FasterKvConfig::default().with_table_size((keys / 4).next_power_of_two()).with_log_memory_size(log);
     let write = |store: &Store<N>, share: f64, round: u64| -> Result<(), Failure> {
         let (mut session, shuffle) = (store.start_session(), Shuffle::new(keys, round));
         for index in 0..(keys as f64 * share) as u64 {
-            let key = shuffle.at(index);
+            let key = if options.order == Order::Random { shuffle.at(index) } else { index };
             session.upsert(key, [key ^ round; N])?;
         }
         Ok(())
@@ -121,7 +120,7 @@ fn timed(bytes: u64, work: impl FnOnce() -> Result<u64, Failure>) -> Result<f64,
 /// Megabytes per second of sequential reads of the store's device.
 fn raw<const N: usize>(store: &Store<N>) -> Result<f64, Failure> {
     let device = store.device();
-    let extent = device.info().extent / RAW_READ as u64 * RAW_READ as u64;
+    let extent = store.addresses().flushed.get() / RAW_READ as u64 * RAW_READ as u64;
     let (queue, began, mut asked, mut done) = (CompletionQueue::new(), Instant::now(), 0, 0);
     let mut buffers: Vec<_> = (0..RAW_UNDER_WAY).map(|_| AlignedBuf::zeroed(RAW_READ)).collect();
     while done < extent {

@@ -1,8 +1,8 @@
 //! Who waits for room that a compaction is to make.
 
 use super::*;
-use std::future::Future;
 use crate::store::OpFuture;
+use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Wake, Waker};
 

@@ -4,7 +4,7 @@ use super::{Content, Store, Words};
 use crate::SimRng;
 use crate::program::{Violation, must};
 use oxifaster::ErrorKind;
-use oxifaster::store::{Change, ChangeCursor, ChangeFeed, ChangeOptions, ChangeReach};
+use oxifaster::store::{ChangeCursor, ChangeFeed, ChangeOptions, ChangeReach};
 
 /// What was saved: as of the cursor, the map is what the store is.
 #[derive(Debug, Clone)]
@@ -31,10 +31,7 @@ impl Follower {
     /// Goes on from what was saved, or begins anew if the store says that this cannot be.
     pub(super) fn resume(store: &Store, saved: &Saved, rng: &mut SimRng) -> Result<Self, Violation> {
         let is_anew = saved.cursor == ChangeCursor::START.to_bytes();
-        let reach = match is_anew && rng.coin() {
-            true => ChangeReach::Checkpointed,
-            false => saved.reach,
-        };
+        let reach = if is_anew && rng.coin() { ChangeReach::Checkpointed } else { saved.reach };
         let max_held = if rng.one_in(4) { 8 << 10 } else { 1 << 30 };
         let options = ChangeOptions::default().with_reach(reach).with_max_held(max_held);
         let cursor = ChangeCursor::from_bytes(saved.cursor);
@@ -68,10 +65,10 @@ impl Follower {
             Err(error) => return Err(Violation::new("feed", error)),
         };
         for change in &changes {
-            match change {
-                Change::Delete { key } => drop(self.map.remove(key)),
-                change => drop(change.value().and_then(|value| self.map.insert(*change.key(), *value))),
-            }
+            match change.value() {
+                Some(value) => self.map.insert(*change.key(), *value),
+                None => self.map.remove(change.key()),
+            };
         }
         if self.feed.held() > self.options.max_held + (64 << 10) {
             return Err(Violation::new("feed is bounded", format_args!("{} bytes are held", self.feed.held())));
@@ -111,7 +108,10 @@ impl Follower {
         let keys = self.map.keys().chain(content.keys());
         let differs = keys.copied().find(|key| self.map.get(key) != content.get(key)).unwrap_or_default();
         let (map, store) = (self.map.get(&differs), content.get(&differs));
-        Err(Violation::new("feed equals store", format_args!("key {differs:x}: {map:?} by the feed, {store:?} in the store")))
+        Err(Violation::new(
+            "feed equals store",
+            format_args!("key {differs:x}: {map:?} by the feed, {store:?} in the store"),
+        ))
     }
 
     pub(super) fn save(&self) -> Saved {
