@@ -196,7 +196,7 @@ mod imp {
     /// Has the system give the memory of a range of addresses, whoever's it is.
     pub(super) fn populate_at(start: usize, bytes: usize) -> bool {
         let start = std::ptr::without_provenance_mut(start);
-        // SAFETY: nothing is read or written by this process. A page that is not mapped is refused; one that is mapped, by whomever,
+        // SAFETY: M5; nothing is read or written by this process. A page that is not mapped is refused; one that is mapped, by whomever,
         // holds afterwards what it held before, and is only there for sure.
         let given = unsafe { madvise(start, bytes, Advice::LinuxPopulateWrite) };
         // A kernel that does not know how gives the pages when they are used.

@@ -219,7 +219,7 @@ impl<K: Key, V: Value> Database<K, V> {
         // Nothing, or all that was recovered.
         let checkpointed = MonotonicU64::new(kernel.log.safe_read_only().get());
         #[cfg(not(oxifaster_loom))]
-        let reclaim = Reclaim::new();
+        let reclaim = Reclaim::new(kernel.log.begin());
         Ok(Self {
             kernel,
             epoch,

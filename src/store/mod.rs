@@ -16,7 +16,6 @@ mod op_future;
 mod pending;
 #[cfg(not(oxifaster_loom))]
 mod recover;
-#[cfg(not(oxifaster_loom))]
 mod resize;
 #[cfg(not(oxifaster_loom))]
 mod restore;

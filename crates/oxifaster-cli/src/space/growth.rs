@@ -122,7 +122,7 @@ fn read(
         let mut before = Instant::now();
         for _ in 0..64 {
             for key in &mut keys {
-                *key = (u128::from(shuffle.at(index & 0xffff_ffff)) * u128::from(there) >> 32) as u64;
+                *key = ((u128::from(shuffle.at(index & 0xffff_ffff)) * u128::from(there)) >> 32) as u64;
                 index += 1;
             }
             if let [key] = keys[..] {

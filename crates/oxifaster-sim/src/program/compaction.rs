@@ -191,7 +191,8 @@ impl<'a> Run<'a> {
         self.content.insert(NUMBER, [number, 0, 0]);
         self.past.begun.insert(number, self.content.clone());
         let kinds = [CheckpointKind::FoldOver, CheckpointKind::Snapshot, CheckpointKind::Incremental];
-        let mut options = CheckpointOptions::default().with_kind(kinds[rng.index(3)]).with_index(rng.coin());
+        let kind = kinds[rng.index(3)];
+        let mut options = CheckpointOptions::default().with_kind(kind).with_index(rng.coin());
         if rng.coin() {
             options = options.with_keep_last(1 + rng.index(2));
         }
@@ -212,7 +213,10 @@ impl<'a> Run<'a> {
         report?;
         self.past.reports.push((self.world.now(), number));
         self.directory.outcome()?;
-        self.follower.compare_at_checkpoint(&self.store, &self.past.begun[&number])?;
+        if kind == CheckpointKind::FoldOver {
+            // Of the others, the end is in files of their own, and not given before it is closed.
+            self.follower.compare_at_checkpoint(&self.store, &self.past.begun[&number])?;
+        }
         if rng.one_in(4) {
             self.verify_all()?;
         }
