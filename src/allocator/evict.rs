@@ -47,10 +47,10 @@ impl LogCore {
     }
 
     /// Empties the frames of the pages below `to`, which nobody looks at any more (L3), and frees them for other pages.
-    fn close_frames(&self, to: Address) {
+    fn close_frames(self: &Arc<Self>, to: Address) {
         let page = self.geometry.page();
         for closed in page.page(self.pointers.safe_head())..page.page(to) {
-            self.frames.wipe(closed);
+            self.empty_frame(closed);
         }
         self.pointers.advance_safe_head(to);
         self.tell_progress();

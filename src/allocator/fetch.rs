@@ -24,6 +24,13 @@ impl HybridLog {
         Span { first, blocks: (last - first + 1) as usize, skip }
     }
 
+    /// The numbers of the blocks that the `len` bytes at `address` lie in.
+    #[cfg(not(oxifaster_loom))]
+    pub(super) fn blocks_of(&self, address: Address, len: usize) -> std::ops::Range<u64> {
+        let span = self.span(address, len);
+        span.first..span.first + span.blocks as u64
+    }
+
     /// The one read that brings the `len` bytes at `address`, which lie on one page, into memory.
     pub(crate) fn fetch_request(&self, address: Address, len: usize) -> IoRequest {
         let span = self.span(address, len);
@@ -53,7 +60,7 @@ impl HybridLog {
     }
 
     /// L9, for the record in `bytes`.
-    fn judge(&self, address: Address, bytes: &mut [u8]) {
+    pub(super) fn judge(&self, address: Address, bytes: &mut [u8]) {
         if let Some(header) = bytes.first_chunk_mut() {
             let info = RecordInfo::from_word(u64::from_le_bytes(*header));
             *header = self.history().judged(address, info).word().to_le_bytes();

@@ -3,6 +3,8 @@
 use super::geometry::LogGeometry;
 use crate::address::{Address, PageGeometry};
 use crate::error::Result;
+#[cfg(not(oxifaster_loom))]
+use crate::memory::page_size;
 use crate::memory::{Purpose, Words, prefetch};
 use crate::sync::{AtomicU64, Ordering};
 use crate::utility::FastDivisor;
@@ -69,6 +71,23 @@ impl FrameRing {
         let words = self.words(address, size);
         prefetch(&words[0], purpose);
         prefetch(&words[size / 8 - 1], purpose);
+    }
+
+    /// Gives the memory of a frame that holds no page back to the system, which zeros it. False if it could not be, and is what it
+    /// was.
+    #[cfg(not(oxifaster_loom))]
+    pub(super) fn discard(&self, page: u64) -> bool {
+        let start = self.divisor.remainder(self.page.start_of(page).get()) as usize / 8;
+        let words = start..start + self.page.page_size() as usize / 8;
+        // The system takes whole pages: others' words with them, if its own are larger.
+        self.page.page_size().is_multiple_of(page_size() as u64) && self.words.discard(words)
+    }
+
+    /// The models' memory stays: what becomes of a frame is seen all the same.
+    #[cfg(oxifaster_loom)]
+    pub(super) fn discard(&self, page: u64) -> bool {
+        self.wipe(page);
+        true
     }
 
     /// Zeros the frame of a page that is closed, for the next page.

@@ -11,6 +11,8 @@ pub struct LogGeometry {
     page: PageGeometry,
     frames: NonZeroU64,
     mutable_pages: u64,
+    /// In the bits of a float.
+    mutable_fraction: u64,
     blocks_per_page: u64,
 }
 
@@ -42,16 +44,46 @@ impl LogGeometry {
                 .with("page size", page.page_size())
                 .help("change log_memory_size (or the memory budget) or page_size_bits"));
         };
-        if !(0.0..=1.0).contains(&mutable_fraction) {
-            return Err(Error::new(ErrorKind::Config, "mutable_fraction is out of range")
-                .with("mutable_fraction", mutable_fraction)
-                .with("smallest", 0.0)
-                .with("largest", 1.0));
-        }
-        let lead = (frames.get() / 8).max(2);
-        let mutable_pages = ((frames.get() as f64 * mutable_fraction) as u64).clamp(1, frames.get() - lead);
+        Self::check_fraction(mutable_fraction)?;
+        let mutable_pages = Self::mutable_pages_of(frames.get(), mutable_fraction);
         let blocks_per_page = page.page_size().div_ceil(BLOCK_PAYLOAD as u64);
-        Ok(Self { page, frames, mutable_pages, blocks_per_page })
+        Ok(Self { page, frames, mutable_pages, mutable_fraction: mutable_fraction.to_bits(), blocks_per_page })
+    }
+
+    /// That a number is a share.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] if it is none.
+    pub(crate) fn check_fraction(mutable_fraction: f64) -> Result<()> {
+        if (0.0..=1.0).contains(&mutable_fraction) {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Config, "mutable_fraction is out of range")
+            .with("mutable_fraction", mutable_fraction)
+            .with("smallest", 0.0)
+            .with("largest", 1.0))
+    }
+
+    /// That the log works with so many of its frames.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] if those are too few, or more than there are.
+    pub(crate) fn check_frames_in_use(self, frames: u64) -> Result<()> {
+        if (Self::MIN_FRAMES..=self.frames.get()).contains(&frames) {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Config, "the log cannot have so many pages in memory")
+            .with("pages asked", frames)
+            .with("smallest", Self::MIN_FRAMES)
+            .with("largest", self.frames)
+            .with("page size", self.page.page_size())
+            .help("what the store was opened with is the most that its log can have in memory"))
+    }
+
+    /// Pages that are open to in-place updates, of so many in memory.
+    pub(crate) fn mutable_pages_of(frames: u64, mutable_fraction: f64) -> u64 {
+        let lead = (frames / 8).max(2);
+        ((frames as f64 * mutable_fraction) as u64).clamp(1, frames.saturating_sub(lead).max(1))
     }
 
     /// How addresses divide into page and offset.
@@ -68,6 +100,11 @@ impl LogGeometry {
     /// Pages open to in-place updates, the one being filled included.
     pub const fn mutable_pages(self) -> u64 {
         self.mutable_pages
+    }
+
+    /// The share of the pages that are open to in-place updates.
+    pub(crate) const fn mutable_fraction(self) -> f64 {
+        f64::from_bits(self.mutable_fraction)
     }
 
     /// Bytes of memory the frames take.

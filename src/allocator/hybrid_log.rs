@@ -6,6 +6,7 @@ use super::frames::FrameRing;
 use super::geometry::LogGeometry;
 use super::history::History;
 use super::pointers::{FIRST, LogAddresses, LogPointers};
+use super::resize::Shares;
 use super::state::LogState;
 use super::tail::{Reserved, Tail};
 use crate::address::Address;
@@ -41,6 +42,7 @@ pub(super) struct LogCore {
     pub(super) pointers: LogPointers,
     pub(super) tail: Tail,
     pub(super) frames: FrameRing,
+    pub(super) shares: Shares,
     pub(super) flush: Mutex<FlushQueue>,
     /// Everything below was written and synced.
     pub(super) durable: MonotonicU64,
@@ -50,13 +52,13 @@ pub(super) struct LogCore {
     room_until: AtomicU64,
     pub(super) epoch: Arc<LightEpoch>,
     pub(super) device: Arc<dyn StorageDevice>,
-    /// Who wants to be told when a write is finished or frames come free.
+    /// Who wants to be told when a write is finished, frames come free or there is room again.
     pub(super) waiting: Mutex<Vec<Waker>>,
     pub(super) write_pool: Arc<BufferPool>,
     pub(super) counters: LogCounters,
     pub(super) volatile: bool,
     read_pool: Arc<BufferPool>,
-    readable: bool,
+    pub(super) readable: bool,
 }
 
 /// A log of records: its young end in memory, its old part on a device.
@@ -101,6 +103,7 @@ impl HybridLog {
             pointers: LogPointers::at(&state),
             tail: Tail::new(geometry.page(), state.end),
             frames,
+            shares: Shares::of(geometry),
             flush: Mutex::new(FlushQueue::new(geometry, state.written())),
             durable: MonotonicU64::new(state.flushed.get()),
             head_wanted: MonotonicU64::new(state.head.get()),
@@ -267,14 +270,19 @@ impl HybridLog {
     /// [`Address::MAX`].
     pub(crate) fn keep_room(&self, until: Address) {
         let until = if until == Address::MAX { u64::MAX } else { until.get() };
-        self.core.room_until.store(until, Ordering::Relaxed);
+        let before = self.core.room_until.swap(until, Ordering::Relaxed);
+        if until > before {
+            self.core.tell_progress();
+        }
     }
 
     /// Lets those who append go on by so many bytes more, if they are to wait at all.
     pub(crate) fn extend_room(&self, bytes: u64) {
-        let extend = |until: u64| (until != u64::MAX).then(|| until.saturating_add(bytes));
+        let extend = |until: u64| (bytes > 0 && until != u64::MAX).then(|| until.saturating_add(bytes));
         // Somebody may have let all go meanwhile: then that is how it is.
-        let _ = self.core.room_until.fetch_update(Ordering::Relaxed, Ordering::Relaxed, extend);
+        if self.core.room_until.fetch_update(Ordering::Relaxed, Ordering::Relaxed, extend).is_ok() {
+            self.core.tell_progress();
+        }
     }
 
     /// Whether those who append wait, or will when the page at the tail is full.
@@ -291,7 +299,7 @@ impl HybridLog {
         self.core.pump();
     }
 
-    /// Has `waker` woken when a write is finished or frames come free, once.
+    /// Has `waker` woken when a write is finished, frames come free or there is room again for those who are held up, once.
     pub(crate) fn wake_on_progress(&self, waker: &Waker) {
         let mut waiting = self.core.waiting.lock();
         if !waiting.iter().any(|known| known.will_wake(waker)) {
@@ -365,9 +373,9 @@ impl LogCore {
     #[cold]
     fn turn_page(self: &Arc<Self>, page: u64, offset: u64, size: u64) -> Result<Allocation> {
         let core = self;
-        let (next, geometry) = (page + 1, core.geometry);
+        let (next, geometry, open) = (page + 1, core.geometry, core.shares.open());
         let first_held = geometry.page().page(core.pointers.safe_head());
-        if next >= first_held + geometry.frames() || next >= core.tail.pages() {
+        if next >= first_held + core.shares.frames() || next >= core.tail.pages() {
             core.tail.give_back(page, offset);
             if !core.readable && !core.volatile {
                 return Err(Error::new(ErrorKind::Limit, "the log's memory is full and its device keeps nothing")
@@ -384,6 +392,7 @@ impl LogCore {
         }
         core.frames.come_round(first_held);
         let address = core.tail.turn(next, size);
+        drop(open);
         if core.readable || core.volatile {
             self.move_regions(next);
         }
@@ -392,15 +401,15 @@ impl LogCore {
 
     /// Moves the boundaries after `page` was opened: keeps the mutable part at its size, and a frame coming free for the
     /// page after.
-    fn move_regions(self: &Arc<Self>, page: u64) {
+    pub(super) fn move_regions(self: &Arc<Self>, page: u64) {
         let geometry = self.geometry;
-        if let Some(read_only) = (page + 1).checked_sub(geometry.mutable_pages()) {
+        if let Some(read_only) = (page + 1).checked_sub(self.shares.mutable_pages()) {
             self.shift_read_only(geometry.page().start_of(read_only).max(Address::new(FIRST)));
         }
         if self.volatile {
             return;
         }
-        if let Some(head) = (page + 2).checked_sub(geometry.frames()) {
+        if let Some(head) = (page + 2).checked_sub(self.shares.frames()) {
             self.want_head(geometry.page().start_of(head).max(Address::new(FIRST)));
         }
     }

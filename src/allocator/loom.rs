@@ -189,6 +189,27 @@ fn a_pinned_reader_never_sees_a_wiped_or_reused_frame() {
     });
 }
 
+/// L13: the memory of free frames is given back while another thread opens the page of one of them and fills it. What was written
+/// there stays.
+///
+/// Broken by: opening a page without the lock; giving back the frame of the page at the tail; looking at the tail before the lock.
+#[test]
+fn no_frame_is_given_back_in_which_a_page_was_opened() {
+    loom::model(|| {
+        let epoch = LightEpoch::new();
+        let log = Arc::new(log(&epoch, Arc::new(MemoryDisk::new())));
+        let mut participant = epoch.join();
+        append_page(&log, &mut participant);
+        let giving_back = {
+            let log = Arc::clone(&log);
+            thread::spawn(move || log.discard_free())
+        };
+        let appended = append(&log, RECORD, &participant.pin()).unwrap();
+        giving_back.join().unwrap();
+        assert_whole(&log, appended, &participant.pin());
+    });
+}
+
 /// L5: a frame is emptied by one thread, its next page opened by another, and a third one is given space on it.
 ///
 /// Broken by: a relaxed exchange in `Tail::turn`; a relaxed addition in `Tail::reserve`.

@@ -34,6 +34,7 @@
 //!   Whoever had a read under way by then looks at `begin` again when it comes back.
 //! * **L12** While a checkpoint copies the log, a record below `settled` is changed by nobody, and one below `frozen` by nobody
 //!   who pinned since it was frozen. In between it is fuzzy, as between `safe_read_only` and `read_only`.
+//! * **L13** A frame is given back to the system only while no page is in it and nobody can open one there. It is zeros then (L5).
 
 #[cfg(not(oxifaster_loom))]
 mod at_rest;
@@ -45,6 +46,8 @@ mod fetch;
 mod flush;
 mod frames;
 mod freeze;
+#[cfg(not(oxifaster_loom))]
+mod gather;
 mod geometry;
 mod history;
 mod hybrid_log;
@@ -57,6 +60,7 @@ mod pieces;
 mod pointers;
 mod reader;
 mod recovered;
+mod resize;
 mod scan;
 mod state;
 mod tail;
@@ -70,6 +74,8 @@ mod walk;
 pub(crate) use at_rest::AtRestReader;
 pub use block::{BLOCK_PAYLOAD, BLOCK_SIZE};
 pub(crate) use block::{Seal, bind, seal, verify};
+#[cfg(not(oxifaster_loom))]
+pub(crate) use gather::Gather;
 pub use geometry::LogGeometry;
 pub(crate) use history::History;
 pub use history::{Aborted, Generation};

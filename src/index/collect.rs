@@ -5,45 +5,48 @@ use super::entry::{Entry, Overflow};
 use super::table::Table;
 use crate::address::Address;
 use crate::epoch::Participant;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::Ordering;
 
 /// Buckets that are looked at under one pin.
 const UNDER_ONE_PIN: usize = 256;
 
 impl MemIndex {
-    /// Frees the entries that lead to records below `address`, all of which were given up. Others go on meanwhile. Returns how
-    /// many there were.
+    /// Frees the entries that lead to records below `address`, all of which were given up. Others go on meanwhile. False if it did not
+    /// come to the end, because the index grows: then it is to be called again.
     ///
     /// A chain that is saturated is left as it is: its slots are not claimed any more (I3), so nothing would be gained.
-    pub(crate) fn free_below(&self, address: Address, participant: &mut Participant) -> u64 {
-        let (mut freed, mut number) = (0, 0);
+    pub(crate) fn free_below(&self, address: Address, participant: &mut Participant) -> bool {
+        let mut number = 0;
         loop {
             let _guard = participant.pin();
             let table = self.table();
-            // A split leaves such entries behind by itself.
-            if number >= table.len() as usize || !table.progress.is_over() {
-                return freed;
+            if number >= table.len() as usize {
+                return true;
+            }
+            // A split leaves such entries behind by itself, but not in the buckets that were split before this was known.
+            if !table.progress.is_over() {
+                return false;
             }
             let end = (number + UNDER_ONE_PIN).min(table.len() as usize);
-            freed += (number..end).map(|number| free_in_chain(table, number, address)).sum::<u64>();
+            (number..end).for_each(|number| free_in_chain(table, number, address));
             number = end;
         }
     }
 }
 
-fn free_in_chain(table: &Table, number: usize, address: Address) -> u64 {
+fn free_in_chain(table: &Table, number: usize, address: Address) {
     let is_open = |(_, end)| matches!(end, Overflow::End | Overflow::Link(_));
     if !table.chain(number).all(is_open) {
-        return 0;
+        return;
     }
     let slots = table.chain(number).flat_map(|(bucket, _)| bucket.slots());
-    let free = |slot: &AtomicU64| {
+    for slot in slots {
         let word = slot.load(Ordering::Acquire);
-        let is_given_up = Entry(word).is_plain() && !Entry(word).is_frozen() && Entry(word).address() < address;
-        // I4, W2: if somebody changed it meanwhile, it leads to something again, or is left to a split.
-        is_given_up && slot.compare_exchange(word, Entry::FREE.0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-    };
-    slots.filter(|slot| free(slot)).count() as u64
+        if Entry(word).is_plain() && !Entry(word).is_frozen() && Entry(word).address() < address {
+            // I4, W2: if somebody changed it meanwhile, it leads to something again, or is left to a split.
+            let _ = slot.compare_exchange(word, Entry::FREE.0, Ordering::AcqRel, Ordering::Relaxed);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -66,7 +69,7 @@ mod tests {
         for tag in 0..20 {
             put(tag, 64 + tag * 8, &mut participant);
         }
-        assert_eq!(index.free_below(Address::new(64 + 10 * 8), &mut participant), 10);
+        assert!(index.free_below(Address::new(64 + 10 * 8), &mut participant));
         assert_eq!(index.stats().entries, 10);
         let guard = participant.pin();
         for tag in 0..20 {
@@ -89,7 +92,7 @@ mod tests {
             let slot = index.find(KeyHash::from_raw(tag << 50), &guard);
             index.try_update(slot, Address::new(64 + tag * 8)).unwrap();
         }
-        assert_eq!(index.free_below(Address::new(1 << 20), &mut participant), 0);
+        assert!(index.free_below(Address::new(1 << 20), &mut participant));
         assert_eq!(index.stats().entries, 7);
     }
 }

@@ -6,7 +6,7 @@ use crate::device::{IoDone, IoRequest};
 use crate::epoch::Guard;
 use crate::error::Result;
 use crate::index::Slot;
-use crate::record::{Key, RecordInfo, RecordLayout, Value};
+use crate::record::{Key, Record, RecordInfo, RecordLayout, Value};
 
 /// Which records of a chain count: those below `end`, without those that a cut leaves out.
 #[derive(Debug, Clone, Copy)]
@@ -109,9 +109,21 @@ impl Above {
     /// # Errors
     /// The device's error, or [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt).
     pub(crate) fn resume<K: Key, V: Value>(&mut self, kernel: &Kernel<K, V>, key: &K, done: IoDone) -> Result<()> {
-        let Some(Walk { top, next }) = self.walk.take() else { return Ok(()) };
+        let Some(next) = self.wanted() else { return Ok(()) };
         let size = Kernel::<K, V>::LAYOUT.record_size();
         let record = kernel.log.fetched(next, size, done, RecordLayout::parse::<K, V>)?;
+        self.take_in(key, &record);
+        Ok(())
+    }
+
+    /// Where the record lies that the search needs from the device, if it needs one.
+    pub(crate) fn wanted(&self) -> Option<Address> {
+        self.walk.map(|walk| walk.next)
+    }
+
+    /// Takes in that record. True if that ends the search: the record that it is about is not the newest.
+    pub(crate) fn take_in<K: Key, V: Value>(&mut self, key: &K, record: &Record<K, V>) -> bool {
+        let Some(Walk { top, next }) = self.walk.take() else { return self.is_old };
         let previous = record.info.previous();
         if self.extent.counts(next, record.info) && record.key.as_bytes() == key.as_bytes() {
             self.is_old = true;
@@ -122,6 +134,6 @@ impl Above {
         } else {
             self.is_old = true;
         }
-        Ok(())
+        self.is_old
     }
 }

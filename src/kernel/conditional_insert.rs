@@ -2,34 +2,34 @@
 
 use super::above::{Above, Extent, Look};
 use super::locked::step_of_key;
-use super::{Kernel, KeyOperation};
+use super::{Descent, Kernel, KeyOperation};
 use crate::address::Address;
 use crate::device::IoDone;
 use crate::epoch::Guard;
 use crate::error::Result;
 use crate::index::Slot;
 use crate::operation::{Operation, Retry, Step};
-use crate::record::{Key, Value};
+use crate::record::{Key, Record, Value};
 use crate::utility::KeyHash;
 
 /// Appends a copy of an immutable record in front of its chain, unless the key has a newer record. The search and the
 /// exchange that publishes the copy are of the same entry word: a record that comes in between makes the exchange fail.
-pub(crate) struct ConditionalInsertOp<K, V> {
+pub(crate) struct ConditionalInsertOp<'v, K, V> {
     key: K,
     /// `None` for a tombstone.
-    value: Option<V>,
+    value: Option<&'v V>,
     above: Above,
 }
 
-impl<K: Key, V: Value> ConditionalInsertOp<K, V> {
+impl<'v, K: Key, V: Value> ConditionalInsertOp<'v, K, V> {
     /// Of the record at `at`, below `safe_read_only`.
     #[inline]
-    pub(crate) const fn new(key: K, value: Option<V>, at: Address) -> Self {
+    pub(crate) const fn new(key: K, value: Option<&'v V>, at: Address) -> Self {
         Self { key, value, above: Above::new(at, Extent::ALL) }
     }
 }
 
-impl<K: Key, V: Value> Operation<Kernel<K, V>> for ConditionalInsertOp<K, V> {
+impl<K: Key, V: Value> Operation<Kernel<K, V>> for ConditionalInsertOp<'_, K, V> {
     /// Whether it was appended: whether the record was the newest of its key.
     type Output = bool;
 
@@ -43,7 +43,7 @@ impl<K: Key, V: Value> Operation<Kernel<K, V>> for ConditionalInsertOp<K, V> {
     }
 }
 
-impl<K: Key, V: Value> KeyOperation<K, V> for ConditionalInsertOp<K, V> {
+impl<K: Key, V: Value> KeyOperation<K, V> for ConditionalInsertOp<'_, K, V> {
     /// Of two records of a key at most one is appended, whichever comes first.
     const WRITES: bool = false;
     const APPENDS: bool = true;
@@ -53,13 +53,21 @@ impl<K: Key, V: Value> KeyOperation<K, V> for ConditionalInsertOp<K, V> {
             Look::Old => Step::Done(false),
             Look::Disk => self.above.request(kernel).map_or(Step::Retry(Retry::Conflict), Step::Wait),
             // The copy is of the version of this operation, whatever the record's was: it is there from now on.
-            Look::Newest => {
-                match kernel.append_moved(slot, &self.key, self.value.as_ref(), kernel.moment(guard), guard) {
-                    Ok(Ok(())) => Step::Done(true),
-                    Ok(Err(retry)) => Step::Retry(retry),
-                    Err(error) => Step::Failed(error),
-                }
-            }
+            Look::Newest => match kernel.append_moved(slot, &self.key, self.value, kernel.moment(guard), guard) {
+                Ok(Ok(())) => Step::Done(true),
+                Ok(Err(retry)) => Step::Retry(retry),
+                Err(error) => Step::Failed(error),
+            },
         }
+    }
+}
+
+impl<K: Key, V: Value> Descent<K, V> for ConditionalInsertOp<'_, K, V> {
+    fn wanted(&self) -> Option<Address> {
+        self.above.wanted()
+    }
+
+    fn take_in(&mut self, record: &Record<K, V>) -> Option<bool> {
+        self.above.take_in(&self.key, record).then_some(false)
     }
 }

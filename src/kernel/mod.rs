@@ -37,7 +37,7 @@ use crate::epoch::Guard;
 use crate::index::{MemIndex, Slot};
 use crate::locks::{LockTable, Stripe};
 use crate::operation::{Environment, Operation, Step};
-use crate::record::{Key, RecordLayout, Value};
+use crate::record::{Key, Record, RecordLayout, Value};
 use crate::sync::{Arc, MonotonicU64};
 use std::marker::PhantomData;
 use std::sync::OnceLock;
@@ -140,6 +140,15 @@ pub(crate) trait KeyOperation<K: Key, V: Value>: Operation<Kernel<K, V>> {
 
     /// Goes as far as it can from `slot`, which was found for the operation's key under this pin.
     fn step_at<'g>(&mut self, kernel: &'g Kernel<K, V>, slot: Slot<'g>, guard: &'g Guard<'_>) -> Step<Self::Output>;
+}
+
+/// An operation that goes down a chain, and on the device from record to record.
+pub(crate) trait Descent<K: Key, V: Value>: KeyOperation<K, V> {
+    /// Where the record lies that the last step waited for.
+    fn wanted(&self) -> Option<Address>;
+
+    /// Takes in that record, in place of [`resume`](Operation::resume). The output, if there is nothing more to be done.
+    fn take_in(&mut self, record: &Record<K, V>) -> Option<Self::Output>;
 }
 
 impl<K: Key, V: Value> Environment for Kernel<K, V> {

@@ -70,6 +70,21 @@ impl Reservation {
     pub fn bytes(&self) -> usize {
         self.bytes
     }
+
+    /// Holds `bytes` from now on: draws what is missing, or gives back what is too much.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`] if the budget does not have what is missing; what was held stays held.
+    pub fn resize(&mut self, bytes: usize) -> Result<()> {
+        let budget = MemoryBudget(Arc::clone(&self.ledger));
+        match bytes.checked_sub(self.bytes) {
+            // What was drawn is of the same holder, and is given back with the rest.
+            Some(missing) => budget.reserve(self.holder, missing)?.bytes = 0,
+            None => drop(Self { ledger: budget.0, holder: self.holder, bytes: self.bytes - bytes }),
+        }
+        self.bytes = bytes;
+        Ok(())
+    }
 }
 
 impl Drop for Reservation {
@@ -94,6 +109,12 @@ mod tests {
         assert_eq!(refused.field("bytes used"), Some("60"));
         let index = budget.reserve("index", 40).unwrap();
         assert_eq!(budget.holders(), [("log", 60), ("index", 40)]);
+        let mut log = log;
+        log.resize(30).unwrap();
+        assert_eq!((budget.used(), log.bytes()), (70, 30));
+        assert_eq!(log.resize(61).unwrap_err().kind(), ErrorKind::Limit);
+        log.resize(60).unwrap();
+        assert_eq!((budget.used(), log.bytes()), (100, 60));
         drop(log);
         assert_eq!((budget.used(), index.bytes()), (40, 40));
     }

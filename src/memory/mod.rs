@@ -28,4 +28,6 @@ pub(crate) use prefetch::{Purpose, prefetch};
 pub(crate) use pretouch::pretouch;
 pub(crate) use residence::{HugePages, resident_bytes};
 pub(crate) use word_copy::{equals_bytes, load_bytes, store_bytes, words_for};
+#[cfg(not(oxifaster_loom))]
+pub(crate) use words::page_size;
 pub(crate) use words::{Blocks, Words};

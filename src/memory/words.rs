@@ -35,13 +35,45 @@ impl Words {
         self.0.populate(range)
     }
 
+    /// The same for a thread that may outlive the words: what it does to memory that is somebody else's by then changes nothing there.
+    #[cfg(not(oxifaster_loom))]
+    pub(crate) fn populator(&self, range: Range<usize>) -> Populator {
+        let words = &self[range];
+        Populator { start: words.as_ptr().addr(), bytes: size_of_val(words) }
+    }
+
     /// Gives the memory of the words in `range` back to the system; they are zero from then on, and take memory again when
-    /// they are written. `range` begins at a multiple of the page size. False if the system takes nothing back: then the
-    /// words are left as they are.
+    /// they are written. `range` begins at a multiple of the page size, and so does what comes behind it, if anything does. False
+    /// if the system takes nothing back: then the words are left as they are.
     #[cfg(not(oxifaster_loom))]
     pub(crate) fn discard(&self, range: Range<usize>) -> bool {
         self.0.discard(range)
     }
+}
+
+/// A range of memory that the system is to give.
+#[cfg(not(oxifaster_loom))]
+pub(crate) struct Populator {
+    start: usize,
+    bytes: usize,
+}
+
+#[cfg(not(oxifaster_loom))]
+impl Populator {
+    /// Has the system give the part of so many bytes from `offset` on, if it can be told to. False if it has no memory.
+    pub(crate) fn run(&self, offset: usize, bytes: usize) -> bool {
+        let offset = offset.min(self.bytes);
+        imp::populate_at(self.start + offset, bytes.min(self.bytes - offset))
+    }
+}
+
+/// Bytes of the system's pages.
+#[cfg(not(oxifaster_loom))]
+pub(crate) fn page_size() -> usize {
+    #[cfg(target_os = "linux")]
+    return rustix::param::page_size();
+    #[cfg(not(target_os = "linux"))]
+    return 1 << 16;
 }
 
 impl Deref for Words {
@@ -161,6 +193,16 @@ mod imp {
             .help("lower the memory budget or the size that was asked for")
     }
 
+    /// Has the system give the memory of a range of addresses, whoever's it is.
+    pub(super) fn populate_at(start: usize, bytes: usize) -> bool {
+        let start = std::ptr::without_provenance_mut(start);
+        // SAFETY: M5; nothing is read or written by this process. A page that is not mapped is refused; one that is mapped, by whomever,
+        // holds afterwards what it held before, and is only there for sure.
+        let given = unsafe { madvise(start, bytes, Advice::LinuxPopulateWrite) };
+        // A kernel that does not know how gives the pages when they are used.
+        !matches!(given, Err(Errno::NOMEM | Errno::FAULT | Errno::HWPOISON))
+    }
+
     impl Memory {
         pub(super) fn zeroed(len: usize) -> Result<Self> {
             let refused = || refused(len);
@@ -243,6 +285,11 @@ mod imp {
     use std::ops::Range;
 
     pub(super) struct Memory(AlignedBuf);
+
+    /// The system gives the pages when they are used.
+    pub(super) const fn populate_at(_: usize, _: usize) -> bool {
+        true
+    }
 
     impl Memory {
         pub(super) fn zeroed(len: usize) -> Result<Self> {

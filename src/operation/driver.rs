@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::stats::{OwnedCounter, SessionCounters};
 use crate::sync::{Arc, Backoff};
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What a finished operation is counted as.
 pub(crate) type CountAs = fn(&SessionCounters) -> &OwnedCounter;
@@ -207,17 +207,22 @@ impl Driver {
     }
 }
 
+/// Nobody waits longer than this for a compaction to make room for a page.
+pub(crate) const HELD_UP_MAX: Duration = Duration::from_millis(100);
+
 /// The waiting of one call: helps, backs off, and gives up in time.
 pub(crate) struct Stall {
     backoff: Backoff,
     since: Option<Instant>,
     /// Where writing had stopped when it was tried again on behalf of this call.
     wrote_again_at: Option<Address>,
+    /// Since when a compaction has held this call up.
+    held_up_since: Option<Instant>,
 }
 
 impl Stall {
     pub(crate) fn new() -> Self {
-        Self { backoff: Backoff::new(), since: None, wrote_again_at: None }
+        Self { backoff: Backoff::new(), since: None, wrote_again_at: None, held_up_since: None }
     }
 
     /// Waits once for what `retry` needs. Called while not pinned.
@@ -256,10 +261,10 @@ impl Stall {
     /// For a future that has stepped after [`prepare`](Self::prepare) for `before`, and has to step again for `retry`: sees
     /// to it that it is polled.
     pub(crate) fn see_to_waking<E: Environment + ?Sized>(environment: &E, before: Retry, retry: Retry, waker: &Waker) {
-        // The ends of writes and of locks are told. The end of a pin and a change of an entry are not: let others run, then
-        // look again.
+        // The ends of writes and of locks are told, and so is room that a compaction has made. The end of a pin and a change of
+        // an entry are not: let others run, then look again.
         let is_told = match retry {
-            Retry::Room => before == retry && environment.log().is_writing(),
+            Retry::Room => before == retry && (environment.log().is_writing() || environment.log().is_held_up()),
             Retry::Locked(_) => before == retry,
             Retry::Conflict | Retry::Fuzzy | Retry::Cut => false,
         };
@@ -272,7 +277,22 @@ impl Stall {
         if !matches!(retry, Retry::Conflict | Retry::Locked(_)) {
             environment.log().help();
         }
-        if retry == Retry::Room { self.face_failure(environment) } else { Ok(()) }
+        if retry != Retry::Room {
+            return Ok(());
+        }
+        self.end_hold_up(environment);
+        self.face_failure(environment)
+    }
+
+    /// Makes room for a page if the compaction that is to make it takes too long.
+    fn end_hold_up<E: Environment + ?Sized>(&mut self, environment: &E) {
+        let log = environment.log();
+        if !log.is_held_up() {
+            self.held_up_since = None;
+        } else if self.held_up_since.get_or_insert_with(Instant::now).elapsed() >= HELD_UP_MAX {
+            log.extend_room(log.geometry().page().page_size());
+            self.held_up_since = None;
+        }
     }
 
     fn check_limit<E: Environment + ?Sized>(&mut self, environment: &E, retry: Retry) -> Result<()> {

@@ -29,7 +29,7 @@ use std::time::Duration;
 
 pub(crate) use account::Account;
 pub(crate) use arrival::{Arrival, Machine};
-pub(crate) use driver::{CountAs, Driver, Progress, Stall};
+pub(crate) use driver::{CountAs, Driver, HELD_UP_MAX, Progress, Stall};
 pub(crate) use gate::{Gate, Place};
 pub(crate) use pending::PendingTable;
 

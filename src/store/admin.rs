@@ -6,7 +6,7 @@ use crate::address::Address;
 use crate::allocator::LogAddresses;
 use crate::device::StorageDevice;
 use crate::error::{Error, ErrorKind, Result};
-use crate::index::{Haste, IndexStats};
+use crate::index::{Haste, IndexGrowth, IndexStats};
 use crate::kernel::LogRecords;
 use crate::memory::{HugePages, Words, resident_bytes};
 use crate::operation::{Environment, Retry, Stall};
@@ -22,6 +22,11 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     /// How full the index is. Walks it: takes milliseconds for every hundred megabytes.
     pub fn index_stats(&self) -> IndexStats {
         self.database.kernel.index.stats()
+    }
+
+    /// How the index has grown, and whether it does at this moment. Takes no longer than a lock.
+    pub fn index_growth(&self) -> IndexGrowth {
+        self.database.kernel.index.growth()
     }
 
     /// Has the index grow to at least `buckets` buckets, rounded up to a power of two, and returns when it has. It doubles as
@@ -46,7 +51,7 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
         let (kernel, huge_pages) = (&self.database.kernel, HugePages::of_process());
         MemoryStats {
             index: area_of(&kernel.index.memory(), huge_pages.as_ref()),
-            log: area_of(&[kernel.log.memory()], huge_pages.as_ref()),
+            log: Area { bytes: self.log_memory(), ..area_of(&[kernel.log.memory()], huge_pages.as_ref()) },
             read_cache: kernel
                 .cache
                 .as_ref()

@@ -23,13 +23,13 @@ use crate::utility::KeyHash;
 use std::ops::Range;
 
 /// Keys of a group: twice the cache lines that a core can have on their way.
-const GROUP: usize = 32;
+pub(super) const GROUP: usize = 32;
 
 /// Operations of a group that need the device: place, hash, operation, access.
-type Waiting<O> = Vec<(usize, KeyHash, O, IoRequest)>;
+pub(super) type Waiting<O> = Vec<(usize, KeyHash, O, IoRequest)>;
 
 /// Why a group stopped before its end.
-enum Stop<O> {
+pub(super) enum Stop<O> {
     /// This operation has to be repeated, outside the pin.
     Retry(usize, O, Retry),
     /// The operation at this place must wait for one on the same key that is in flight.
@@ -143,17 +143,6 @@ impl<K: Key, V: Value> Session<K, V> {
         outcome
     }
 
-    /// Runs `count` operations that are no work of a user's: a checkpoint may cut between any two of them.
-    pub(super) fn run_unlisted<'k, O: KeyOperation<K, V>>(
-        &mut self,
-        count: usize,
-        key: impl Fn(usize) -> &'k K,
-        make: impl FnMut(usize) -> O,
-        done: impl FnMut(usize, O::Output),
-    ) -> Result<()> {
-        self.run_batch(count, key, |_, _, _| None, make, done).map(drop)
-    }
-
     /// Begins a batch, once no checkpoint is about to cut.
     #[inline]
     fn begin_batch(&mut self) -> Result<BatchTurn> {
@@ -240,7 +229,7 @@ impl<K: Key, V: Value> Session<K, V> {
     /// in `waiting`. `at_once` is the short way for those that memory can answer, `make` the whole operation.
     #[inline]
     #[expect(clippy::too_many_arguments, reason = "the parts of one batch, which its four callers give")]
-    fn run_group<'k, O: KeyOperation<K, V>>(
+    pub(super) fn run_group<'k, O: KeyOperation<K, V>>(
         &mut self,
         places: Range<usize>,
         key: &impl Fn(usize) -> &'k K,

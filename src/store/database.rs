@@ -59,6 +59,8 @@ pub(crate) struct Database<K, V> {
 pub(super) struct Memory {
     budget: MemoryBudget,
     _held: Vec<Reservation>,
+    /// Follows the size of the log; held by who changes that.
+    log: Mutex<Reservation>,
     /// Passed on to the index, which becomes larger.
     index: Option<Reservation>,
 }
@@ -71,16 +73,14 @@ impl Memory {
     pub(super) fn reserve(sizes: &StoreSizes) -> Result<Self> {
         let budget = MemoryBudget::new(sizes.budget);
         let index = Some(budget.reserve(GROWTH_HOLDER, index_bytes(sizes.index))?);
-        let mut held = vec![
-            budget.reserve("log", HybridLog::memory_bytes(sizes.geometry))?,
-            budget.reserve("read buffers", sizes.read_buffers * sizes.read_buffer)?,
-        ];
+        let log = Mutex::new(budget.reserve("log", HybridLog::memory_bytes(sizes.geometry))?);
+        let mut held = vec![budget.reserve("read buffers", sizes.read_buffers * sizes.read_buffer)?];
         // Held for good, though used while there is a checkpoint: it is not to fail for want of it.
         held.push(budget.reserve("checkpoint buffer", sizes.checkpoint_buffer)?);
         if let Some(cache) = sizes.read_cache {
             held.push(budget.reserve("read cache", HybridLog::memory_bytes(cache))?);
         }
-        Ok(Self { budget, _held: held, index })
+        Ok(Self { budget, _held: held, log, index })
     }
 }
 
@@ -221,7 +221,7 @@ impl<K: Key, V: Value> Database<K, V> {
         // Nothing, or all that was recovered.
         let checkpointed = MonotonicU64::new(kernel.log.safe_read_only().get());
         #[cfg(not(oxifaster_loom))]
-        let reclaim = Reclaim::new();
+        let reclaim = Reclaim::new(kernel.log.begin());
         Ok(Self {
             kernel,
             epoch,
@@ -347,6 +347,11 @@ impl<K: Key, V: Value> Database<K, V> {
     pub(crate) fn operations(&self) -> u64 {
         let sessions = self.sessions.lock();
         sessions.live.iter().fold(0, |sum: u64, account| sum.wrapping_add(account.serial()))
+    }
+
+    /// What the log has drawn from the budget, for the one who changes its size; `None` if somebody does.
+    pub(super) fn log_reservation(&self) -> Option<crate::sync::MutexGuard<'_, Reservation>> {
+        self.memory.log.try_lock()
     }
 
     /// The memory budget of all parts.

@@ -17,12 +17,15 @@ mod op_future;
 mod pending;
 #[cfg(not(oxifaster_loom))]
 mod recover;
+mod resize;
 #[cfg(not(oxifaster_loom))]
 mod restore;
 #[cfg(not(oxifaster_loom))]
 mod scan;
 mod session;
 mod transaction;
+#[cfg(not(oxifaster_loom))]
+mod unlisted;
 
 pub use async_session::AsyncSession;
 #[cfg(not(oxifaster_loom))]

@@ -21,4 +21,5 @@ mod memory;
 mod model;
 mod paths;
 mod pretouch;
+mod resize;
 mod transactions;

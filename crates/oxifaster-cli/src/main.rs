@@ -7,6 +7,7 @@ mod checkpoint;
 mod failure;
 mod log;
 mod output;
+mod space;
 mod units;
 
 use clap::error::ErrorKind;
@@ -44,6 +45,9 @@ enum Command {
     /// Give back the space of what a store has no use for any more
     #[command(after_help = at_rest::COMPACT_HELP)]
     Compact(at_rest::CompactOptions),
+    /// Measure what it costs to have space given back: compaction, growth of the index, scans
+    #[command(subcommand, after_help = space::AFTER_HELP)]
+    Space(space::Command),
     /// Append to a durable log, follow it, look at it
     #[command(subcommand, after_help = log::AFTER_HELP)]
     Log(log::Command),
@@ -60,6 +64,7 @@ fn main() -> ExitCode {
         Command::Inspect(options) => at_rest::inspect(&options),
         Command::Scan(options) => at_rest::scan(&options),
         Command::Compact(options) => at_rest::compact(&options),
+        Command::Space(command) => space::execute(command),
         Command::Log(command) => log::execute(command),
     };
     match outcome {

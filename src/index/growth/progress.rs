@@ -42,7 +42,11 @@ pub(in crate::index) struct Progress {
     /// Nobody looks at the table before it any more (W5).
     over: Arc<AtomicBool>,
     /// Pieces of its memory that were taken from the system.
-    pub(super) populated: Pieces,
+    pub(super) populated: Arc<Pieces>,
+    /// A thread of its own takes them, as long as it can.
+    pub(super) has_populator: Arc<AtomicBool>,
+    /// It cannot: the system refused.
+    pub(super) is_refused: Arc<AtomicBool>,
     /// Buckets of the table before whose chains are complete here, by whoever made them so. The numbers are those that nobody
     /// had a reason to begin with.
     pub(super) split: Pieces,
@@ -64,7 +68,9 @@ impl Progress {
     fn with(over: bool) -> Self {
         let pieces = Pieces::default;
         let over = Arc::new(AtomicBool::new(over));
-        Self { over, populated: pieces(), split: pieces(), released: pieces() }
+        let flag = || Arc::new(AtomicBool::new(false));
+        let (populated, has_populator, is_refused) = (Arc::default(), flag(), flag());
+        Self { over, populated, has_populator, is_refused, split: pieces(), released: pieces() }
     }
 
     /// True if all chains are complete, and were so when this thread was pinned.

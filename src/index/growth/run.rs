@@ -192,6 +192,8 @@ impl MemIndex {
         state.keeps_pieces = false;
         state.refused = None;
         self.growth.wishes.store(0, Ordering::Relaxed);
+        #[cfg(not(oxifaster_loom))]
+        populate_aside(self.table_at(current + 1));
         self.growth.target.store(current + 1, Ordering::Release);
         if cfg!(oxifaster_loom) {
             self.put_next_in_force(None, state); // the models' memory is there
@@ -206,7 +208,9 @@ impl MemIndex {
         let Some(before) = target.checked_sub(1) else { return false };
         let (from, to) = (self.table_at(before), self.table_at(target));
         if self.current() < target {
-            self.populate_piece(to, records)
+            // To wait for the system is nothing for who has something else to do.
+            let waits = share > SHARE || !to.progress.has_populator.load(Ordering::Acquire);
+            self.populate_piece(to, records, waits)
         } else if to.progress.is_over() {
             self.release_piece(from, to)
         } else {
@@ -214,11 +218,16 @@ impl MemIndex {
         }
     }
 
-    /// Takes memory for a part of the new table from the system.
-    fn populate_piece(&self, to: &Table, records: &dyn Records) -> bool {
+    /// Takes memory for a part of the new table from the system, if this caller `waits` for that.
+    fn populate_piece(&self, to: &Table, records: &dyn Records, waits: bool) -> bool {
         let [words, _] = to.memory();
         let pieces = pieces_of(words, POPULATE_WORDS);
-        let Some(number) = to.progress.populated.take(pieces) else {
+        if to.progress.is_refused.load(Ordering::Acquire) {
+            self.give_up(to);
+            return false;
+        }
+        let taken = if waits { to.progress.populated.take(pieces) } else { None };
+        let Some(number) = taken else {
             // If all is done, there was no room to announce it.
             return to.progress.populated.done() >= pieces
                 && self.put_next_in_force(Some(records), self.growth.state.lock());
@@ -314,6 +323,32 @@ impl MemIndex {
         state.held.extend(coming);
         state.doublings += 1;
         state.last_took = state.began.take().map(|began| began.elapsed());
+    }
+}
+
+/// Has a thread of its own take the memory of a large table from the system, which may take milliseconds for each piece. Without one it is
+/// done by those who have the index grow.
+#[cfg(not(oxifaster_loom))]
+fn populate_aside(to: &Table) {
+    let [words, _] = to.memory();
+    let all = pieces_of(words, POPULATE_WORDS);
+    let (pieces, is_there) = (Arc::clone(&to.progress.populated), Arc::clone(&to.progress.has_populator));
+    let is_refused = Arc::clone(&to.progress.is_refused);
+    is_refused.store(false, Ordering::Release);
+    let (memory, bytes) = (words.populator(0..words.len()), POPULATE_WORDS * size_of::<u64>());
+    is_there.store(all > 1, Ordering::Release);
+    let work = move || {
+        while let Some(number) = pieces.take(all) {
+            if !memory.run(number as usize * bytes, bytes) {
+                is_refused.store(true, Ordering::Release); // whoever comes next gives the growth up
+                break;
+            }
+            pieces.finish(all);
+        }
+        is_there.store(false, Ordering::Release);
+    };
+    if all > 1 && std::thread::Builder::new().name("oxifaster-index".to_owned()).spawn(work).is_err() {
+        to.progress.has_populator.store(false, Ordering::Release);
     }
 }
 

@@ -274,15 +274,28 @@ pub(crate) fn give_back<K: Key, V: Value>(database: &Database<K, V>, now: bool) 
         log.make_durable_below(end, kernel.wait_limit(), || Ok(()))?;
     }
     let before = database.reclaim.given_back();
-    let Some(limit) = database.reclaim.limit(log.durable()) else { return Ok(0) };
+    let Some(limit) = database.reclaim.limit(log.durable()) else {
+        sweep_index(database, now);
+        return Ok(0);
+    };
     kernel.kept_from.advance_to(limit.get());
     // Whoever is pinned may be about to ask the device for something below.
     wait_for_pins(database)?;
     let geometry = log.geometry();
     let offset = |address: Address| geometry.device_offset(geometry.block_of(address));
-    kernel.index.free_below(limit, &mut database.epoch.join());
+    sweep_index(database, now);
     log.free_before(limit, kernel.wait_limit()).inspect_err(|_| database.reclaim.try_again())?;
     Ok(offset(limit).saturating_sub(offset(before)))
+}
+
+/// Frees the entries of what was given back: at once if `now`, and otherwise in a small share of the time, since all of the index is gone
+/// through. Until then they lead to where nobody looks.
+fn sweep_index<K: Key, V: Value>(database: &Database<K, V>, now: bool) {
+    if let Some(limit) = database.reclaim.sweep_limit(now) {
+        let begun = Instant::now();
+        let is_whole = database.kernel.index.free_below(limit, &mut database.epoch.join());
+        database.reclaim.note_sweep(limit, is_whole, begun.elapsed());
+    }
 }
 
 fn close_tail<K: Key, V: Value>(database: &Database<K, V>) -> Result<Address> {

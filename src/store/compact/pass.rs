@@ -1,23 +1,23 @@
 //! Going through a part of the log and moving what is in use to its end. Invariants C1, C2 and C5 of [`crate::compaction`].
 
 use crate::address::Address;
-use crate::allocator::{BLOCK_SIZE, HybridLog, LiveReader, ReadLimits};
+use crate::allocator::{BLOCK_SIZE, Gather, HybridLog, LiveReader, ReadLimits};
 use crate::compaction::concurrent::{ConcurrentCompactionConfig, ConcurrentCompactor, Parts};
 use crate::compaction::config::CompactionConfig;
 use crate::compaction::pace::Pace;
 use crate::compaction::report::CompactionReport;
 use crate::error::Result;
 use crate::kernel::ConditionalInsertOp;
-use crate::operation::Environment;
+use crate::operation::{Environment, HELD_UP_MAX};
 use crate::record::{Key, RecordLayout, Value};
 use crate::store::database::Database;
 use crate::store::session::Session;
 use crate::sync::Arc;
 use std::ops::Range;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// Records that are looked up in one call: enough to have many accesses of the device under way.
-const TOGETHER: usize = 1024;
+/// Bytes of the records that are looked up in one call: so many that accesses to their chains often meet in a block.
+const TOGETHER: usize = 1 << 20;
 
 /// A part of the log that is to be compacted.
 pub(super) struct Pass<'a, K: Key, V: Value> {
@@ -67,7 +67,9 @@ impl<K: Key, V: Value> Pass<'_, K, V> {
         let mut participant = self.database.epoch.join();
         let mut session = Session::unlisted(Arc::clone(self.database));
         let mut outcome = Outcome { report: CompactionReport::default(), until: self.range.start };
-        let mut candidates = Vec::with_capacity(TOGETHER);
+        let together = (TOGETHER / size_of::<Candidate<K, V>>()).max(64);
+        let mut candidates = Vec::with_capacity(together);
+        let mut gather = Gather::new(limits);
         let (mut stint, mut unpaid, mut room) = (self.pace.begin(), 0, Room::new());
         while let Some(part) = parts.take() {
             reader.go_to(part.clone())?;
@@ -84,8 +86,8 @@ impl<K: Key, V: Value> Pass<'_, K, V> {
                 })?;
                 outcome.report.scanned += reader.bytes() - before;
                 unpaid += reader.bytes() - before;
-                if candidates.len() >= TOGETHER || !more {
-                    move_live(&mut session, &mut candidates, &mut outcome.report)?;
+                if candidates.len() >= together || !more {
+                    move_live(&mut session, &mut gather, &mut candidates, &mut outcome.report)?;
                     room.grant(log, &outcome.report);
                     // Nobody is to wait for a compaction that rests.
                     self.pace.check(&mut stint, std::mem::take(&mut unpaid), || log.keep_room(Address::MAX))?;
@@ -111,9 +113,6 @@ struct Room {
 }
 
 impl Room {
-    /// Nobody waits longer than this for a page, however long it takes to find something that is of no use.
-    const WAIT_MAX: Duration = Duration::from_millis(100);
-
     const fn new() -> Self {
         Self { granted: 0, held_up_since: None }
     }
@@ -128,7 +127,7 @@ impl Room {
         self.granted = self.granted.max(dead);
         if !log.is_held_up() {
             self.held_up_since = None;
-        } else if self.held_up_since.get_or_insert_with(Instant::now).elapsed() >= Self::WAIT_MAX {
+        } else if self.held_up_since.get_or_insert_with(Instant::now).elapsed() >= HELD_UP_MAX {
             log.extend_room(log.geometry().page().page_size());
             self.held_up_since = None;
         }
@@ -138,12 +137,13 @@ impl Room {
 /// Looks the candidates up, and appends those that are in use.
 fn move_live<K: Key, V: Value>(
     session: &mut Session<K, V>,
+    gather: &mut Gather,
     candidates: &mut Vec<Candidate<K, V>>,
     report: &mut CompactionReport,
 ) -> Result<()> {
     let make = |place: usize| {
         let candidate: &Candidate<K, V> = &candidates[place];
-        ConditionalInsertOp::new(candidate.key.clone(), Some(candidate.value.clone()), candidate.at)
+        ConditionalInsertOp::new(candidate.key.clone(), Some(&candidate.value), candidate.at)
     };
     let done = |place: usize, is_moved: bool| {
         if is_moved {
@@ -151,7 +151,7 @@ fn move_live<K: Key, V: Value>(
             report.copied += candidates[place].bytes;
         }
     };
-    session.run_unlisted(candidates.len(), |place| &candidates[place].key, make, done)?;
+    session.run_unlisted(gather, candidates.len(), |place| &candidates[place].key, make, done)?;
     candidates.clear();
     Ok(())
 }

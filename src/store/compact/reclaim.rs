@@ -4,6 +4,10 @@ use crate::address::Address;
 use crate::checkpoint::{Listing, LogPart};
 use crate::sync::{Arc, Mutex, MutexGuard};
 use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+/// The share of the time that may go into freeing entries of the index is one of so many.
+const SWEEP_REST: u32 = 20;
 
 /// Who needs which part of the log.
 pub(crate) struct Reclaim {
@@ -22,6 +26,14 @@ struct State {
     /// Where the log began after the last one whose copies are.
     durable_begin: Address,
     given_back: Address,
+    /// Where the log began in the newest checkpoint, or when the store was made.
+    checkpointed_begin: Address,
+    /// Of what lies below, the store does not know what an earlier recovery left out.
+    known_from: Address,
+    /// No entry of the index leads below.
+    swept: Address,
+    /// When the index was gone through last, and how long that took.
+    last_sweep: Option<(Instant, Duration)>,
     /// There may be something below all the same: a crash came in between, or the device refused.
     is_left_over: bool,
 }
@@ -35,8 +47,17 @@ struct Held {
 }
 
 impl Reclaim {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { state: Mutex::new(State::default()), turn: Mutex::new(()) })
+    /// Of a log that begins at `begin`, of which nothing was given back since.
+    pub(crate) fn new(begin: Address) -> Arc<Self> {
+        let state = State {
+            durable_begin: begin,
+            given_back: begin,
+            swept: begin,
+            checkpointed_begin: begin,
+            known_from: begin,
+            ..State::default()
+        };
+        Arc::new(Self { state: Mutex::new(state), turn: Mutex::new(()) })
     }
 
     /// The turn of the one compaction there may be at a time; `None` if another one has it.
@@ -46,14 +67,18 @@ impl Reclaim {
 
     /// Keeps what lies at or above the address that `at` gives, which is not below the log's begin at this moment.
     pub(crate) fn hold(self: &Arc<Self>, at: impl FnOnce() -> Address) -> Hold {
-        self.hold_at_most(u64::MAX, at)
-    }
-
-    /// The same for somebody who can do without it when so many bytes are kept that would otherwise be given back.
-    pub(crate) fn hold_at_most(self: &Arc<Self>, at_most: u64, at: impl FnOnce() -> Address) -> Hold {
         let mut state = self.state.lock();
         let at = at();
-        Self::hold_in(self, &mut state, at, at_most)
+        Self::hold_in(self, &mut state, at, u64::MAX)
+    }
+
+    /// Keeps all that is there after a crash, in which what was moved since the newest checkpoint is lost. It may keep `at_most` bytes more than
+    /// lie below `begin` now, where the log begins.
+    pub(crate) fn hold_all_at_most(self: &Arc<Self>, at_most: u64, begin: impl FnOnce() -> Address) -> Hold {
+        let mut state = self.state.lock();
+        let at = state.checkpointed_begin.max(state.given_back);
+        let already = begin().get().saturating_sub(at.get());
+        Self::hold_in(self, &mut state, at, at_most.saturating_add(already))
     }
 
     /// Keeps what lies at or above `at`, if it is still all there; otherwise says what is.
@@ -77,7 +102,9 @@ impl Reclaim {
     /// Notes what a checkpoint that was just made needs.
     pub(crate) fn note_checkpoint(&self, place: String, log: Option<&LogPart>) {
         if let Some(log) = log {
-            self.state.lock().checkpoints.entry(place).and_modify(|at| *at = log.begin.min(*at)).or_insert(log.begin);
+            let mut state = self.state.lock();
+            state.checkpoints.entry(place).and_modify(|at| *at = log.begin.min(*at)).or_insert(log.begin);
+            state.checkpointed_begin = log.begin;
         }
     }
 
@@ -137,16 +164,37 @@ impl Reclaim {
         self.state.lock().is_left_over = true;
     }
 
+    /// Below which entries of the index are to be freed, if there may be any and it is time: always if `now`.
+    pub(super) fn sweep_limit(&self, now: bool) -> Option<Address> {
+        let state = self.state.lock();
+        let is_due = now || state.last_sweep.is_none_or(|(at, took)| at.elapsed() >= took * SWEEP_REST);
+        (state.given_back > state.swept && is_due).then_some(state.given_back)
+    }
+
+    /// Notes that the index was gone through, or a part of it: then it is not over.
+    pub(super) fn note_sweep(&self, limit: Address, is_whole: bool, took: Duration) {
+        let mut state = self.state.lock();
+        state.last_sweep = Some((Instant::now(), took));
+        if is_whole {
+            state.swept = state.swept.max(limit);
+        }
+    }
+
     /// Everything below was given back.
     pub(crate) fn given_back(&self) -> Address {
         self.state.lock().given_back
+    }
+
+    /// Of what lies below, the store does not know what an earlier recovery left out.
+    pub(crate) fn known_from(&self) -> Address {
+        self.state.lock().known_from
     }
 
     /// Begins with a log that was recovered and begins at `begin`, from a directory with these checkpoints.
     pub(crate) fn recover(&self, begin: Address, place: String, listing: &Listing) {
         self.note_checkpoints(place, listing);
         let mut state = self.state.lock();
-        state.durable_begin = begin;
+        (state.durable_begin, state.checkpointed_begin, state.known_from) = (begin, begin, begin);
         state.given_back = state.limit();
         state.is_left_over = state.given_back.is_valid();
     }
@@ -206,7 +254,7 @@ mod tests {
 
     #[test]
     fn nothing_is_given_back_before_the_copies_are_durable_or_while_it_is_held() {
-        let reclaim = Reclaim::new();
+        let reclaim = Reclaim::new(Address::INVALID);
         assert_eq!(reclaim.limit(at(1 << 20)), None);
         reclaim.note_begin(at(4096), at(9000));
         reclaim.note_begin(at(8192), at(12_000));
@@ -230,8 +278,8 @@ mod tests {
 
     #[test]
     fn who_keeps_more_than_it_may_loses_it_and_the_others_do_not() {
-        let reclaim = Reclaim::new();
-        let bounded = reclaim.hold_at_most(1000, || at(2000));
+        let reclaim = Reclaim::new(Address::INVALID);
+        let bounded = reclaim.hold_from_at_most(at(2000), 1000).unwrap();
         let other = reclaim.hold(|| at(2500));
         reclaim.note_begin(at(3000), at(9000));
         assert_eq!((reclaim.limit(at(9000)), bounded.is_lost()), (Some(at(2000)), false));

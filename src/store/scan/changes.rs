@@ -147,7 +147,8 @@ type Read = (Address, Option<(Address, u32)>);
 ///
 /// What is given for a record is its state when it was closed to updates in place: of several updates in place only the last,
 /// and of a key that was inserted and deleted in place only the deletion. A record that compaction has moved is given again, as an
-/// update to the value it has. Applied to a map in order, the changes make the map equal to the store at the cursor.
+/// update to the value it has. Applied to a map in order, the changes make the map equal to the store at the cursor: from the first
+/// change on if nothing was compacted yet, and otherwise from where the log ended when the feed began.
 ///
 /// Nothing is read that nobody asks for: who takes changes slowly keeps space of the log, which [`held`](Self::held) tells and
 /// [`ChangeOptions::with_max_held`] bounds.
@@ -167,7 +168,8 @@ impl<K: Key, V: Value> ChangeFeed<K, V> {
     pub(super) fn new(database: &Arc<Database<K, V>>, from: ChangeCursor, options: &ChangeOptions) -> Result<Self> {
         let log = &database.kernel.log;
         let hold = if from == ChangeCursor::START {
-            database.reclaim.hold_at_most(options.max_held, || log.begin())
+            // Not from where the log begins: what is below may have been moved to where a crash takes it back, and is there for as long.
+            database.reclaim.hold_all_at_most(options.max_held, || log.begin())
         } else {
             let hold = database.reclaim.hold_from_at_most(from.address(), options.max_held);
             hold.map_err(|kept| given_back(from.address(), kept).help("start anew from ChangeCursor::START"))?
@@ -188,7 +190,9 @@ impl<K: Key, V: Value> ChangeFeed<K, V> {
 
     /// Where it is: all that was given lies before.
     pub fn cursor(&self) -> ChangeCursor {
-        let (back, checksum) = self.last.map_or((0, 0), |(at, sum)| ((self.at.get() - at.get()) as u32, sum));
+        // Before the first change there is nothing by which the log could be known again, and nothing that could be given twice.
+        let Some((last, checksum)) = self.last else { return ChangeCursor::START };
+        let back = (self.at.get() - last.get()) as u32;
         ChangeCursor { address: self.at.get(), generation: generation(&self.database), back, checksum }
     }
 
@@ -318,7 +322,8 @@ fn check<K: Key, V: Value>(database: &Database<K, V>, from: ChangeCursor) -> Res
     }
     // What a cut left out was given before it, but is no part of the log any more.
     let may_be_aborted = log.history().may_be_aborted(Address::from_word(from.address - 1), from.address());
-    if from.back == 0 || may_be_aborted || last < database.reclaim.given_back() {
+    let is_known = last >= database.reclaim.given_back().max(database.reclaim.known_from());
+    if from.back == 0 || may_be_aborted || !is_known {
         return refuse();
     }
     let mut reader = reader(database)?;

@@ -2,7 +2,7 @@
 
 use super::log_scan::BUFFER_BYTES;
 use crate::address::Address;
-use crate::allocator::{LiveReader, ReadLimits};
+use crate::allocator::{Gather, LiveReader, ReadLimits};
 use crate::compaction::concurrent::{ConcurrentCompactionConfig, ConcurrentCompactor};
 use crate::epoch::Participant;
 use crate::error::Result;
@@ -16,8 +16,8 @@ use crate::sync::{Arc, AtomicU64, Ordering};
 use std::collections::VecDeque;
 use std::ops::Range;
 
-/// Records that are looked up in one call.
-const TOGETHER: usize = 512;
+/// Bytes of the records that are looked up in one call.
+const TOGETHER: usize = 1 << 18;
 
 /// Where an iterator over keys is. It can be kept in memory and gone on with, by
 /// [`FasterKv::iter_from`](crate::store::FasterKv::iter_from), as long as the store is open.
@@ -61,6 +61,7 @@ struct LiveWalk<K: Key, V: Value> {
     session: Session<K, V>,
     reader: LiveReader,
     participant: Participant,
+    gather: Gather,
     candidates: Vec<Candidate<K, V>>,
 }
 
@@ -72,6 +73,7 @@ impl<K: Key, V: Value> LiveWalk<K, V> {
             reader: LiveReader::new(&database.kernel.log, RecordLayout::of::<K, V>(), limits)?,
             participant: database.epoch.join(),
             database: Arc::clone(database),
+            gather: Gather::new(limits),
             candidates: Vec::new(),
         })
     }
@@ -87,8 +89,8 @@ impl<K: Key, V: Value> LiveWalk<K, V> {
         is_wanted: impl Fn(&K, &V) -> bool,
         mut visit: impl FnMut(Candidate<K, V>),
     ) -> Result<bool> {
-        let mut more = true;
-        while more && self.candidates.len() < TOGETHER {
+        let (mut more, together) = (true, (TOGETHER / size_of::<Candidate<K, V>>()).max(64));
+        while more && self.candidates.len() < together {
             let candidates = &mut self.candidates;
             let mut take = |at: Address, info: RecordInfo, bytes: &[u8]| {
                 if info.is_live() && extent.counts(at, info) {
@@ -105,7 +107,7 @@ impl<K: Key, V: Value> LiveWalk<K, V> {
         let mut is_newest = vec![false; candidates.len()];
         let make = |place: usize| IsNewestOp::new(candidates[place].key.clone(), candidates[place].at, extent);
         let done = |place: usize, newest: bool| is_newest[place] = newest;
-        self.session.run_unlisted(candidates.len(), |place| &candidates[place].key, make, done)?;
+        self.session.run_unlisted(&mut self.gather, candidates.len(), |place| &candidates[place].key, make, done)?;
         let newest =
             candidates.into_iter().zip(is_newest).filter_map(|(candidate, newest)| newest.then_some(candidate));
         newest.for_each(&mut visit);

@@ -84,7 +84,8 @@ impl Directory {
     }
 }
 
-fn occupied(path: &Path) -> io::Result<u64> {
+/// Bytes that the files in a directory take on its disk.
+pub(crate) fn occupied(path: &Path) -> io::Result<u64> {
     let mut bytes = 0;
     for entry in std::fs::read_dir(path)? {
         let entry = entry?;

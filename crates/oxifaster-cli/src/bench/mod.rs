@@ -40,5 +40,7 @@ mod value;
 mod worker;
 mod workload;
 
+pub(crate) use directory::{Directory, occupied};
 pub(crate) use execute::execute;
 pub(crate) use options::{AFTER_HELP, AFTER_LONG_HELP, Options};
+pub(crate) use signal::Interrupt;

@@ -5,8 +5,14 @@
 //! checkpoint held: the newest that was reported, or one that was begun after it. Nothing is missing, and nothing that was
 //! deleted or overwritten comes back.
 //!
+//! The index grows in between. And somebody follows the changes, and saves how far it has come: after every crash it goes on from there, or is
+//! told that it cannot, and what it has then is what the store has.
+//!
 //! Every checkpoint has its number in the store, under a key of its own, so that it can be told which one was recovered.
 
+mod follower;
+
+use self::follower::{Follower, Saved};
 use super::{Effort, Program, Stage, Violation, must};
 use crate::world::{Latency, SimConfig};
 use crate::{SimDirectory, SimDisk, SimRng, SimWorld};
@@ -23,6 +29,8 @@ type Store = FasterKv<u64, Words, SimDisk>;
 type Content = BTreeMap<u64, Words>;
 
 const KEYS: u64 = 64;
+/// The largest index.
+const TABLE_MAX: u64 = 64;
 /// The key under which the number of the last checkpoint is.
 const NUMBER: u64 = u64::MAX;
 
@@ -37,6 +45,8 @@ pub struct Known {
     begun: BTreeMap<u64, Content>,
     /// The newest that was reported.
     reported: Option<u64>,
+    /// What the follower saved.
+    saved: Saved,
 }
 
 /// What happened in a run.
@@ -46,6 +56,8 @@ pub struct Past {
     begun: BTreeMap<u64, Content>,
     /// Numbers of checkpoints, and the event by which each was reported.
     reports: Vec<(usize, u64)>,
+    /// What the follower saved, and the event by which it had.
+    saves: Vec<(usize, Saved)>,
 }
 
 impl Program for CompactionProgram {
@@ -80,7 +92,12 @@ impl Program for CompactionProgram {
 
     fn known_at(&self, past: &Past, event: usize) -> Known {
         let newest = past.reports.iter().rev().find(|(reported, _)| *reported <= event).map(|(_, number)| *number);
-        Known { begun: past.begun.clone(), reported: newest.or(past.before.reported) }
+        let saved = past.saves.iter().rev().find(|(by, _)| *by <= event).map(|(_, saved)| saved);
+        Known {
+            begun: past.begun.clone(),
+            reported: newest.or(past.before.reported),
+            saved: saved.unwrap_or(&past.before.saved).clone(),
+        }
     }
 
     fn effort(&self) -> Effort {
@@ -103,6 +120,7 @@ struct Run<'a> {
     content: Content,
     past: Past,
     counter: u64,
+    follower: Follower,
 }
 
 impl<'a> Run<'a> {
@@ -113,6 +131,7 @@ impl<'a> Run<'a> {
             .with_page_size_bits(12)
             .with_log_memory_size((5 + rng.below(6)) << 12)
             .with_table_size(1 << rng.below(5))
+            .with_table_size_max(TABLE_MAX)
             .with_mutable_fraction(rng.below(10) as f64 / 10.0);
         let disk = || world.disk("log");
         let recovered = FasterKv::recover_from(&directory, RecoveryTarget::Latest, config.clone(), disk(), &|_| ());
@@ -125,9 +144,10 @@ impl<'a> Run<'a> {
         };
         let mut session = store.start_session();
         let content = if is_new { Content::new() } else { recovered_content(&mut session, known)? };
-        let past = Past { before: known.clone(), begun: known.begun.clone(), reports: Vec::new() };
+        let past = Past { before: known.clone(), begun: known.begun.clone(), reports: Vec::new(), saves: Vec::new() };
+        let follower = Follower::resume(&store, &known.saved, rng)?;
         let counter = world.now() as u64 * 1000;
-        let mut run = Self { world, directory, store: Arc::new(store), session, content, past, counter };
+        let mut run = Self { world, directory, store: Arc::new(store), session, content, past, counter, follower };
         run.compare()?;
         if rng.one_in(3) {
             run.verify_all()?;
@@ -152,7 +172,14 @@ impl<'a> Run<'a> {
                 let found = must("read", self.session.read(&key))?;
                 self.check(key, found)?;
             }
-            88..92 => must("evict", self.store.evict())?,
+            88..91 => must("evict", self.store.evict())?,
+            91 => grow(&self.store, false)?,
+            92..96 => {
+                self.follower.follow(&self.store, 1 + rng.index(40))?;
+                if rng.coin() {
+                    self.past.saves.push((self.world.now(), self.follower.save()));
+                }
+            }
             _ => compact(&self.store, rng.below(11))?,
         }
         Ok(())
@@ -161,19 +188,24 @@ impl<'a> Run<'a> {
     fn checkpoint(&mut self, rng: &mut SimRng) -> Result<(), Violation> {
         let number = self.past.begun.last_key_value().map_or(0, |(number, _)| number + 1);
         must("upsert", self.session.upsert(NUMBER, [number, 0, 0]))?;
-        let mut content = self.content.clone();
-        content.insert(NUMBER, [number, 0, 0]);
-        self.past.begun.insert(number, content);
+        self.content.insert(NUMBER, [number, 0, 0]);
+        self.past.begun.insert(number, self.content.clone());
         let kinds = [CheckpointKind::FoldOver, CheckpointKind::Snapshot, CheckpointKind::Incremental];
-        let mut options = CheckpointOptions::default().with_kind(kinds[rng.index(3)]).with_index(rng.coin());
+        let kind = kinds[rng.index(3)];
+        let mut options = CheckpointOptions::default().with_kind(kind).with_index(rng.coin());
         if rng.coin() {
             options = options.with_keep_last(1 + rng.index(2));
         }
         if rng.coin() {
             let (store, mut left, tenths) = (Arc::clone(&self.store), rng.below(12), rng.below(11));
+            let grows = rng.coin();
             self.directory.meddle(Some(Box::new(move || {
                 left = left.wrapping_sub(1);
-                if left == 0 { compact(&store, tenths) } else { Ok(()) }
+                match left {
+                    0 => compact(&store, tenths),
+                    1 if grows => grow(&store, true),
+                    _ => Ok(()),
+                }
             })));
         }
         let report = must("checkpoint", self.store.checkpoint_to(&self.directory, &options));
@@ -181,6 +213,10 @@ impl<'a> Run<'a> {
         report?;
         self.past.reports.push((self.world.now(), number));
         self.directory.outcome()?;
+        if kind == CheckpointKind::FoldOver {
+            // Of the others, the end is in files of their own, and not given before it is closed.
+            self.follower.compare_at_checkpoint(&self.store, &self.past.begun[&number])?;
+        }
         if rng.one_in(4) {
             self.verify_all()?;
         }
@@ -193,7 +229,7 @@ impl<'a> Run<'a> {
             let found = must("read", self.session.read(&key))?;
             self.check(key, found)?;
         }
-        Ok(())
+        self.follower.compare(&self.store, &self.content)
     }
 
     fn check(&self, key: u64, found: Option<Words>) -> Result<(), Violation> {
@@ -229,12 +265,7 @@ fn recovered_content(session: &mut Session<u64, Words>, known: &Known) -> Result
         return Err(Violation::new("not older than reported", what));
     }
     let content = known.begun.get(&number).cloned();
-    content
-        .map(|mut content| {
-            content.remove(&NUMBER);
-            content
-        })
-        .ok_or_else(|| Violation::new("right values", format_args!("no checkpoint {number} was ever begun")))
+    content.ok_or_else(|| Violation::new("right values", format_args!("no checkpoint {number} was ever begun")))
 }
 
 /// Compacts so many tenths of the log.
@@ -244,6 +275,18 @@ fn compact(store: &Store, tenths: u64) -> Result<(), Violation> {
     let report = must("compacts", store.log_compact_until(Address::new(until)))?;
     let begin = store.addresses().begin;
     if report.begin == begin && begin.get() >= until { Ok(()) } else { Err(Violation::new("begins", begin)) }
+}
+
+/// Doubles the index, unless it is as large as it may become. While a checkpoint is under way that may be refused.
+fn grow(store: &Store, may_be_busy: bool) -> Result<(), Violation> {
+    let buckets = store.index_stats().buckets;
+    if buckets >= TABLE_MAX {
+        return Ok(());
+    }
+    match store.grow_index(2 * buckets) {
+        Err(error) if may_be_busy && error.kind() == ErrorKind::Busy => Ok(()),
+        grown => must("grows", grown),
+    }
 }
 
 type Act = Box<dyn FnMut() -> Result<(), Violation> + Send>;

@@ -245,7 +245,7 @@ fn a_record_that_is_superseded_during_the_search_is_not_copied_over_what_superse
                     let (store, keys) = one_chain();
                     let key = keys[which];
                     let mut was_there = false;
-                    let insert = ConditionalInsertOp::new(key, Some(version), record_at(&store, key, version));
+                    let insert = ConditionalInsertOp::new(key, Some(&version), record_at(&store, key, version));
                     let is_copied = drive(&store, insert, |point| {
                         if point == at {
                             was_there = true;

@@ -3,6 +3,7 @@
 mod checkpoints;
 mod interleaved;
 mod random;
+mod room;
 
 use super::*;
 use crate::device::{CompletionSink, DeviceInfo, IoDone, IoOp, IoRequest, MemoryDisk, Token};

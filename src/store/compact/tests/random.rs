@@ -19,6 +19,10 @@ enum Call {
     /// Up to this share of the log, in tenths.
     Compact(u64),
     Checkpoint(CheckpointKind),
+    /// Doubles the index, if it may become so large.
+    Grow,
+    /// Pages in memory, and tenths of them that are updated in place.
+    Resize(u64, u64),
     /// Gives up what came after the newest checkpoint.
     Recover,
 }
@@ -42,8 +46,13 @@ fn call() -> impl Strategy<Value = Call> {
         5 => (0u64..=10).prop_map(Call::Compact),
         2 => kind.prop_map(Call::Checkpoint),
         1 => Just(Call::Recover),
+        1 => Just(Call::Grow),
+        2 => (4u64..=6, 0u64..=10).prop_map(|(pages, tenths)| Call::Resize(pages, tenths)),
     ]
 }
+
+/// The largest index.
+const TABLE_MAX: u64 = 64;
 
 struct Run {
     disk: Shredder,
@@ -118,6 +127,16 @@ impl Run {
                     self.saved = Some(self.oracle.clone());
                 }
             }
+            Call::Grow => {
+                let buckets = self.store().index_stats().buckets;
+                if buckets < TABLE_MAX {
+                    self.store().grow_index(buckets * 2).unwrap();
+                }
+            }
+            Call::Resize(pages, tenths) => {
+                self.store().set_log_memory(pages << 12).unwrap();
+                self.store().set_mutable_fraction(tenths as f64 / 10.0).unwrap();
+            }
             Call::Recover => {
                 let Some(saved) = self.saved.clone() else { return };
                 drop(session);
@@ -142,7 +161,7 @@ proptest! {
 
     #[test]
     fn no_call_sees_a_compaction(calls in prop::collection::vec(call(), 1..120)) {
-        let mut run = Run::new(config());
+        let mut run = Run::new(config().with_table_size_max(TABLE_MAX));
         for call in &calls {
             run.make(call);
         }
@@ -154,7 +173,7 @@ proptest! {
     #[test]
     fn no_call_sees_a_compaction_with_a_read_cache(calls in prop::collection::vec(call(), 1..120)) {
         let cache = ReadCacheConfig::default().with_mem_size(4 << 12);
-        let mut run = Run::new(config().with_read_cache(cache));
+        let mut run = Run::new(config().with_table_size_max(TABLE_MAX).with_read_cache(cache));
         for call in &calls {
             run.make(call);
         }

@@ -1,0 +1,150 @@
+//! Reads records from all over the device: in the order of their places, neighbours in one access, every block verified once.
+
+use super::block::{BLOCK_PAYLOAD, BLOCK_SIZE, verify};
+use super::hybrid_log::HybridLog;
+use super::reader::ReadLimits;
+use crate::address::Address;
+use crate::device::{IoChannel, IoDone, IoRequest, SharedChannel, Token};
+use crate::error::{Error, ErrorKind, Result};
+use crate::memory::AlignedBuf;
+use crate::sync::Arc;
+use std::ops::Range;
+
+/// Accesses under way at the same time, at most.
+const DEPTH: usize = 64;
+/// Blocks between two that are wanted which are read rather than begin another access.
+const GAP: u64 = 2;
+/// Blocks of the largest access.
+const RUN: u64 = 32;
+
+/// What is called with the number of each place that was asked for, and the bytes of the record there, whose header is as L9 wants it.
+pub(crate) type Gathered<'v> = dyn FnMut(usize, &[u8]) -> Result<()> + 'v;
+
+/// Reads records of a log in use, which nobody gives up meanwhile.
+pub(crate) struct Gather {
+    /// Made when it is first needed.
+    channel: Option<Box<dyn IoChannel>>,
+    limits: ReadLimits,
+    next_token: Token,
+}
+
+/// One access: the places that it serves, and its blocks.
+struct Run {
+    token: Token,
+    places: Range<usize>,
+    blocks: Range<u64>,
+}
+
+impl Gather {
+    /// One with so large buffers at most, that waits so long for an access.
+    pub(crate) const fn new(limits: ReadLimits) -> Self {
+        Self { channel: None, limits, next_token: 0 }
+    }
+
+    /// Reads the records of `len` bytes at `places`, which ascend, and hands each to `visit`, in any order.
+    ///
+    /// # Errors
+    /// The device's; [`ErrorKind::Corrupt`] for what does not verify; [`ErrorKind::DeviceFailed`] if the device does not answer;
+    /// those of `visit`. What was under way is of no use to anybody then.
+    pub(crate) fn read(
+        &mut self,
+        log: &HybridLog,
+        places: &[Address],
+        len: usize,
+        visit: &mut Gathered<'_>,
+    ) -> Result<()> {
+        let channel = self.channel.get_or_insert_with(|| {
+            let device = log.device();
+            device.channel().unwrap_or_else(|| Box::new(SharedChannel::new(Arc::clone(device))))
+        });
+        let (mut under_way, mut bytes, mut next): (Vec<Run>, _, _) = (Vec::new(), 0, 0);
+        while next < places.len() || !under_way.is_empty() {
+            while next < places.len() && under_way.len() < DEPTH && (bytes < self.limits.buffer_bytes || bytes == 0) {
+                let run = Run::from(log, places, (next, len), self.next_token);
+                self.next_token += 1;
+                run.begin(log, &mut **channel);
+                next = run.places.end;
+                bytes += run.bytes();
+                under_way.push(run);
+            }
+            channel.flush();
+            let Some((token, done)) = channel.take_within(self.limits.wait) else {
+                return Err(Error::new(ErrorKind::DeviceFailed, "the device did not answer in time")
+                    .with("milliseconds waited", self.limits.wait.as_millis()));
+            };
+            // What comes for another call, which failed, is of no interest.
+            let Some(at) = under_way.iter().position(|run| run.token == token) else { continue };
+            let run = under_way.swap_remove(at);
+            bytes -= run.bytes();
+            run.finish(log, places, len, done, visit)?;
+        }
+        Ok(())
+    }
+}
+
+impl Run {
+    /// The access to the record of `len` bytes at place `first`, and to those behind it that are near.
+    fn from(log: &HybridLog, places: &[Address], (first, len): (usize, usize), token: Token) -> Self {
+        let blocks_of = |at: Address| log.blocks_of(at, len);
+        let mut blocks = blocks_of(places[first]);
+        let mut end = first + 1;
+        while let Some(more) = places.get(end).map(|at| blocks_of(*at))
+            && more.start <= blocks.end + GAP
+            && more.end - blocks.start <= RUN
+        {
+            blocks.end = more.end.max(blocks.end);
+            end += 1;
+        }
+        Self { token, places: first..end, blocks }
+    }
+
+    fn begin(&self, log: &HybridLog, channel: &mut dyn IoChannel) {
+        log.count_read(self.bytes());
+        let offset = log.geometry().device_offset(self.blocks.start);
+        channel.submit(IoRequest::read(offset, self.bytes(), AlignedBuf::zeroed(self.bytes())), self.token);
+        channel.keep_busy();
+    }
+
+    fn bytes(&self) -> usize {
+        (self.blocks.end - self.blocks.start) as usize * BLOCK_SIZE
+    }
+
+    fn finish(
+        self,
+        log: &HybridLog,
+        places: &[Address],
+        len: usize,
+        done: IoDone,
+        visit: &mut Gathered<'_>,
+    ) -> Result<()> {
+        let (wanted, mut buf) = (self.bytes(), done.buf);
+        let got = done.result?;
+        if got < wanted || buf.len() < wanted {
+            return Err(Error::new(ErrorKind::Corrupt, "the device ends before the record does")
+                .with("device offset", log.geometry().device_offset(self.blocks.start))
+                .with("bytes wanted", wanted)
+                .with("bytes there", got));
+        }
+        // Blocks below are verified, and their payloads lie in a row from the buffer's beginning on.
+        let mut verified = self.blocks.start;
+        for place in self.places {
+            let (at, blocks) = (places[place], log.blocks_of(places[place], len));
+            for number in verified.max(blocks.start)..blocks.end {
+                let index = (number - self.blocks.start) as usize;
+                let generation = log.history().generation_at(at);
+                let block = index * BLOCK_SIZE..(index + 1) * BLOCK_SIZE;
+                verify(&buf[block], number, generation, "a block of the log does not verify").map_err(|error| {
+                    error.with("device offset", log.geometry().device_offset(number)).with("log address", at)
+                })?;
+                buf.copy_within(index * BLOCK_SIZE..index * BLOCK_SIZE + BLOCK_PAYLOAD, index * BLOCK_PAYLOAD);
+            }
+            verified = verified.max(blocks.end);
+            let skip = log.geometry().page().offset(at) as usize % BLOCK_PAYLOAD;
+            let start = (blocks.start - self.blocks.start) as usize * BLOCK_PAYLOAD + skip;
+            let record = &mut buf[start..start + len];
+            log.judge(at, record);
+            visit(place, record)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,102 @@
+//! Operations that are no work of a user's: look-ups of many records, by compactions and scans. What memory cannot answer is read
+//! in the order of the log.
+
+use super::batch::{GROUP, Stop};
+use super::session::Session;
+use crate::address::Address;
+use crate::allocator::Gather;
+use crate::error::Result;
+use crate::kernel::Descent;
+use crate::operation::Progress;
+use crate::record::{Key, RecordLayout, Value};
+
+/// An operation that needs a record on the device.
+struct Parked<O> {
+    place: usize,
+    operation: O,
+    wanted: Address,
+}
+
+impl<K: Key, V: Value> Session<K, V> {
+    /// Runs `count` operations, in any order: a checkpoint may cut between any two of them.
+    pub(super) fn run_unlisted<'k, O: Descent<K, V>>(
+        &mut self,
+        gather: &mut Gather,
+        count: usize,
+        key: impl Fn(usize) -> &'k K,
+        make: impl FnMut(usize) -> O,
+        mut done: impl FnMut(usize, O::Output),
+    ) -> Result<()> {
+        let mut parked = self.run_in_memory(count, key, make, &mut done)?;
+        while !parked.is_empty() {
+            parked = self.go_down(gather, parked, &mut done)?;
+        }
+        Ok(())
+    }
+
+    /// Runs what memory can answer, and gives back the rest.
+    fn run_in_memory<'k, O: Descent<K, V>>(
+        &mut self,
+        count: usize,
+        key: impl Fn(usize) -> &'k K,
+        mut make: impl FnMut(usize) -> O,
+        done: &mut impl FnMut(usize, O::Output),
+    ) -> Result<Vec<Parked<O>>> {
+        let (mut at, mut parked) = (0, Vec::new());
+        while at < count {
+            let end = count.min(at + GROUP);
+            let mut waiting = Vec::new();
+            let stop = self.run_group(at..end, &key, &|_, _, _| None, &mut make, done, &[], &mut waiting)?;
+            parked.extend(waiting.into_iter().filter_map(|(place, _, operation, _)| park(place, operation)));
+            at = match stop {
+                None => end,
+                Some(Stop::Short(place) | Stop::Order(place)) => place,
+                Some(Stop::Retry(place, mut operation, retry)) => {
+                    match self.driver.try_again(&self.database.kernel, &mut operation, None, retry)? {
+                        Progress::Done(output) => done(place, output),
+                        Progress::Wait(_) => parked.extend(park(place, operation)),
+                    }
+                    place + 1
+                }
+            };
+        }
+        Ok(parked)
+    }
+
+    /// Reads a record for each operation, and steps it. Gives back those that need another one.
+    fn go_down<O: Descent<K, V>>(
+        &mut self,
+        gather: &mut Gather,
+        mut parked: Vec<Parked<O>>,
+        done: &mut impl FnMut(usize, O::Output),
+    ) -> Result<Vec<Parked<O>>> {
+        let kernel = &self.database.kernel;
+        parked.sort_unstable_by_key(|parked| parked.wanted);
+        let places: Vec<Address> = parked.iter().map(|parked| parked.wanted).collect();
+        let mut settled = vec![false; parked.len()];
+        let size = RecordLayout::of::<K, V>().record_size();
+        gather.read(&kernel.log, &places, size, &mut |number, bytes| {
+            let record = RecordLayout::parse::<K, V>(bytes)?;
+            if let Some(output) = parked[number].operation.take_in(&record) {
+                settled[number] = true;
+                done(parked[number].place, output);
+            }
+            Ok(())
+        })?;
+        let mut further = Vec::new();
+        for (Parked { place, mut operation, .. }, _) in
+            parked.into_iter().zip(settled).filter(|(_, is_settled)| !is_settled)
+        {
+            match self.driver.advance(&self.database.kernel, &mut operation, None)? {
+                Progress::Done(output) => done(place, output),
+                Progress::Wait(_) => further.extend(park(place, operation)),
+            }
+        }
+        Ok(further)
+    }
+}
+
+/// The operation without the access that it asked for: it goes with those of others.
+fn park<K: Key, V: Value, O: Descent<K, V>>(place: usize, operation: O) -> Option<Parked<O>> {
+    operation.wanted().map(|wanted| Parked { place, operation, wanted })
+}
