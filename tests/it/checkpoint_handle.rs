@@ -111,7 +111,15 @@ fn a_handle_tells_step_by_step_how_far_it_is_and_can_be_awaited() {
     let handle = store.begin_checkpoint(directory.clone(), options(CheckpointKind::Snapshot)).unwrap();
     watch.until(".index");
     assert_eq!((step(&handle), handle.progress().file_bytes), (CheckpointStep::Index, 0));
-    assert_eq!(store.begin_checkpoint(directory.clone(), options(CheckpointKind::Snapshot)).unwrap().wait().unwrap_err().kind(), ErrorKind::Busy);
+    assert_eq!(
+        store
+            .begin_checkpoint(directory.clone(), options(CheckpointKind::Snapshot))
+            .unwrap()
+            .wait()
+            .unwrap_err()
+            .kind(),
+        ErrorKind::Busy
+    );
     watch.go_on();
     watch.until(".log");
     let of_index = handle.progress().file_bytes;
@@ -141,7 +149,10 @@ fn a_handle_tells_step_by_step_how_far_it_is_and_can_be_awaited() {
     for phase in [RecoveryPhase::IndexImage, RecoveryPhase::Replay, RecoveryPhase::Load] {
         assert!(told.contains_key(&phase), "nothing was told of {phase:?}: {told:?}");
     }
-    assert!(told[&RecoveryPhase::IndexImage].0 > 0 && told[&RecoveryPhase::IndexImage].0 == told[&RecoveryPhase::IndexImage].1);
+    assert!(
+        told[&RecoveryPhase::IndexImage].0 > 0
+            && told[&RecoveryPhase::IndexImage].0 == told[&RecoveryPhase::IndexImage].1
+    );
     assert_eq!((back.token, back.version, back.sessions), (report.token, report.version, report.sessions));
     assert!(matches!(back.image, ImageUse::Used { .. }) && back.bytes_verified > of_index, "{:?}", back.image);
     let mut session = store.start_session();
@@ -164,9 +175,11 @@ fn a_checkpoint_that_is_cancelled_or_late_at_any_step_leaves_nothing() {
             watch.until(".log");
         }
         match is_late {
-            true => while begun.elapsed() <= time {
-                std::thread::yield_now();
-            },
+            true => {
+                while begun.elapsed() <= time {
+                    std::thread::yield_now();
+                }
+            }
             false => handle.cancel(),
         }
         watch.go_on();
