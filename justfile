@@ -27,6 +27,14 @@ examples:
 loom preemptions="3":
     cargo x loom {{preemptions}}
 
+# 200 killed processes of each kind, then new seeds of the simulator for some minutes
+soak minutes="30":
+    cargo x soak {{minutes}}
+
+# what checkpoints cost and how fast a store comes back
+figures rounds="5":
+    cargo x figures {{rounds}}
+
 # tests of operations on the paths that this processor and kernel would not take
 paths:
     cargo x paths

@@ -175,13 +175,24 @@ impl HybridLog {
 
     /// The address below which everything lies that was appended before this call. (The tail of [`addresses`](Self::addresses) may
     /// be beyond, while a page is being turned, and step back.) Waits for the thread that turns it.
-    pub(crate) fn tail_at_rest(&self) -> Address {
-        let mut backoff = Backoff::new();
+    ///
+    /// # Errors
+    /// [`ErrorKind::Busy`] if that takes longer than `limit`.
+    pub(crate) fn tail_at_rest(&self, limit: Duration) -> Result<Address> {
+        let (mut backoff, mut since) = (Backoff::new(), None);
         loop {
-            match self.core.tail.address_at_rest() {
-                Some(tail) => return tail,
-                None => backoff.wait(),
+            if let Some(tail) = self.core.tail.address_at_rest() {
+                return Ok(tail);
             }
+            if backoff.is_slow() {
+                let waited = since.get_or_insert_with(Instant::now).elapsed();
+                if waited >= limit {
+                    return Err(Error::new(ErrorKind::Busy, "a page of the log took too long to turn")
+                        .with("milliseconds waited", waited.as_millis())
+                        .help("look for a thread that is never given the processor, or raise FasterKvConfig::with_wait_limit"));
+                }
+            }
+            backoff.wait();
         }
     }
 

@@ -107,6 +107,9 @@ pub struct RecoveryReport {
     pub version: u64,
     /// The sessions there were, and how far each had come.
     pub sessions: Vec<SessionCut>,
+    /// Newer states in the directory, the oldest first. When the store goes on they are of a future that was given up:
+    /// [`Catalog::give_up_after`](super::Catalog::give_up_after) removes them.
+    pub newer: Vec<CheckpointToken>,
     /// Whether an image of the index was used.
     pub image: ImageUse,
     /// Buckets of the index. An image decides it, whatever the configuration says; without one, there are never fewer than
@@ -134,6 +137,7 @@ impl RecoveryReport {
             token: manifest.token,
             version: manifest.version,
             sessions: manifest.sessions.clone(),
+            newer: Vec::new(),
             image: ImageUse::None,
             index_buckets: 0,
             overflow_buckets: 0,

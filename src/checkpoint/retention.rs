@@ -74,10 +74,7 @@ impl Catalog<'_> {
             return self.remove_all_but(&listing, |manifest| manifest.token != token);
         }
         if !listing.broken.iter().any(|broken| broken.token == Some(token)) {
-            return Err(Error::new(ErrorKind::NotFound, "there is no such checkpoint")
-                .with("checkpoint", token)
-                .with("directory", self.directory.place())
-                .help("look at what is there with `oxifaster checkpoint list`"));
+            return Err(self.no_such(token));
         }
         let mut removed = Removed { log_begin: oldest_begin(&listing.checkpoints), ..Removed::default() };
         self.remove_file(token.manifest_file(), &mut removed)?;
@@ -86,17 +83,39 @@ impl Catalog<'_> {
         Ok(removed)
     }
 
-    /// Removes the checkpoints whose part on the device reaches beyond `end`: where the log goes on after it was recovered
-    /// to an older state, and so writes over theirs. To be done before the first such write.
+    /// Makes the checkpoint `token` the newest: removes every one of a later version, for a store that goes back to this one
+    /// for good. If it is not done, and the store ends before it has taken a checkpoint of its own, the newest one is still
+    /// that of the future that was given up. To be called before the store is recovered, or at least before it goes on.
+    ///
+    /// Before anything is removed the checkpoint is verified, its part on the `device` included if one is given.
     ///
     /// # Errors
-    /// As for [`keep_last`](Self::keep_last).
-    pub fn remove_beyond(&self, end: Address) -> Result<Removed> {
-        let listing = self.list_intact()?;
-        self.remove_all_but(&listing, |manifest| {
-            let mut on_device = manifest.log.iter().flat_map(|log| &log.pieces).filter(|piece| piece.file.is_none());
-            on_device.all(|piece| piece.to <= end)
-        })
+    /// [`ErrorKind::NotFound`] if there is none with this token, [`ErrorKind::Config`] if it holds no log to go back to.
+    /// [`ErrorKind::Corrupt`] if it does not verify, or a manifest cannot be read: nothing was removed then.
+    /// [`ErrorKind::Io`] if the directory fails; what is left is whole, and a later call goes on.
+    pub fn give_up_after(&self, token: CheckpointToken, device: Option<&dyn StorageDevice>) -> Result<Removed> {
+        let mut listing = self.list_intact()?;
+        let Some(kept) = listing.checkpoints.iter().find(|manifest| manifest.token == token).cloned() else {
+            return Err(self.no_such(token));
+        };
+        if kept.log.is_none() {
+            return Err(Error::new(ErrorKind::Config, "a checkpoint of the index is no state to go back to")
+                .with("checkpoint", token)
+                .help("name a fold-over, snapshot or incremental checkpoint"));
+        }
+        self.require_sound(&kept, device)?;
+        // One that a failed call removed may come back after a crash, until this.
+        self.directory.sync()?;
+        // The newest first: whatever a crash leaves is a state that there was.
+        listing.checkpoints.reverse();
+        self.remove_all_but(&listing, |manifest| manifest.version <= kept.version)
+    }
+
+    fn no_such(&self, token: CheckpointToken) -> Error {
+        Error::new(ErrorKind::NotFound, "there is no such checkpoint")
+            .with("checkpoint", token)
+            .with("directory", self.directory.place())
+            .help("look at what is there with `oxifaster checkpoint list`")
     }
 
     /// Removes what no manifest names: what a crash or a failed attempt left. Checkpoints that are `under_way` keep theirs.
@@ -170,12 +189,12 @@ impl Catalog<'_> {
     fn require_sound(&self, manifest: &Manifest, device: Option<&dyn StorageDevice>) -> Result<()> {
         let report = verify(self.directory, device, manifest.token, &mut |_| {})?;
         let Some(defect) = report.defects.first() else { return Ok(()) };
-        Err(Error::new(ErrorKind::Corrupt, "the newest checkpoint does not verify, so no older one is removed")
+        Err(Error::new(ErrorKind::Corrupt, "the checkpoint that others are to give way to does not verify")
             .with("checkpoint", manifest.token)
             .with("file", defect.place())
             .with("offset", defect.offset)
             .with("defect", &defect.what)
-            .help("see all with `oxifaster checkpoint verify`; take a new checkpoint and call again"))
+            .help("nothing was removed; see all defects with `oxifaster checkpoint verify`, and take a new checkpoint"))
     }
 }
 

@@ -125,8 +125,8 @@ struct OpenFile {
     direct: OnceLock<Option<File>>,
 }
 
-/// Writes of so many bytes go past the page cache: to copy them into it would cost more than all else that is done for them,
-/// and drive out what is of use there.
+/// Accesses of so many bytes go past the page cache: to copy them would cost more than all else that is done for them, and
+/// drive out what is of use there. A recovery would then get fresh memory from the system in place of what it knows already.
 const DIRECT_MIN: usize = 16 << 10;
 
 impl OpenFile {
@@ -134,17 +134,27 @@ impl OpenFile {
         Self { file, path, writable, sync_failure: Mutex::new(None), direct: OnceLock::new() }
     }
 
-    /// Writes past the page cache. False if that is not possible; something may have been written then.
-    fn write_direct(&self, offset: u64, bytes: &[u8]) -> bool {
+    /// The file for an access past the page cache, if it can be one.
+    fn direct(&self, offset: u64, bytes: &[u8]) -> Option<&File> {
         let is_aligned = [offset, bytes.len() as u64, bytes.as_ptr() as u64]
             .iter()
             .all(|number| number.is_multiple_of(AlignedBuf::ALIGN as u64));
         if !is_aligned || bytes.len() < DIRECT_MIN {
-            return false;
+            return None;
         }
+        self.direct.get_or_init(|| os::direct(&self.file, self.writable)).as_ref()
+    }
+
+    /// Writes past the page cache. False if that is not possible; something may have been written then.
+    fn write_direct(&self, offset: u64, bytes: &[u8]) -> bool {
         // Whatever is wrong, a write through the cache is what tells it.
-        let direct = self.direct.get_or_init(|| os::direct(&self.file));
-        direct.as_ref().is_some_and(|file| os::write_all(file, bytes, offset).is_ok())
+        self.direct(offset, bytes).is_some_and(|file| os::write_all(file, bytes, offset).is_ok())
+    }
+
+    /// Reads past the page cache. False if that is not possible, or there are not as many bytes.
+    fn read_direct(&self, offset: u64, bytes: &mut [u8]) -> bool {
+        self.direct(offset, bytes)
+            .is_some_and(|file| os::read(file, bytes, offset).is_ok_and(|read| read == bytes.len()))
     }
 
     fn check_sound(&self) -> Result<()> {
@@ -178,6 +188,9 @@ impl DirectoryFile for OpenFile {
 
     fn read_at(&self, offset: u64, bytes: &mut [u8]) -> Result<usize> {
         check_range(offset, bytes.len())?;
+        if self.read_direct(offset, bytes) {
+            return Ok(bytes.len());
+        }
         let mut read = 0;
         while read < bytes.len() {
             let at = offset + read as u64;
@@ -216,18 +229,18 @@ mod os {
         File::open(path)?.sync_all()
     }
 
-    /// The same file, opened once more for writes past the page cache, if the system and the file system can.
+    /// The same file, opened once more for access past the page cache, if the system and the file system can.
     #[cfg(target_os = "linux")]
-    pub(super) fn direct(file: &File) -> Option<File> {
+    pub(super) fn direct(file: &File, writable: bool) -> Option<File> {
         use std::os::fd::AsRawFd;
         use std::os::unix::fs::OpenOptionsExt;
         let again = format!("/proc/self/fd/{}", file.as_raw_fd());
         let flags = rustix::fs::OFlags::DIRECT.bits() as i32;
-        File::options().write(true).custom_flags(flags).open(again).ok()
+        File::options().read(true).write(writable).custom_flags(flags).open(again).ok()
     }
 
     #[cfg(not(target_os = "linux"))]
-    pub(super) fn direct(_file: &File) -> Option<File> {
+    pub(super) fn direct(_file: &File, _writable: bool) -> Option<File> {
         None
     }
 
@@ -252,7 +265,7 @@ mod os {
         File::options().read(true).write(true).open(path)
     }
 
-    pub(super) fn direct(_file: &File) -> Option<File> {
+    pub(super) fn direct(_file: &File, _writable: bool) -> Option<File> {
         None
     }
 

@@ -122,17 +122,15 @@ impl<K: Key, V: Value> AsyncSession<K, V> {
             self.home.account.counters.read_misses.add(1);
         }
         let home = Arc::clone(&self.home);
+        let durably = Durably { writes: usage.writes, waits: self.waits };
         match step {
-            Step::Done(output) => {
-                let waits = home.settles_at(usage.writes, &self.participant).filter(|_| self.waits);
-                OpFuture::done(home, map(output), waits)
-            }
+            Step::Done(output) => match home.settles_at(durably, &self.participant) {
+                Ok(address) => OpFuture::done(home, map(output), address),
+                Err(error) => OpFuture::ready(home, Err(error)),
+            },
             Step::Failed(error) => OpFuture::ready(home, Err(error)),
             // Boxed only if it has to wait.
-            step => {
-                let durability = Durably { writes: usage.writes, waits: self.waits };
-                OpFuture::stepped(home, Box::new(Mapped { operation, map }), step.map(map), durability)
-            }
+            step => OpFuture::stepped(home, Box::new(Mapped { operation, map }), step.map(map), durably),
         }
     }
 }

@@ -46,16 +46,19 @@ pub(super) struct Home<K: Key, V: Value> {
 }
 
 impl<K: Key, V: Value> Home<K, V> {
-    /// What has to be durable for the outcome of an operation to be so that is done and was stepped with this participant.
-    pub(super) fn settles_at(&self, writes: bool, participant: &Participant) -> Option<Address> {
-        let committer = self.database.committer.as_ref().filter(|_| writes)?;
+    /// What has to be durable before the outcome is told of an operation that is done and was stepped with this participant.
+    pub(super) fn settles_at(&self, durably: Durably, participant: &Participant) -> Result<Option<Address>> {
+        let Some(committer) = self.database.committer.as_ref().filter(|_| durably.writes) else { return Ok(None) };
         let changed_at = Address::from_word(participant.slip().take_change());
-        if !changed_at.is_valid() {
-            // What it found instead was in the log by now.
-            return Some(Address::from_word(self.database.kernel.log.tail_at_rest().get() - 1));
+        if changed_at.is_valid() {
+            committer.note_change(changed_at);
         }
-        committer.note_change(changed_at);
-        Some(changed_at)
+        match durably.waits {
+            false => Ok(None),
+            true if changed_at.is_valid() => Ok(Some(changed_at)),
+            // What it found instead was in the log by now.
+            true => self.database.last_in_log().map(Some),
+        }
     }
 }
 
@@ -101,9 +104,10 @@ impl<K: Key, V: Value, T: 'static> OpFuture<K, V, T> {
         let mut participant = database.epoch.join();
         let step = step_counted(&database.kernel, &mut *machine, &mut participant, account);
         if let Step::Done(output) = step {
-            return match self.home.settles_at(self.durably.writes, &participant).filter(|_| self.durably.waits) {
-                Some(address) => State::Settling(output, address),
-                None => State::Ready(Ok(output)),
+            return match self.home.settles_at(self.durably, &participant) {
+                Ok(Some(address)) => State::Settling(output, address),
+                Ok(None) => State::Ready(Ok(output)),
+                Err(error) => State::Ready(Err(error)),
             };
         }
         State::after(machine, step, stall, &self.home.gate)

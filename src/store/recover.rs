@@ -79,10 +79,12 @@ pub(super) fn recover<K: Key, V: Value>(
     let sizes = plan.resolve_log(layout, index.config())?;
     let memory = Memory::reserve(&sizes)?;
     let epoch = Arc::clone(recovery.epoch());
-    let (log, report) = recovery.log(log_config(&sizes, layout, plan.generation))?;
+    let (log, mut report) = recovery.log(log_config(&sizes, layout, plan.generation))?;
     // Above every version that was given, also by a future that is given up now: the newest checkpoint is the one with the
     // highest version.
     let listing = Catalog::new(directory).list()?;
+    let is_newer = |other: &&Manifest| other.version > manifest.version && other.log.is_some();
+    report.newer = listing.checkpoints.iter().filter(is_newer).map(|newer| newer.token).collect();
     let highest = listing.highest_version().unwrap_or(0).max(manifest.version);
     let origin = Origin { version: highest + 1, sessions: manifest.sessions.clone() };
     let database = Database::of_parts(config, epoch, index, log, &sizes, memory, origin)?;

@@ -177,7 +177,7 @@ impl<K: Key, V: Value> Session<K, V> {
         let park = |operation: RmwOp<K, V, _>| Parked::Rmw(operation.map_logic(box_modify));
         self.check_durability()?;
         Ok(match self.begin(RmwOp::new(key, Modify(modify)), |counters| &counters.rmws, park)? {
-            Begun::Done(status) => self.begun_change(status.changed(), Outcome::Rmw),
+            Begun::Done(status) => self.begun_change(status.changed(), Outcome::Rmw)?,
             Begun::Pending(ticket) => Begun::Pending(ticket),
         })
     }
@@ -189,7 +189,7 @@ impl<K: Key, V: Value> Session<K, V> {
     pub fn begin_insert(&mut self, key: K, value: V) -> Result<Begun<bool>> {
         self.check_durability()?;
         Ok(match self.begin(RmwOp::new(key, Insert(value)), |counters| &counters.inserts, Parked::Insert)? {
-            Begun::Done(status) => self.begun_change(status.changed(), Outcome::Insert),
+            Begun::Done(status) => self.begun_change(status.changed(), Outcome::Insert)?,
             Begun::Pending(ticket) => Begun::Pending(ticket),
         })
     }
@@ -249,35 +249,35 @@ impl<K: Key, V: Value> Session<K, V> {
         if self.database.committer.is_none() {
             return Ok(());
         }
-        self.note_change();
+        self.note_change()?;
         if self.waits { self.wait_durable() } else { Ok(()) }
     }
 
     /// Notes what has to be durable for the outcome of the call that ends to be so. Returns it.
-    fn note_change(&mut self) -> Option<Address> {
-        let committer = self.database.committer.as_ref()?;
+    fn note_change(&mut self) -> Result<Option<Address>> {
+        let Some(committer) = &self.database.committer else { return Ok(None) };
         let address = match self.driver.take_change() {
             Some(address) => {
                 committer.note_change(address);
                 address
             }
             // What it found instead was in the log by now.
-            None => Address::from_word(self.database.kernel.log.tail_at_rest().get() - 1),
+            None => self.database.last_in_log()?,
         };
         self.last_change = Some(address.max(self.last_change.unwrap_or(Address::INVALID)));
-        self.last_change
+        Ok(self.last_change)
     }
 
     /// The outcome of a change that was begun and is done; if this session waits, it comes when the change is durable.
-    fn begun_change(&mut self, changed: bool, outcome: fn(bool) -> Outcome<V>) -> Begun<bool> {
-        match self.note_change().filter(|_| self.waits) {
+    fn begun_change(&mut self, changed: bool, outcome: fn(bool) -> Outcome<V>) -> Result<Begun<bool>> {
+        Ok(match self.note_change()?.filter(|_| self.waits) {
             None => Begun::Done(changed),
             Some(address) => {
                 let ticket = Ticket(self.parked.spend_token());
                 self.settle_at(address, Completed { ticket, outcome: Ok(outcome(changed)) });
                 Begun::Pending(ticket)
             }
-        }
+        })
     }
 
     /// Keeps an outcome until what lies at `address` is durable.
@@ -422,9 +422,10 @@ impl<K: Key, V: Value> Session<K, V> {
         drop(turn);
         let completed = Completed { ticket: Ticket(token), outcome };
         let is_change = matches!(completed.outcome, Ok(Outcome::Rmw(_) | Outcome::Insert(_)));
-        match if is_change { self.note_change().filter(|_| self.waits) } else { None } {
-            Some(address) => self.settle_at(address, completed),
-            None => self.finished.push(completed),
+        match if is_change { self.note_change() } else { Ok(None) } {
+            Ok(Some(address)) if self.waits => self.settle_at(address, completed),
+            Ok(_) => self.finished.push(completed),
+            Err(error) => self.finished.push(Completed { outcome: Err(error), ..completed }),
         }
     }
 

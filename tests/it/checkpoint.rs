@@ -333,6 +333,90 @@ fn who_goes_back_gives_the_later_checkpoints_up() {
     }
 }
 
+/// Chains of increments too: the newest state of a version or an older one, the newest that was begun by a time; and none if there
+/// is none so old.
+#[test]
+fn a_store_comes_back_to_a_version_and_to_a_time() {
+    for kind in KINDS {
+        let (disk, directory) = (MemoryDisk::new(), MemoryDirectory::new());
+        let store: Store = FasterKv::open(config(), disk.clone()).unwrap();
+        let mut session = store.start_session();
+        let newest = || Catalog::new(&directory).list().unwrap().checkpoints.pop();
+        for round in 1..=4 {
+            (0..1000).for_each(|key| session.upsert(key, round).unwrap());
+            // Each is begun in a millisecond of its own.
+            let before = newest().map_or(0, |manifest| u128::from(manifest.created));
+            while std::time::UNIX_EPOCH.elapsed().unwrap().as_millis() <= before {
+                std::thread::yield_now();
+            }
+            store.checkpoint_to(&directory, &options(kind)).unwrap();
+        }
+        drop((session, store));
+        let all = Catalog::new(&directory).list().unwrap().checkpoints;
+        assert_eq!(all.len(), 4);
+        let mut targets: Vec<(RecoveryTarget, Option<u64>)> = vec![
+            (RecoveryTarget::Version(all[0].version - 1), None),
+            (RecoveryTarget::Time(all[0].created - 1), None),
+            (RecoveryTarget::Version(u64::MAX), Some(4)),
+            (RecoveryTarget::Time(u64::MAX), Some(4)),
+        ];
+        for (manifest, round) in all.iter().zip(1..) {
+            targets.push((RecoveryTarget::Version(manifest.version), Some(round)));
+            targets.push((RecoveryTarget::Time(manifest.created), Some(round)));
+        }
+        for (target, round) in targets {
+            match (recover(&directory, target, &disk.duplicate()), round) {
+                (Ok(store), Some(round)) => {
+                    let mut session = store.start_session();
+                    let is_it = |key| session.read(&key).unwrap() == Some(round);
+                    assert!((0..1000).all(is_it), "{kind:?}: {target:?} is not round {round}");
+                }
+                (Err(error), None) => assert_eq!(error.kind(), ErrorKind::NotFound, "{kind:?}, {target:?}: {error}"),
+                (Ok(_), None) => panic!("{kind:?}: there is something at {target:?}"),
+                (Err(error), Some(_)) => panic!("{kind:?}, {target:?}: {error}"),
+            }
+        }
+    }
+}
+
+/// Back to the first of two checkpoints for good. Then the store ends before it has taken one of its own: what comes back is the
+/// state that was gone back to, whatever kind the younger one is, and however much was written over it.
+#[test]
+fn a_future_that_was_given_up_for_good_does_not_come_back() {
+    for (kind, is_flushed) in KINDS.into_iter().flat_map(|kind| [(kind, false), (kind, true)]) {
+        let (disk, directory) = (MemoryDisk::new(), MemoryDirectory::new());
+        let store: Store = FasterKv::open(config(), disk.clone()).unwrap();
+        let mut session = store.start_session();
+        (0..1000).for_each(|key| session.upsert(key, 1).unwrap());
+        let first = store.checkpoint_to(&directory, &options(kind)).unwrap().token;
+        (0..1000).for_each(|key| session.upsert(key, 2).unwrap());
+        let second = store.checkpoint_to(&directory, &options(kind)).unwrap().token;
+        drop((session, store));
+
+        let back = |target| FasterKv::<u64, u64, _>::recover_from(&directory, target, config(), disk.clone(), &|_| ());
+        let (store, report) = back(RecoveryTarget::Token(first)).unwrap();
+        assert_eq!(report.newer, [second], "{kind:?}: it says what is newer");
+        drop(store);
+        let (_, report) = back(RecoveryTarget::Latest).unwrap();
+        assert_eq!((report.token, report.newer.len()), (second, 0), "{kind:?}: to look back costs nothing");
+
+        Catalog::new(&directory).give_up_after(first, Some(&disk)).unwrap();
+        let (store, report) = back(RecoveryTarget::Latest).unwrap();
+        assert_eq!((report.token, report.newer.len()), (first, 0), "{kind:?}");
+        let mut session = store.start_session();
+        (0..500).for_each(|key| session.upsert(key, 3).unwrap());
+        if is_flushed {
+            store.flush().unwrap();
+        }
+        drop((session, store));
+
+        let (store, report) = back(RecoveryTarget::Latest).unwrap();
+        assert_eq!(report.token, first, "{kind:?}");
+        let mut session = store.start_session();
+        assert!((0..1000).all(|key| session.read(&key).unwrap() == Some(1)), "{kind:?}, flushed {is_flushed}");
+    }
+}
+
 /// After going back, every checkpoint of the directory is one of the states it was taken of, or refused: whatever was written
 /// since, and whichever kinds were mixed.
 #[test]

@@ -6,6 +6,7 @@ mod alone;
 mod async_session;
 mod backends;
 mod checkpoint;
+mod checkpoint_handle;
 mod checkpoint_mended;
 mod compaction;
 mod concurrency;

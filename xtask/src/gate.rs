@@ -112,6 +112,18 @@ pub(crate) fn mutations() -> Outcome {
     step::run("mutations", &Invocation::cargo(&arguments).env("RUSTFLAGS", "--cfg oxifaster_mutate"))
 }
 
+/// How often real processes of each kind are killed by a soak.
+const KILLS: u32 = 200;
+
+/// What takes too long for the gate and finds what it has no time for: many killed processes, and new seeds of the simulator.
+pub(crate) fn soak(minutes: &str) -> Outcome {
+    let kill = Invocation::cargo(&["test", "-p", "oxifaster", "--release", "--test", "kill"]);
+    step::run("killed processes", &kill.env("OXIFASTER_KILL_ROUNDS", KILLS))?;
+    let jobs = std::thread::available_parallelism().map_or(1, usize::from).to_string();
+    let simulator = ["run", "--release", "-p", "oxifaster-sim", "--", "soak", "--minutes", minutes, "--jobs", &jobs];
+    step::run("new seeds of the simulator", &Invocation::cargo(&simulator))
+}
+
 /// Ways through the library that this processor and kernel would not take by themselves, by the environment variables that
 /// choose them. A level that the processor does not have is the best below it, so each can be asked for everywhere.
 const PATHS: [(&str, &[(&str, &str)]); 2] = [

@@ -2,6 +2,7 @@
 //! continuous integration and the documentation all name the commands below.
 #![forbid(unsafe_code)]
 
+mod figures;
 mod gate;
 mod metadata;
 mod step;
@@ -19,6 +20,8 @@ usage: cargo x <command>
   examples        runs every example and looks at its exit code
   loom [N]        the models of the concurrent parts, with up to N preemptions (3 if not given)
   mutations       classic mistakes are planted in the library, and the simulator finds each
+  soak [MINUTES]  beside the gate: 200 killed processes of each kind, then new seeds of the simulator (30 if not given)
+  figures [N]     what checkpoints cost and how fast a store comes back, in N rounds (5 if not given)
   paths           tests of operations on the paths that this processor and kernel would not take
   fix             cargo fmt and clippy --fix; the only command that changes sources";
 
@@ -37,6 +40,13 @@ fn main() -> ExitCode {
             Err(_) => Err(format!("`{preemptions}` is not a number of preemptions\n\n{USAGE}")),
         },
         ["mutations"] => gate::mutations(),
+        ["soak"] => gate::soak("30"),
+        ["soak", minutes] if minutes.parse::<f64>().is_ok() => gate::soak(minutes),
+        ["figures"] => figures::figures(figures::ROUNDS),
+        ["figures", rounds] => match rounds.parse() {
+            Ok(rounds) => figures::figures(rounds),
+            Err(_) => Err(format!("`{rounds}` is not a number of rounds\n\n{USAGE}")),
+        },
         ["paths"] => gate::paths(),
         ["fix"] => gate::fix(),
         ["help" | "--help" | "-h"] => {

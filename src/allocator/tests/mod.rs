@@ -8,6 +8,7 @@ use crate::allocator::block::{BLOCK_PAYLOAD, BLOCK_SIZE};
 use crate::allocator::geometry::LogGeometry;
 use crate::allocator::hybrid_log::{Allocation, HybridLog, LogConfig};
 use crate::allocator::pointers::{FIRST, LogAddresses};
+use crate::allocator::tail::Reserved;
 use crate::device::{CompletionQueue, CompletionSink, IoDone, IoRequest, MemoryDisk, StorageDevice};
 use crate::epoch::{LightEpoch, Participant};
 use crate::error::{Error, ErrorKind, Result};
@@ -298,4 +299,18 @@ fn the_head_waits_at_a_page_while_a_record_that_goes_on_is_not_written_yet() {
     assert_eq!(world.log.addresses().head, before, "a record lies across what is written");
     world.log.close_below(page);
     world.until(|| (world.log.addresses().head == page).then_some(()));
+}
+
+/// A thread that is to turn a page and is never given the processor: who asks for the end of the log does not wait for ever.
+#[test]
+fn the_tail_is_not_waited_for_without_end() {
+    let world = World::new(12);
+    let page = world.log.geometry().page().page_size();
+    let tail = &world.log.core.tail;
+    assert_eq!(world.log.tail_at_rest(Duration::ZERO).unwrap(), Address::new(FIRST));
+    let Reserved::MustTurn { offset, .. } = tail.reserve(page) else { panic!("the page is not full") };
+    let error = world.log.tail_at_rest(Duration::from_millis(1)).unwrap_err();
+    assert_eq!((error.kind(), error.field("milliseconds waited").is_some()), (ErrorKind::Busy, true), "{error}");
+    tail.give_back(0, offset);
+    assert_eq!(world.log.tail_at_rest(Duration::ZERO).unwrap(), Address::new(FIRST));
 }

@@ -4,7 +4,7 @@ use super::crash_directory::CrashDirectory;
 use super::sample::{self, snapshot, token};
 use crate::checkpoint::{Catalog, CheckpointToken, Manifest};
 use crate::directory::Directory;
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// Steps that fail, without effect and with it, until there is none left that the call takes. `check` gets each failure.
 fn each_failure(
@@ -177,6 +177,36 @@ fn a_failure_at_any_step_of_removing_leaves_the_others_whole_and_a_later_call_go
             let names = directory.names().unwrap();
             assert!(names.contains(&token(2).log_file()), "the increment needs it");
             assert!(!names.contains(&token(2).index_file()), "nobody needs it");
+        },
+    );
+}
+
+#[test]
+fn a_crash_at_any_step_of_going_back_leaves_every_state_whole_and_none_newer_once_it_is_done() {
+    let directory = many();
+    Catalog::new(&directory).give_up_after(token(1), None).unwrap();
+    let crashes = directory.crashes();
+    assert!(crashes.iter().flatten().all(|state| whole(state).contains(&token(1))));
+    for state in &crashes[crashes.len() - 1] {
+        let listing = Catalog::new(state).list().unwrap();
+        assert_eq!((whole(state), listing.unclaimed.len()), (vec![token(1)], 0));
+    }
+}
+
+#[test]
+fn a_failure_at_any_step_of_going_back_is_made_up_for_by_another_call() {
+    each_failure(
+        many,
+        |catalog| match catalog.give_up_after(token(1), None) {
+            // What cannot be read does not verify.
+            Err(error) if error.kind() == ErrorKind::Corrupt => Err(Error::new(ErrorKind::Io, "not read")),
+            outcome => outcome.map(drop),
+        },
+        |directory| {
+            directory.crashes().iter().flatten().for_each(|state| drop(whole(state)));
+            Catalog::new(directory).give_up_after(token(1), None).unwrap();
+            let crashes = directory.crashes();
+            assert!(crashes[crashes.len() - 1].iter().all(|state| whole(state) == [token(1)]), "one came back");
         },
     );
 }

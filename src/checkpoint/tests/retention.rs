@@ -88,7 +88,7 @@ fn a_manifest_that_cannot_be_read_stops_every_removal_until_it_is_dealt_with() {
         catalog.keep_last(1, None).unwrap_err(),
         catalog.sweep(&[]).unwrap_err(),
         catalog.remove(token(1)).unwrap_err(),
-        catalog.remove_beyond(Address::new(4096)).unwrap_err(),
+        catalog.give_up_after(token(1), None).unwrap_err(),
     ] {
         assert_eq!((error.kind(), error.field("file")), (ErrorKind::Corrupt, Some(token(3).manifest_file().as_str())));
     }
@@ -98,14 +98,30 @@ fn a_manifest_that_cannot_be_read_stops_every_removal_until_it_is_dealt_with() {
     assert_eq!(catalog.sweep(&[]).unwrap().files, [token(3).index_file(), token(3).log_file()]);
 }
 
+/// Whatever its kind: a snapshot of the given-up future has its part in a file, which nothing writes over.
 #[test]
-fn what_a_recovered_log_writes_over_is_removed_first() {
-    let mut kept = snapshot(3);
-    kept.version = 30;
-    let directory = directory_of(&[fold_over(1, 10, 8192), fold_over(2, 20, 12_280), kept]);
-    let removed = Catalog::new(&directory).remove_beyond(Address::new(8192)).unwrap();
-    assert_eq!(removed.checkpoints, [token(2)], "the snapshot has what lies beyond in its own file");
-    assert_eq!(tokens(&directory), [1, 3]);
+fn who_goes_back_for_good_leaves_nothing_newer_behind() {
+    let mut image = index(5);
+    image.version = 40;
+    let directory = directory_of(&[plain(1, 3), increment(2, 1), fold_over(3, 20, 8192), plain(4, 30), image]);
+    let catalog = Catalog::new(&directory);
+    let removed = catalog.give_up_after(token(1), None).unwrap();
+    assert_eq!(removed.checkpoints, [token(5), token(4), token(3), token(2)], "the newest goes first");
+    assert_eq!(tokens(&directory), [1]);
+    assert_eq!(catalog.latest().unwrap().exactly().unwrap().token, token(1));
+    assert!(catalog.list().unwrap().unclaimed.is_empty());
+    assert!(catalog.give_up_after(token(1), None).unwrap().checkpoints.is_empty());
+}
+
+#[test]
+fn nothing_newer_is_given_up_for_a_state_that_cannot_be_gone_back_to() {
+    let directory = directory_of(&[plain(1, 10), plain(2, 20), index(5)]);
+    let catalog = Catalog::new(&directory);
+    assert_eq!(catalog.give_up_after(token(9), None).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(catalog.give_up_after(token(5), None).unwrap_err().kind(), ErrorKind::Config);
+    sample::replace(&directory, &token(1).log_file(), b"no longer a log");
+    assert_eq!(catalog.give_up_after(token(1), None).unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(tokens(&directory), [5, 1, 2]);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::index::bucket::{Bucket, ENTRIES, WORDS};
 use crate::index::entry::{Entry, Overflow};
 use crate::index::{IndexConfig, MemIndex};
+use crate::memory::AlignedBuf;
 use crate::sync::Ordering;
 use std::panic::resume_unwind;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -84,7 +85,7 @@ impl MemIndex {
                 let (full, arriving) = sync_channel(BUFFERS);
                 let (empty, returning) = sync_channel(BUFFERS);
                 for _ in 0..BUFFERS {
-                    let _ = empty.send(vec![0; part]); // the receiver is in this scope
+                    let _ = empty.send(AlignedBuf::try_zeroed(part)?); // the receiver is in this scope
                 }
                 if parts == 1 {
                     // There is nothing to do meanwhile, and the line has room for the part.
@@ -110,13 +111,13 @@ impl MemIndex {
 struct Part {
     offset: u64,
     len: usize,
-    buffer: Vec<u8>,
+    buffer: AlignedBuf,
 }
 
 /// What comes from a reader, and where its buffers go when they are empty.
 struct Line {
     arriving: Receiver<Part>,
-    empty: SyncSender<Vec<u8>>,
+    empty: SyncSender<AlignedBuf>,
 }
 
 /// Reads and verifies one part of the file in so many, from the part `first` on.
@@ -124,7 +125,7 @@ fn read_parts(
     image: &ImageSource<'_>,
     (first, one_in): (usize, usize),
     full: &SyncSender<Part>,
-    empty: &Receiver<Vec<u8>>,
+    empty: &Receiver<AlignedBuf>,
 ) -> Result<()> {
     let mut number = first as u64;
     while let Ok(mut buffer) = empty.recv() {

@@ -26,6 +26,8 @@ struct Outcome {
 
 #[derive(Default)]
 struct State {
+    is_settled: bool,
+    /// Until somebody takes it.
     result: Option<Result<CheckpointReport>>,
     waker: Option<Waker>,
 }
@@ -42,11 +44,12 @@ impl CheckpointHandle {
         let control = Arc::new(Control::new(options.deadline));
         let outcome = Arc::new(Outcome { state: Mutex::new(State::default()), changed: Condvar::new() });
         let handle = Self { control: Arc::clone(&control), outcome: Arc::clone(&outcome) };
+        let promise = Promise(outcome);
         let run = move || {
             let taken = Attempt::new(&database, &*directory, &options, &control).and_then(Attempt::run);
             // The store's parts are given back first: who waits for the checkpoint may want to open its device again.
             drop((database, directory));
-            outcome.settle(taken);
+            promise.0.settle(taken);
         };
         std::thread::Builder::new().name("oxifaster-checkpoint".to_owned()).spawn(run).map_err(|error| {
             Error::new(ErrorKind::Limit, "the system gives no thread for a checkpoint").because(error)
@@ -67,7 +70,7 @@ impl CheckpointHandle {
 
     /// True when [`wait`](Self::wait) will not have to wait.
     pub fn is_over(&self) -> bool {
-        self.outcome.state.lock().result.is_some()
+        self.outcome.state.lock().is_settled
     }
 
     /// Waits for it to end.
@@ -85,9 +88,23 @@ impl CheckpointHandle {
     }
 }
 
+/// Somebody settles the outcome, also if a device or a directory panics: nobody waits for a thread that is gone.
+struct Promise(Arc<Outcome>);
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        self.0.settle(Err(Error::new(ErrorKind::Io, "the thread that took a checkpoint has ended by a panic")
+            .help("look for a panic in the device or the directory that the store was given")));
+    }
+}
+
 impl Outcome {
+    /// The first result counts.
     fn settle(&self, result: Result<CheckpointReport>) {
         let mut state = self.state.lock();
+        if std::mem::replace(&mut state.is_settled, true) {
+            return;
+        }
         state.result = Some(result);
         let waker = state.waker.take();
         drop(state);

@@ -172,7 +172,7 @@ impl Committer {
     /// As for [`wait`](Self::wait).
     pub(crate) fn commit(&self, log: &HybridLog) -> Result<Address> {
         // What was appended before this call lies below.
-        let tail = log.tail_at_rest();
+        let tail = log.tail_at_rest(self.limit)?;
         if tail > self.durable() {
             self.wait(log, Address::from_word(tail.get() - 1))?;
         }

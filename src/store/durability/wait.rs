@@ -3,6 +3,7 @@
 use crate::address::Address;
 use crate::device::StorageDevice;
 use crate::error::Result;
+use crate::operation::Environment;
 use crate::record::{Key, Value};
 use crate::store::database::Database;
 use crate::store::{AsyncSession, FasterKv, Session};
@@ -18,11 +19,11 @@ use std::task::{Context, Poll};
 pub struct DurableFuture<K: Key, V: Value> {
     database: Arc<Database<K, V>>,
     /// What lies here is to be durable; `None`: there is nothing to wait for.
-    address: Option<Address>,
+    address: Result<Option<Address>>,
 }
 
 impl<K: Key, V: Value> DurableFuture<K, V> {
-    pub(in crate::store) fn new(database: Arc<Database<K, V>>, address: Option<Address>) -> Self {
+    fn new(database: Arc<Database<K, V>>, address: Result<Option<Address>>) -> Self {
         Self { database, address }
     }
 }
@@ -31,8 +32,9 @@ impl<K: Key, V: Value> Future for DurableFuture<K, V> {
     type Output = Result<()>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
-        match (&self.database.committer, self.address) {
-            (Some(committer), Some(address)) => committer.poll(address, context.waker()),
+        match (&self.database.committer, &self.address) {
+            (_, Err(error)) => Poll::Ready(Err(error.clone())),
+            (Some(committer), Ok(Some(address))) => committer.poll(*address, context.waker()),
             _ => Poll::Ready(Ok(())),
         }
     }
@@ -63,7 +65,7 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     /// # Errors
     /// As for [`commit`](Self::commit).
     pub fn wait_durable(&self, address: Address) -> Result<()> {
-        match (&self.database.committer, self.last_below(address)) {
+        match (&self.database.committer, self.last_below(address)?) {
             (Some(committer), Some(address)) => committer.wait(&self.database.kernel.log, address),
             _ => Ok(()),
         }
@@ -75,8 +77,24 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     }
 
     /// The last address below this one, and in the log as it is now: what is not there is not waited for.
-    fn last_below(&self, address: Address) -> Option<Address> {
-        last_below(address.min(self.database.kernel.log.tail_at_rest()))
+    fn last_below(&self, address: Address) -> Result<Option<Address>> {
+        Ok(last_below(address.min(self.database.tail_at_rest()?)))
+    }
+}
+
+impl<K: Key, V: Value> Database<K, V> {
+    /// The end of what is in the log at this moment, for who is not pinned.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy) if somebody keeps it from being told for too long.
+    fn tail_at_rest(&self) -> Result<Address> {
+        self.kernel.log.tail_at_rest(self.kernel.wait_limit())
+    }
+
+    /// The last address of the log at this moment, likewise.
+    pub(in crate::store) fn last_in_log(&self) -> Result<Address> {
+        // The first records lie behind an empty beginning.
+        self.tail_at_rest().map(|tail| Address::from_word(tail.get() - 1))
     }
 }
 
@@ -100,7 +118,7 @@ impl<K: Key, V: Value> Session<K, V> {
 
     /// [`wait_durable`](Self::wait_durable) as a future.
     pub fn durable(&self) -> DurableFuture<K, V> {
-        DurableFuture::new(Arc::clone(&self.database), self.last_change)
+        DurableFuture::new(Arc::clone(&self.database), Ok(self.last_change))
     }
 
     /// Whether this session's calls wait for their changes to be durable. At first they do with
@@ -149,6 +167,6 @@ impl<K: Key, V: Value> AsyncSession<K, V> {
     /// futures that are ready among it.
     pub fn durable(&self) -> DurableFuture<K, V> {
         let database = &self.home.database;
-        DurableFuture::new(Arc::clone(database), last_below(database.kernel.log.tail_at_rest()))
+        DurableFuture::new(Arc::clone(database), database.tail_at_rest().map(last_below))
     }
 }

@@ -110,7 +110,7 @@ fn recoveries<const N: usize>(
     let mut reports = Vec::new();
     for token in tokens {
         let (device, _) = plan.device.open(Some(directory), plan.api)?;
-        reports.push(recovery::recover::<N>(&path, token, config.clone(), device)?);
+        reports.push(recovery::recover::<N>((directory.path(), &path), token, config.clone(), device)?);
     }
     Ok(reports)
 }

@@ -30,6 +30,7 @@ mod options;
 mod oracle;
 mod pipeline;
 mod progress;
+mod raw;
 mod recovery;
 mod report;
 mod signal;

@@ -52,7 +52,9 @@ fn recovered(text: &mut String, recovery: &RecoveryReport) -> fmt::Result {
     let (rate, bytes) = (rounded(recovery.records_per_second), size(recovery.bytes_per_second as u64));
     let [image, replay, copy, load] = recovery.parts_seconds;
     writeln!(text, "recovered {how} in {:.2} s: {bytes}/s verified, {rate} records/s replayed", recovery.seconds)?;
-    writeln!(text, "          image {image:.2} s, replay {replay:.2} s, copy {copy:.2} s, load {load:.2} s")
+    writeln!(text, "          image {image:.2} s, replay {replay:.2} s, copy {copy:.2} s, load {load:.2} s")?;
+    let disk = size(recovery.disk_bytes_per_second as u64);
+    writeln!(text, "          {:.2} of the {disk}/s at which the disk gives the same files", recovery.disk_ratio)
 }
 
 fn calls(text: &mut String, options: &OptionsReport) -> fmt::Result {

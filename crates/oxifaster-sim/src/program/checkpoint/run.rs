@@ -166,8 +166,7 @@ impl<'a> Site<'a> {
             return Ok(None);
         }
         known.newest = logs.iter().map(|manifest| manifest.token).collect();
-        let younger = listing.checkpoints.iter().rev().take_while(|manifest| manifest.token != target.token);
-        younger.map(|manifest| self.catalog().remove(manifest.token)).collect::<oxifaster::Result<Vec<_>>>()?;
+        self.catalog().give_up_after(target.token, Some(&self.disk()))?;
         Ok(Some(target.token))
     }
 
