@@ -180,6 +180,9 @@ impl<'r> Recovery<'r> {
             None => (MemIndex::new(IndexConfig { buckets, overflow_buckets: overflow_max })?, self.log.begin),
         };
         self.replay(&index, from.max(self.log.begin))?;
+        // What an image has of keys whose newer records are gone, tombstones that hid nothing any more: the older ones of the first block are in
+        // memory, and would be found.
+        index.forget_below(self.log.begin);
         let index = index.with_overflow_buckets(overflow_buckets)?;
         let IndexConfig { buckets, overflow_buckets } = index.config();
         (self.report.index_buckets, self.report.overflow_buckets) = (buckets, overflow_buckets);
@@ -300,12 +303,14 @@ impl<'r> Recovery<'r> {
     }
 
     /// From where on the log will still have to be written: from the first piece in a file, if no piece behind it is on the
-    /// device and all that fits above `head`; otherwise nothing will.
+    /// device and all that fits above `head`, and the log does not begin within a block of theirs (L1); otherwise nothing will.
     fn flushed_from(&self, head: Address) -> Address {
         let first = self.pieces.iter().find(|piece| piece.file.is_some()).map(|piece| piece.from);
         let all_in_files = |from: Address| self.pieces.iter().all(|piece| piece.from < from || piece.file.is_some());
         match first {
-            Some(from) if from.max(Address::new(FIRST)) >= head && all_in_files(from) => from.max(Address::new(FIRST)),
+            Some(from) if from.max(Address::new(FIRST)) >= head.max(self.log.begin) && all_in_files(from) => {
+                from.max(Address::new(FIRST))
+            }
             _ => self.log.end,
         }
     }

@@ -34,6 +34,27 @@ impl MemIndex {
     }
 }
 
+impl MemIndex {
+    /// Frees all that leads to records below `address`, for who has made the index and is still alone with it.
+    #[cfg(not(oxifaster_loom))]
+    pub(crate) fn forget_below(&self, address: Address) {
+        let table = self.table();
+        let leads_below = |word: u64| Entry(word).address().is_valid() && Entry(word).address() < address;
+        for (bucket, end) in (0..table.len()).flat_map(|number| table.chain(number as usize)) {
+            for slot in bucket.slots() {
+                let word = slot.load(Ordering::Relaxed);
+                if Entry(word).is_plain() && leads_below(word) {
+                    slot.store(Entry::FREE.0, Ordering::Relaxed);
+                }
+            }
+            let last = bucket.overflow();
+            if end == Overflow::Saturated && leads_below(last.load(Ordering::Relaxed)) {
+                last.store(Overflow::catch_all(Address::INVALID), Ordering::Relaxed);
+            }
+        }
+    }
+}
+
 fn free_in_chain(table: &Table, number: usize, address: Address) {
     let is_open = |(_, end)| matches!(end, Overflow::End | Overflow::Link(_));
     if !table.chain(number).all(is_open) {
@@ -94,5 +115,15 @@ mod tests {
         }
         assert!(index.free_below(Address::new(1 << 20), &mut participant));
         assert_eq!(index.stats().entries, 7);
+        // Whoever is alone with it can do more.
+        let heads = |participant: &mut Participant| {
+            let guard = participant.pin();
+            (0..9).map(|tag| index.find(KeyHash::from_raw(tag << 50), &guard).address().get()).collect::<Vec<_>>()
+        };
+        index.forget_below(Address::new(64 + 3 * 8));
+        assert_eq!(heads(&mut participant)[3..7], [88, 96, 104, 112]);
+        assert_eq!(index.stats().entries, 4);
+        index.forget_below(Address::new(1 << 20));
+        assert_eq!(heads(&mut participant), [0; 9]);
     }
 }

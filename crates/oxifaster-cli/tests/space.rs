@@ -31,6 +31,8 @@ fn what_was_overwritten_and_deleted_under_compaction_is_right() {
             "3",
             "--rounds-without",
             "1",
+            "--give-back-within",
+            "1",
             "--order",
             order,
         ]);
@@ -61,5 +63,5 @@ fn a_size_that_there_is_not_is_refused() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_oxifaster"));
     let output = command.args(["space", "rates", "--value-size", "9"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("choose 8, 104, 1000 or 4000"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("choose 104 or 1000"));
 }

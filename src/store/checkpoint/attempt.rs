@@ -144,10 +144,11 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
             index,
             sessions: Vec::new(),
         };
-        let (mut cut_took, mut next_chain) = (Duration::ZERO, None);
+        let (mut cut_took, mut next_chain, mut closed) = (Duration::ZERO, None, Address::INVALID);
         if wanted != CheckpointKind::Index {
             self.control.enter(CheckpointStep::Cut);
             let began = Instant::now();
+            closed = self.database.kernel.log.safe_read_only();
             let cut = self.cut(&mut manifest)?;
             cut_took = began.elapsed();
             self.buckets = self.database.kernel.index.config().buckets;
@@ -166,7 +167,9 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         }
         self.database.forget_ended_before(&manifest.sessions);
         if let Some(log) = &manifest.log {
-            self.database.checkpointed.advance_to(log.start.get());
+            // What is changed in place afterwards is not what it holds. Only a fold-over closes all of it.
+            let kept = if wanted == CheckpointKind::FoldOver { log.start } else { log.start.min(closed) };
+            self.database.checkpointed.advance_to(kept.get());
         }
         self.retain(&manifest)?;
         Ok(CheckpointReport {

@@ -60,7 +60,8 @@ pub enum ChangeReach {
     /// was recovered to is refused.
     #[default]
     Immutable,
-    /// To what a checkpoint holds. What was given is never taken back.
+    /// To what a checkpoint holds as it is for good: a fold-over all of its log, the other kinds what was closed to updates in place when they
+    /// were taken. What was given is never taken back.
     Checkpointed,
 }
 

@@ -34,13 +34,11 @@ pub(crate) fn execute(command: Command) -> Result<u8, Failure> {
 macro_rules! for_value_size {
     ($size:expr, $function:ident($($argument:expr),*)) => {
         match $size {
-            8 => $function::<1>($($argument),*),
             104 => $function::<13>($($argument),*),
             1000 => $function::<125>($($argument),*),
-            4000 => $function::<500>($($argument),*),
             other => Err(crate::failure::Failure::usage(
                 format!("there are no values of {other} bytes in this measurement"),
-                "choose 8, 104, 1000 or 4000",
+                "choose 104 or 1000",
             )),
         }
     };

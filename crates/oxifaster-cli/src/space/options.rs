@@ -37,7 +37,7 @@ pub(crate) struct OverwriteOptions {
     /// Bytes of the records that there are
     #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = parse_size)]
     pub(super) data: u64,
-    /// Size of a value: 8, 104, 1000 or 4000 bytes (keys have 8 bytes)
+    /// Size of a value: 104 or 1000 bytes (keys have 8 bytes)
     #[arg(long, value_name = "SIZE", default_value = "104", value_parser = parse_size)]
     pub(super) value_size: u64,
     /// Memory budget of the store
@@ -58,6 +58,9 @@ pub(crate) struct OverwriteOptions {
     /// Threads that compact
     #[arg(long, value_name = "COUNT", default_value_t = 1)]
     pub(super) compaction_threads: usize,
+    /// Seconds that the disk may take to be given back after most is deleted
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub(super) give_back_within: u64,
     /// The share of the log that is to be in use
     #[arg(long, value_name = "SHARE", default_value_t = 0.6)]
     pub(super) target: f64,
@@ -93,7 +96,7 @@ pub(crate) struct RatesOptions {
     /// Bytes of the records that there are
     #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = parse_size)]
     pub(super) data: u64,
-    /// Size of a value: 8, 104, 1000 or 4000 bytes (keys have 8 bytes)
+    /// Size of a value: 104 or 1000 bytes (keys have 8 bytes)
     #[arg(long, value_name = "SIZE", default_value = "104", value_parser = parse_size)]
     pub(super) value_size: u64,
     /// The share of the keys that is overwritten before the log is compacted

@@ -17,8 +17,6 @@ use std::time::{Duration, Instant};
 
 /// Of so many keys one is kept when the rest is deleted.
 const KEPT_ONE_OF: u64 = 10;
-/// How long the disk may take to be given back.
-const GIVE_BACK_WITHIN: Duration = Duration::from_secs(60);
 
 type Store<const N: usize> = FasterKv<u64, [u64; N], FileSystemDisk>;
 
@@ -186,7 +184,7 @@ fn delete<const N: usize>(
     let bound = kept * RecordLayout::of::<u64, [u64; N]>().record_size() as u64 * 3 / 2;
     loop {
         let left = crate::bench::occupied(path).unwrap_or(0);
-        if left <= bound || since.elapsed() > GIVE_BACK_WITHIN {
+        if left <= bound || since.elapsed() > Duration::from_secs(options.give_back_within) {
             return Ok((kept, since.elapsed(), left));
         }
         std::thread::sleep(Duration::from_millis(50));
