@@ -67,7 +67,8 @@ fn runs() -> Vec<Run> {
 
 impl Run {
     fn new(arguments: &str, figures: &[(String, &'static str)]) -> Self {
-        let figure = |(name, pointer): &(String, _)| Figure { name: name.clone(), pointer, values: Vec::new() };
+        let figure =
+            |(name, pointer): &(String, &'static str)| Figure { name: name.clone(), pointer, values: Vec::new() };
         let arguments = BENCH.into_iter().chain(arguments.split_whitespace()).map(str::to_owned).collect();
         Self { arguments, figures: figures.iter().map(figure).collect() }
     }
