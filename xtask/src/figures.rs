@@ -10,7 +10,7 @@ pub(crate) const ROUNDS: u32 = 5;
 /// Two threads, zipfian, all in memory; some checkpoints in each run.
 const UNDER_LOAD: &str = "--records 5M --value-size 8 --memory 768MiB --threads 2 --workload A --distribution zipfian \
                           --theta 0.99 --every 1 --seconds 10 --json";
-const RECOVERY: &str = "--records 20M --value-size 8 --memory 4GiB --threads 2 --workload load --recovery --json";
+const RECOVERY: &str = "--records 20M --value-size 8 --memory 2GiB --threads 2 --workload load --recovery --json";
 
 /// What one figure came to in each round.
 struct Figure {
@@ -67,7 +67,8 @@ fn runs() -> Vec<Run> {
 
 impl Run {
     fn new(arguments: &str, figures: &[(String, &'static str)]) -> Self {
-        let figure = |(name, pointer): &(String, _)| Figure { name: name.clone(), pointer, values: Vec::new() };
+        let figure =
+            |(name, pointer): &(String, &'static str)| Figure { name: name.clone(), pointer, values: Vec::new() };
         let arguments = BENCH.into_iter().chain(arguments.split_whitespace()).map(str::to_owned).collect();
         Self { arguments, figures: figures.iter().map(figure).collect() }
     }

@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::index::bucket::{Bucket, ENTRIES, WORDS};
 use crate::index::entry::{Entry, Overflow};
 use crate::index::{IndexConfig, MemIndex};
-use crate::memory::AlignedBuf;
+use crate::memory::{AlignedBuf, pretouch};
 use crate::sync::Ordering;
 use std::panic::resume_unwind;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -80,6 +80,9 @@ impl MemIndex {
         let count = READERS.min(parts as usize);
         let mut builder = Builder::new(&index, *image);
         std::thread::scope(|scope| {
+            // Nearly every page of the table is written to. Who builds would else wait for each to be zeroed.
+            let [buckets, _] = index.table().memory();
+            let touched = (parts > 1).then(|| scope.spawn(move || pretouch(&[buckets])));
             let (mut lines, mut readers) = (Vec::new(), Vec::new());
             for first in 0..count {
                 let (full, arriving) = sync_channel(BUFFERS);
@@ -100,7 +103,8 @@ impl MemIndex {
             drop(lines);
             let join =
                 |reader: ScopedJoinHandle<'_, Result<()>>| reader.join().unwrap_or_else(|panic| resume_unwind(panic));
-            readers.into_iter().try_for_each(join).and(built)
+            let joined = readers.into_iter().chain(touched).try_for_each(join);
+            joined.and(built)
         })?;
         builder.finish()?;
         Ok(index)

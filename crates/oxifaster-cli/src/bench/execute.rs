@@ -7,6 +7,7 @@ use super::issue::Api;
 use super::memory::Division;
 use super::options::{Options, Plan};
 use super::progress::Progress;
+use super::raw;
 use super::recovery::{self, RecoveryReport};
 use super::report::{
     DeviceReport, DiskReport, HolderReport, LoadReport, MemoryReport, OptionsReport, Report, RunReport,
@@ -106,12 +107,18 @@ fn recoveries<const N: usize>(
 ) -> Result<Vec<RecoveryReport>, Failure> {
     let path = directory.path().join("recovery");
     let tokens = recovery::prepare(&store, &path)?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    // While the store is still there, and after the last recovery: a system that is given memory may take its time to give it
+    // back, which would be measured with the next recovery.
+    let before = raw::sequential_rate(directory.path(), cores)?;
     drop(store);
     let mut reports = Vec::new();
     for token in tokens {
         let (device, _) = plan.device.open(Some(directory), plan.api)?;
-        reports.push(recovery::recover::<N>((directory.path(), &path), token, config.clone(), device)?);
+        reports.push(recovery::recover::<N>(&path, token, config.clone(), device)?);
     }
+    let disk = before.max(raw::sequential_rate(directory.path(), cores)?);
+    reports.iter_mut().for_each(|report| report.compare_with(disk));
     Ok(reports)
 }
 

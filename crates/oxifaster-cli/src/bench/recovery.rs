@@ -1,7 +1,6 @@
 //! How long a store of these records takes to come back, with an image of its index and without.
 
 use super::campaign::Store;
-use super::raw;
 use super::report::per_second;
 use crate::failure::Failure;
 use oxifaster::checkpoint::CheckpointToken;
@@ -25,7 +24,7 @@ pub(crate) struct RecoveryReport {
     pub(crate) records_per_second: f64,
     pub(crate) bytes_verified: u64,
     pub(crate) bytes_per_second: f64,
-    /// What the disk gives of the same files, read before and after by nobody who looks at them.
+    /// What the disk gives of all files, read before and after by nobody who looks at them.
     pub(crate) disk_bytes_per_second: f64,
     /// The rate of the recovery as a part of the disk's.
     pub(crate) disk_ratio: f64,
@@ -38,22 +37,19 @@ pub(crate) fn prepare<const N: usize>(store: &Store<N>, path: &Path) -> Result<[
     Ok([take(false)?.token, take(true)?.token])
 }
 
-/// Comes back to one of them. The device is opened anew for it. `all` is where all files are.
+/// Comes back to one of them. The device is opened anew for it.
 pub(crate) fn recover<const N: usize>(
-    (all, path): (&Path, &Path),
+    path: &Path,
     token: CheckpointToken,
     config: FasterKvConfig,
     device: Arc<dyn StorageDevice>,
 ) -> Result<RecoveryReport, Failure> {
     let directory = FileDirectory::open(path)?;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let before = raw::sequential_rate(all, cores)?;
     let began = Instant::now();
     let (store, report) = Store::<N>::recover_from(&directory, RecoveryTarget::Token(token), config, device, &|_| ())?;
     let seconds = began.elapsed().as_secs_f64();
     drop(store);
     let times = report.times;
-    let disk = before.max(raw::sequential_rate(all, cores)?);
     let bytes_per_second = per_second(report.bytes_verified, seconds);
     Ok(RecoveryReport {
         with_image: report.replay_from.get() > 64,
@@ -63,7 +59,15 @@ pub(crate) fn recover<const N: usize>(
         records_per_second: per_second(report.records, seconds),
         bytes_verified: report.bytes_verified,
         bytes_per_second,
-        disk_bytes_per_second: disk,
-        disk_ratio: if disk > 0.0 { bytes_per_second / disk } else { 0.0 },
+        disk_bytes_per_second: 0.0,
+        disk_ratio: 0.0,
     })
+}
+
+impl RecoveryReport {
+    /// Compares it with a disk that gives so many bytes a second.
+    pub(crate) fn compare_with(&mut self, disk_bytes_per_second: f64) {
+        self.disk_bytes_per_second = disk_bytes_per_second;
+        self.disk_ratio = if disk_bytes_per_second > 0.0 { self.bytes_per_second / disk_bytes_per_second } else { 0.0 };
+    }
 }
