@@ -5,14 +5,16 @@ use super::commit::{COOKIE_MAX, CURSORS_MAX, CommitRecord, NAME_MAX};
 pub use super::config::FasterLogConfig;
 use super::config::log_config;
 use super::entry::Kind;
-use super::group::{Durable, Group};
+use super::durable::{Durable, Report};
+use super::read::Reader;
 use super::recover::{Explorer, Found};
-use super::scan::{Entries, LogScan, Reader};
+use super::scan::{Entries, LogScan};
 use crate::address::Address;
 use crate::allocator::{FIRST, History, HybridLog, LogState};
 use crate::device::StorageDevice;
 use crate::epoch::{LightEpoch, Participant};
 use crate::error::{Error, ErrorKind, Result};
+use crate::group::{GroupCommit, spawn};
 use crate::sync::{Arc, AtomicU64, Backoff, Mutex};
 use crate::utility::{random_bits, unix_milliseconds};
 use std::thread::JoinHandle;
@@ -31,14 +33,12 @@ pub(super) struct Core {
     pub(super) config: FasterLogConfig,
     /// What the blocks carry, and the checksums of entries cover.
     pub(super) generation: u32,
-    pub(super) group: Group,
+    pub(super) group: GroupCommit<Report>,
     /// Participants for those who append through `&self`.
     pub(super) lanes: Vec<Mutex<Participant>>,
     pub(super) next_lane: AtomicU64,
     /// What the next commit record says. Held by who commits only to look.
     pub(super) next: Mutex<CommitRecord>,
-    /// When the log has grown beyond this, its thread is told.
-    pub(super) commit_at: AtomicU64,
 }
 
 /// A commit that is durable.
@@ -89,7 +89,6 @@ impl FasterLog {
         })?;
         found.commit.add_hole(found.whole..found.end);
         let core = Core::new(config, found, device)?;
-        core.group.close();
         core.group.fail(Error::new(ErrorKind::Unsupported, "the log was opened to be read"));
         Ok(Self { core: Arc::new(core), committer: None })
     }
@@ -111,12 +110,13 @@ impl FasterLog {
         found.commit.number += u64::from(!is_new);
         let core = Arc::new(Core::new(config, found, device)?);
         if is_new {
-            core.commit_shared(Some(Vec::new()))?; // so that it is known for a log
+            core.commit_with(Vec::new())?; // so that it is known for a log
         }
         if core.next.lock().complete {
-            core.group.close();
+            core.group.close(completed());
         }
-        let committer = super::group::start(&core)?;
+        let serving = Arc::clone(&core);
+        let committer = spawn(move || serving.group.serve(&*serving))?;
         Ok(Self { core, committer: Some(committer) })
     }
 
@@ -191,7 +191,7 @@ impl FasterLog {
     /// [`ErrorKind::DeviceFailed`] if something cannot be written or synced: then nothing can be committed any more, and the
     /// log has to be opened again. What was durable stays so.
     pub fn commit(&self) -> Result<Commit> {
-        self.core.commit_shared(None)
+        self.core.commit_shared()
     }
 
     /// A commit with a cookie: bytes of the caller's, at most 4 KiB, that the log keeps until a commit brings others.
@@ -202,7 +202,7 @@ impl FasterLog {
         if cookie.len() > COOKIE_MAX {
             return Err(limit("the cookie is too large", cookie.len(), COOKIE_MAX));
         }
-        self.core.commit_shared(Some(cookie.to_vec()))
+        self.core.commit_with(cookie.to_vec())
     }
 
     /// Returns when the entry at `address` is durable.
@@ -266,7 +266,7 @@ impl FasterLog {
         if from < commit.until {
             self.check_cut(from)?;
             self.core.next.lock().add_hole(from..commit.until);
-            self.core.commit_shared(Some(commit.cookie)).map(drop)?;
+            self.core.commit_with(commit.cookie).map(drop)?;
         }
         Ok(())
     }
@@ -281,13 +281,13 @@ impl FasterLog {
             next.complete = true;
             next.cookie.clone()
         };
-        self.core.group.close();
-        self.core.commit_shared(Some(cookie))
+        self.core.group.close(completed());
+        self.core.commit_with(cookie)
     }
 
     /// True if the log was ended.
     pub fn is_complete(&self) -> bool {
-        self.core.next.lock().complete
+        self.core.is_complete()
     }
 
     /// Notes a place under a name; the next commit makes it durable.
@@ -359,12 +359,12 @@ impl FasterLog {
     }
 
     fn commit_and_free(&self) -> Result<()> {
-        self.core.commit_shared(Some(self.cookie()))?;
+        self.core.commit_with(self.cookie())?;
         let begin = Reader::new(Arc::clone(&self.core)).first_byte_of(self.begin())?;
         let begin = self.core.log.geometry().block_start(begin.min(self.committed()));
-        if begin > self.core.group.verified_from() {
+        if begin > self.core.group.last().before {
             // Whoever opens the log reads all from there on that the last record says was durable before it.
-            self.core.commit_shared(Some(self.cookie()))?;
+            self.core.commit_with(self.cookie())?;
         }
         let (started, mut backoff) = (Instant::now(), Backoff::new());
         while self.core.log.truncate_before(begin, self.core.config.wait_limit)? < begin {
@@ -384,10 +384,14 @@ impl Drop for FasterLog {
         if let Some(committer) = self.committer.take() {
             let _ = committer.join();
         }
-        if self.core.config.commit_interval.is_some() && self.core.group.check_open().is_ok() {
-            let _ = self.core.commit_shared(None);
+        if self.core.config.commit_interval.is_some() && self.core.group.check().is_ok() {
+            let _ = self.core.commit_shared();
         }
     }
+}
+
+fn completed() -> Error {
+    Error::new(ErrorKind::Unsupported, "the log is complete: nothing is appended any more")
 }
 
 fn limit(what: &'static str, value: usize, largest: usize) -> Error {
@@ -399,6 +403,8 @@ impl Core {
     fn new(config: FasterLogConfig, found: Found, device: Arc<dyn StorageDevice>) -> Result<Self> {
         let (geometry, epoch) = (config.geometry()?, LightEpoch::new());
         let Found { commit: next, generation, end, .. } = found;
+        let commit = Commit { number: next.number.saturating_sub(1), until: end, cookie: next.cookie.clone() };
+        let last = Report { commit, before: Address::INVALID };
         let begin = geometry.block_start(next.begin()).max(Address::new(FIRST)).min(end);
         let state = LogState { begin, head: end, flushed: end, end, history: History::of_new(generation) };
         let log = HybridLog::at(log_config(geometry, generation), state, Arc::clone(&epoch), device)?;
@@ -406,8 +412,7 @@ impl Core {
             log,
             lanes: (0..LANES).map(|_| Mutex::new(epoch.join())).collect(),
             next_lane: AtomicU64::new(0),
-            group: Group::new(end, next.number, next.cookie.clone()),
-            commit_at: AtomicU64::new(0),
+            group: GroupCommit::new(config.policy(), config.wait_limit, end, last),
             next: Mutex::new(next),
             epoch,
             config,
@@ -416,10 +421,11 @@ impl Core {
     }
 
     /// Commits, on behalf of this caller and all who wait.
-    pub(super) fn commit(&self, cookie: Option<Vec<u8>>) -> Result<Commit> {
+    pub(super) fn commit_record(&self, cookie: Option<Vec<u8>>) -> Result<(Address, Report)> {
+        let before = self.group.durable();
         let record = {
             let mut next = self.next.lock();
-            next.durable = self.group.durable().get();
+            next.durable = before.get();
             next.time = unix_milliseconds();
             if let Some(cookie) = cookie {
                 next.cookie = cookie;
@@ -434,7 +440,12 @@ impl Core {
         }
         self.with_lane(|core, participant| core.put(participant, Kind::Commit, &body, true)).and_then(Self::placed)?;
         let until = self.log.make_durable(self.config.wait_limit)?;
-        Ok(Commit { number: record.number, until, cookie: record.cookie })
+        let commit = Commit { number: record.number, until, cookie: record.cookie };
+        Ok((until, Report { commit, before }))
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        self.next.lock().complete
     }
 
     /// Everything that `address` is compared with to tell what is there.

@@ -37,10 +37,11 @@
 mod append;
 mod commit;
 mod config;
+mod durable;
 mod entry;
 pub mod faster_log;
-mod group;
 mod image;
+mod read;
 mod recover;
 mod scan;
 #[cfg(test)]
@@ -48,6 +49,6 @@ mod tests;
 
 pub use append::Appender;
 pub use config::FasterLogConfig;
+pub use durable::Durable;
 pub use faster_log::{Commit, FasterLog};
-pub use group::Durable;
 pub use scan::{Entries, LogScan};
