@@ -67,7 +67,7 @@ const AT_ONCE: Option<Policy> = Some(Policy { interval: Duration::ZERO, bytes: 2
 
 /// G1, G2: whoever waits finds it durable, whoever led.
 ///
-/// Broken by: not telling at the end of a commit; clearing `leading` after telling.
+/// Broken by: not telling at the end of a commit.
 #[test]
 fn whoever_waits_is_told_and_a_commit_may_serve_two() {
     loom::model(|| {
@@ -86,7 +86,7 @@ fn whoever_waits_is_told_and_a_commit_may_serve_two() {
 
 /// G2: who appends and goes on is covered by the thread, also if a commit is under way that does not cover it.
 ///
-/// Broken by: no fence in `note_growth` or in `lead`; not looking at the tail at the end of a commit.
+/// Broken by: no fence in `note_growth`; not looking at the tail at the end of a commit.
 #[test]
 fn who_goes_on_is_covered_by_the_thread() {
     loom::model(|| {
@@ -114,7 +114,7 @@ impl Wake for Bell {
 
 /// G2, G3: a future is woken when its entry is durable, and when it never will be, whoever led.
 ///
-/// Broken by: looking at `durable` in `poll` before the lock only; not taking the wakers when a commit fails.
+/// Broken by: not waking anybody when a commit fails; not telling the thread in `poll`.
 #[test]
 fn a_future_is_woken_when_it_is_over() {
     for fails_at in [u64::MAX, 0] {

@@ -1,7 +1,7 @@
 //! Putting entries at the tail.
 
 use super::entry::{Draft, HEADER, Kind, LAST_HEAD, PART_HEAD};
-use super::faster_log::Core;
+use super::log_core::Core;
 use crate::address::Address;
 use crate::allocator::{Allocation, FIRST};
 use crate::epoch::Participant;
@@ -84,6 +84,9 @@ impl Core {
             _ => self.put_large(participant, parts, len, wait)?,
         };
         if let Some(address) = address {
+            if self.log.geometry().page().offset(address) == 0 {
+                self.count_page(participant);
+            }
             self.group.note_growth(address);
         }
         Ok(address)

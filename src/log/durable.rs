@@ -1,6 +1,7 @@
 //! Commits of the log, as a tenant of [group commit](crate::group), and waiting for them as a future.
 
-use super::faster_log::{Commit, Core};
+use super::faster_log::Commit;
+use super::log_core::Core;
 use crate::address::Address;
 use crate::error::{Error, ErrorKind, Result};
 use crate::group::Tenant;
@@ -39,6 +40,12 @@ impl Core {
     /// Commits everything that was done before this call.
     pub(super) fn commit_shared(&self) -> Result<Commit> {
         self.group.commit(self).map(|report| report.commit)
+    }
+
+    /// The same, of which the entries are the least: something else is to be durable as well.
+    pub(super) fn commit_change(&self) -> Result<Commit> {
+        self.group.note_change();
+        self.commit_shared()
     }
 
     /// The same, always with a record of its own, which brings a cookie.

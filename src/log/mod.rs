@@ -41,9 +41,16 @@ mod durable;
 mod entry;
 pub mod faster_log;
 mod image;
+mod log_core;
+mod open;
+mod ordinal;
 mod read;
 mod recover;
 mod scan;
+#[cfg(feature = "stream")]
+mod stream;
+mod truncate;
+mod typed;
 #[cfg(test)]
 mod tests;
 
@@ -51,4 +58,8 @@ pub use append::Appender;
 pub use config::FasterLogConfig;
 pub use durable::Durable;
 pub use faster_log::{Commit, FasterLog};
+pub use ordinal::{CommitName, Commits, PastCommit};
 pub use scan::{Entries, LogScan};
+#[cfg(feature = "postcard")]
+pub use typed::Postcard;
+pub use typed::{Codec, Json, TypedLog, TypedScan};

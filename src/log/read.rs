@@ -2,7 +2,7 @@
 
 use super::commit::CommitRecord;
 use super::entry::{HEADER, Header, Kind, address_in, word_in};
-use super::faster_log::Core;
+use super::log_core::Core;
 use crate::address::Address;
 use crate::allocator::{BLOCK_PAYLOAD, BLOCK_SIZE, FIRST};
 use crate::epoch::Participant;

@@ -2,7 +2,7 @@
 
 use super::commit::CommitRecord;
 use super::entry::{HEADER, Header, Kind};
-use super::faster_log::Core;
+use super::log_core::Core;
 use super::read::{Reader, damaged};
 use crate::address::Address;
 use crate::allocator::{FIRST, LiveBlocks, ReadLimits};
