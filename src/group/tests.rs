@@ -60,7 +60,8 @@ fn the_first_failure_is_the_last_commit_and_everybody_is_told_the_same() {
     group.wait(&log, first).unwrap();
     let second = append(&log, &group);
     for _ in 0..2 {
-        let failures = [group.wait(&log, second).unwrap_err(), group.commit(&log).unwrap_err(), group.check().unwrap_err()];
+        let failures =
+            [group.wait(&log, second).unwrap_err(), group.commit(&log).unwrap_err(), group.check().unwrap_err()];
         assert!(failures.iter().all(|failure| failure.field("number") == Some("1")), "{failures:?}");
     }
     assert_eq!(log.commits.load(Ordering::SeqCst), 2, "no commit is tried again");

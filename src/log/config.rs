@@ -125,9 +125,12 @@ impl FasterLogConfig {
                 .help("for no interval at all give None"));
         }
         if self.commit_waiters > 1 && self.commit_interval.is_none() {
-            return Err(Error::new(ErrorKind::Config, "waiting for company takes a commit_interval: nobody waits for ever")
-                .with("commit_waiters", self.commit_waiters)
-                .help("set FasterLogConfig::with_commit_interval, or with_commit_waiters(1)"));
+            return Err(Error::new(
+                ErrorKind::Config,
+                "waiting for company takes a commit_interval: nobody waits for ever",
+            )
+            .with("commit_waiters", self.commit_waiters)
+            .help("set FasterLogConfig::with_commit_interval, or with_commit_waiters(1)"));
         }
         LogGeometry::new(self.page_size_bits, self.memory.checked_shr(self.page_size_bits).unwrap_or(0), 0.0)
     }

@@ -3,8 +3,8 @@
 use super::append::Appender;
 use super::commit::{COOKIE_MAX, CURSORS_MAX, NAME_MAX};
 pub use super::config::FasterLogConfig;
-use super::log_core::{Core, completed, limit};
 use super::durable::Durable;
+use super::log_core::{Core, completed, limit};
 use super::read::Reader;
 use super::scan::{Entries, LogScan};
 use crate::address::Address;

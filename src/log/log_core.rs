@@ -101,8 +101,12 @@ impl Core {
         if len <= self.body_max() {
             return Ok(());
         }
-        Err(limit("what a commit says does not fit on a page: cursors, cookie, and what was cut off", len, self.body_max())
-            .help("use fewer cursors or a shorter cookie, truncate_before, or larger pages for a new log"))
+        Err(limit(
+            "what a commit says does not fit on a page: cursors, cookie, and what was cut off",
+            len,
+            self.body_max(),
+        )
+        .help("use fewer cursors or a shorter cookie, truncate_before, or larger pages for a new log"))
     }
 
     pub(super) fn is_complete(&self) -> bool {

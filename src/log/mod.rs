@@ -49,10 +49,10 @@ mod recover;
 mod scan;
 #[cfg(feature = "stream")]
 mod stream;
-mod truncate;
-mod typed;
 #[cfg(test)]
 mod tests;
+mod truncate;
+mod typed;
 
 pub use append::Appender;
 pub use config::FasterLogConfig;

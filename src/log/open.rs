@@ -2,8 +2,8 @@
 
 use super::commit::CommitRecord;
 use super::config::FasterLogConfig;
-use super::log_core::{Core, completed};
 use super::faster_log::FasterLog;
+use super::log_core::{Core, completed};
 use super::ordinal::CommitName;
 use super::recover::{Explorer, Found};
 use crate::address::Address;

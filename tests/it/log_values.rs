@@ -36,7 +36,8 @@ fn come_back<C: Codec<Event> + Default>() {
     drop(log);
     let log = TypedLog::<Event, C>::new(open(&disk));
     let found: Vec<_> = log.scan(..).map(Result::unwrap).collect();
-    let expected: Vec<_> = places.into_iter().chain([last]).zip(events().into_iter().chain([events()[0].clone()])).collect();
+    let expected: Vec<_> =
+        places.into_iter().chain([last]).zip(events().into_iter().chain([events()[0].clone()])).collect();
     assert_eq!(found, expected);
     let foreign = log.log().append_and_wait(&[0xff; 7]).unwrap();
     assert_eq!(log.read_entry(foreign).unwrap_err().kind(), ErrorKind::Corrupt);
@@ -73,7 +74,9 @@ fn a_reader_awaits_values_until_the_log_is_complete() {
 
 #[test]
 fn a_scan_is_a_stream() {
-    fn poll(stream: Pin<&mut impl futures_core::Stream<Item = oxifaster::Result<(oxifaster::address::Address, Vec<u8>)>>>) -> Poll<Option<Vec<u8>>> {
+    fn poll(
+        stream: Pin<&mut impl futures_core::Stream<Item = oxifaster::Result<(oxifaster::address::Address, Vec<u8>)>>>,
+    ) -> Poll<Option<Vec<u8>>> {
         stream.poll_next(&mut Context::from_waker(Waker::noop())).map(|entry| entry.map(|entry| entry.unwrap().1))
     }
     let log = open(&MemoryDisk::new());

@@ -140,7 +140,10 @@ fn a_log_is_opened_as_it_was_at_a_commit_by_number_or_by_cookie() {
 
     let is_gone = |name: &CommitName| {
         let before = disk.duplicate();
-        for opened in [FasterLog::open_read_only_at(config(), before.clone(), name), FasterLog::open_at(config(), before.clone(), name)] {
+        for opened in [
+            FasterLog::open_read_only_at(config(), before.clone(), name),
+            FasterLog::open_at(config(), before.clone(), name),
+        ] {
             assert_eq!(opened.map(drop).unwrap_err().kind(), ErrorKind::NotFound, "{name:?}");
         }
         assert_eq!(entries(&open(&before)), all[52..], "nothing was changed");

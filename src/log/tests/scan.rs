@@ -54,7 +54,9 @@ fn what_is_in_memory_is_scanned_without_the_device_and_the_rest_in_large_accesse
     let log = FasterLog::open(config, Handle(Arc::clone(&device))).unwrap();
     let before = reads();
     let found = entries(&log);
-    assert!(found.iter().zip(0..).all(|((_, found), number)| *found == data(number, 300)) && found.len() as u64 == count);
+    assert!(
+        found.iter().zip(0..).all(|((_, found), number)| *found == data(number, 300)) && found.len() as u64 == count
+    );
     assert!(reads() - before < 20, "{} reads of 9 MB", reads() - before);
     let (before, bytes) = (reads(), device.bytes.load(Ordering::SeqCst));
     assert_eq!(log.scan(..).next().unwrap().unwrap(), found[0]);

@@ -45,7 +45,8 @@ pub(crate) fn run(options: &LogOptions) -> Result<()> {
 
 fn rounds(options: &LogOptions, turn: &dyn Fn(&dyn LogEngine, &Path) -> Result<f64>) -> Vec<(&'static str, Figures)> {
     let wanted = |name: &str| options.engines.is_empty() || options.engines.iter().any(|other| other == name);
-    let mut all: Vec<_> = ROSTER.iter().filter(|(name, _)| wanted(name)).map(|(name, _)| (*name, Ok(Vec::new()))).collect();
+    let mut all: Vec<_> =
+        ROSTER.iter().filter(|(name, _)| wanted(name)).map(|(name, _)| (*name, Ok(Vec::new()))).collect();
     for round in 0..options.repetitions {
         for at in 0..all.len() {
             let at = (at + round) % all.len();
@@ -72,7 +73,8 @@ fn one(options: &LogOptions, name: &str, turn: &dyn Fn(&dyn LogEngine, &Path) ->
 }
 
 fn table(title: &str, all: &[(&'static str, Figures)], unit: f64) -> String {
-    let mut text = format!("**{title}**\n\n| log | min | median | max | oxifaster / it, median |\n|---|---|---|---|---|\n");
+    let mut text =
+        format!("**{title}**\n\n| log | min | median | max | oxifaster / it, median |\n|---|---|---|---|---|\n");
     let ours = all.iter().find(|(name, _)| *name == "oxifaster").and_then(|(_, figures)| figures.as_ref().ok());
     for (name, figures) in all {
         let row = match figures {
