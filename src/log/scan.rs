@@ -33,6 +33,9 @@ pub struct LogScan {
     failed: bool,
 }
 
+/// An entry and where it is, or why it cannot be read.
+type Found = Result<(Address, Vec<u8>)>;
+
 /// What a scan knows without looking again.
 struct Known {
     /// Up to here nothing is in its way.
@@ -124,7 +127,7 @@ impl LogScan {
     ///
     /// # Errors
     /// As for [`try_next`](Self::try_next), and why nothing is committed any more if the log has failed.
-    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<(Address, Vec<u8>)>>> {
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Found>> {
         loop {
             match self.try_next() {
                 Ok(None) => {}
@@ -150,7 +153,7 @@ impl LogScan {
     ///
     /// # Errors
     /// As for `poll_next`.
-    pub async fn next_async(&mut self) -> Option<Result<(Address, Vec<u8>)>> {
+    pub async fn next_async(&mut self) -> Option<Found> {
         std::future::poll_fn(|context| self.poll_next(context)).await
     }
 
@@ -238,7 +241,7 @@ impl LogScan {
 }
 
 impl Iterator for LogScan {
-    type Item = Result<(Address, Vec<u8>)>;
+    type Item = Found;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.try_next().transpose()

@@ -16,7 +16,7 @@ enum Event {
 
 fn events() -> Vec<Event> {
     let event = |number: u64| match number % 3 {
-        0 => Event::Opened { account: number, name: format!("n°{number}") },
+        0 => Event::Opened { account: number, name: format!("number {number}") },
         _ => Event::Paid((0..number as i64 * 50).collect()), // some are larger than a page
     };
     (0..40).map(event).collect()

@@ -5,7 +5,8 @@ use crate::address::Address;
 use crate::device::MemoryDisk;
 use crate::error::ErrorKind;
 use crate::log::{CommitName, FasterLog};
-use std::time::{Duration, SystemTime};
+use crate::utility::unix_milliseconds;
+use std::time::{Duration, Instant, SystemTime};
 
 /// Draws numbers, the same ones every time.
 struct Draw(u64);
@@ -99,18 +100,20 @@ fn a_crash_takes_no_number_with_it() {
 #[test]
 fn a_time_leads_to_the_first_entry_that_may_be_of_it() {
     let log = open(&MemoryDisk::new());
+    let now = || SystemTime::UNIX_EPOCH + Duration::from_millis(unix_milliseconds());
     let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1);
     assert_eq!(log.first_after(long_ago).unwrap(), None);
     let (mut times, mut places) = (Vec::new(), Vec::new());
     for number in 0..40 {
-        times.push(SystemTime::now());
+        let started = Instant::now();
+        times.push(now());
         places.push(log.append_and_wait(&data(number, 100)).unwrap());
-        while times[times.len() - 1].elapsed().unwrap_or_default() < Duration::from_millis(2) {
+        while started.elapsed() < Duration::from_millis(2) {
             std::hint::spin_loop(); // times are told apart by the millisecond
         }
     }
     assert_eq!(log.first_after(long_ago).unwrap(), Some(places[0]));
-    assert_eq!(log.first_after(SystemTime::now() + Duration::from_secs(60)).unwrap(), None);
+    assert_eq!(log.first_after(now() + Duration::from_secs(60)).unwrap(), None);
     for (number, time) in times.iter().enumerate() {
         let found = log.first_after(*time).unwrap().unwrap();
         assert!(found <= places[number] && found >= places[number.saturating_sub(1)], "{number}: {found}");

@@ -36,7 +36,7 @@ impl Worker<'_> {
             batch.put_log_data(entry);
         }
         options.set_sync(sync);
-        self.0.write_opt(&batch, &options).map_err(Failure::of("writing to the WAL"))
+        self.0.write_opt(batch, &options).map_err(Failure::of("writing to the WAL"))
     }
 }
 

@@ -150,10 +150,12 @@ impl<'w> Run<'w> {
         };
         let known: Vec<_> = self.models.iter().map(told).collect();
         let of = |number: &u64| self.models[0].entries.iter().position(|known| known == number);
-        let Seen { entries, cookie, complete } = seen;
+        let Seen { first: number, entries, cookie, complete } = seen;
         let (first, last) = (entries.first().map(of), entries.last().map(of));
-        let what =
-            format!("{} entries, {first:?} to {last:?}, {cookie}, {complete}; it may be {known:?}", entries.len());
+        let what = format!(
+            "{} entries from {number} on, {first:?} to {last:?}, {cookie}, {complete}; it may be {known:?}",
+            entries.len()
+        );
         Violation::new("committed", what)
     }
 
@@ -417,5 +419,5 @@ fn look_at(log: &FasterLog) -> Result<Seen, Violation> {
     if cursor != cookie {
         return Err(Violation::new("one record", format_args!("cookie {cookie} came with cursor {cursor}")));
     }
-    Ok(Seen { entries, cookie, complete: log.is_complete() })
+    Ok(Seen { first: numbers.start as usize, entries, cookie, complete: log.is_complete() })
 }
