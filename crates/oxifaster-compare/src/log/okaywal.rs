@@ -6,11 +6,16 @@ use okaywal::{Configuration, EntryWriter, LogVoid, WriteAheadLog};
 use std::path::Path;
 use std::time::Instant;
 
+/// More than is appended in a turn.
+const KEPT: u64 = 64 << 30;
+
 pub(super) struct Okay(WriteAheadLog);
 
 impl Okay {
     pub(super) fn open(directory: &Path) -> Result<Self> {
-        let log = Configuration::default_for(directory).open(LogVoid).map_err(Failure::of("opening okaywal"))?;
+        // Its checkpoints give files up whose entries are taken care of; here all are to be kept.
+        let keeping = Configuration::default_for(directory).checkpoint_after_bytes(KEPT);
+        let log = keeping.open(LogVoid).map_err(Failure::of("opening okaywal"))?;
         Ok(Self(log))
     }
 }
