@@ -38,6 +38,7 @@ pub mod device;
 pub mod directory;
 pub mod epoch;
 mod error;
+mod group;
 pub mod index;
 mod kernel;
 pub mod locks;

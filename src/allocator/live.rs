@@ -1,37 +1,25 @@
-//! Reads the records of a log that is in use: from memory where they are there, from the device with accesses ahead.
-//!
-//! Only what nobody changes any more is read: below `safe_read_only` (L2). A page that leaves memory while it is being read
-//! is on the device by then (L4), and is read on from there.
+//! Reads the records of a log that is in use. Only what nobody changes any more is read: below `safe_read_only` (L2).
 
 use super::hybrid_log::HybridLog;
-use super::pieces::{Piece, Pieces};
+use super::live_blocks::LiveBlocks;
+use super::pieces::Pieces;
 use super::pointers::FIRST;
-use super::reader::{BlockReader, ReadLimits};
+use super::reader::ReadLimits;
 use super::walk::{RecordWalker, Visit};
 use crate::address::Address;
-use crate::epoch::{Guard, Participant};
+use crate::epoch::Participant;
 use crate::error::Result;
-use crate::memory::load_bytes;
 use crate::record::RecordLayout;
 use crate::sync::Arc;
 use std::ops::Range;
 
-/// Blocks that are copied out of memory under one pin.
-const UNDER_ONE_PIN: u64 = 16;
-
 /// Hands on the records of ranges of a log in use, each with its address, its header as invariant L9 wants it, and its bytes.
 pub(crate) struct LiveReader {
     pieces: Arc<Pieces>,
-    reader: BlockReader<Arc<Pieces>>,
+    blocks: LiveBlocks,
     walker: RecordWalker,
     range: Range<Address>,
-    /// Blocks that have not been looked at.
-    left: Range<u64>,
-    /// Blocks up to here are being read from the device.
-    ahead: u64,
     end: Address,
-    copied: Vec<u8>,
-    bytes: u64,
     /// The first record behind the range that was met.
     behind: Option<Address>,
 }
@@ -44,19 +32,14 @@ impl LiveReader {
     pub(crate) fn new(log: &HybridLog, layout: RecordLayout, limits: ReadLimits) -> Result<Self> {
         let (geometry, end) = (log.geometry(), log.safe_read_only());
         let boundary = geometry.start_of_block(geometry.block_of(Address::new(end.get() - 1)) + 1);
-        let piece = Piece { from: Address::INVALID, to: boundary, file: None };
-        let pieces = Pieces::new(geometry, log.history().clone(), vec![piece], Arc::clone(log.device()))?;
-        let pieces = Arc::new(pieces);
+        let blocks = LiveBlocks::new(log, boundary, limits)?;
+        let pieces = Arc::clone(blocks.pieces());
         Ok(Self {
-            reader: BlockReader::new(Arc::clone(&pieces), limits),
+            blocks,
             walker: RecordWalker::new(&pieces, layout),
             pieces,
             range: Address::INVALID..Address::INVALID,
-            left: 0..0,
-            ahead: 0,
             end,
-            copied: Vec::new(),
-            bytes: 0,
             behind: None,
         })
     }
@@ -72,18 +55,14 @@ impl LiveReader {
     /// # Errors
     /// Those of accesses that were under way for the other range.
     pub(crate) fn go_to(&mut self, range: Range<Address>) -> Result<()> {
-        self.reader.give_up_rest();
-        while let Some(verified) = self.reader.next(|| None)? {
-            self.reader.give_back(verified);
-        }
         let geometry = self.pieces.geometry;
         let start = range.start.max(Address::new(FIRST));
         let _ = self.walker.go_to(start); // a record of the other range may have begun
-        self.left = geometry.block_of(start)..geometry.block_of(start);
+        let mut blocks = geometry.block_of(start)..geometry.block_of(start);
         if start < range.end {
-            self.left.end = geometry.block_of(Address::new(range.end.get() - 1)) + 1;
+            blocks.end = geometry.block_of(Address::new(range.end.get() - 1)) + 1;
         }
-        self.ahead = self.left.start;
+        self.blocks.go_to(blocks)?;
         self.range = start..range.end;
         self.behind = None;
         Ok(())
@@ -91,7 +70,7 @@ impl LiveReader {
 
     /// Bytes of blocks that were looked at.
     pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
+        self.blocks.bytes()
     }
 
     /// Where the next record of the range begins, if there is one; at its end the first one behind it.
@@ -109,65 +88,18 @@ impl LiveReader {
         participant: &mut Participant,
         visit: &mut Visit<'_>,
     ) -> Result<bool> {
-        if self.left.is_empty() {
+        if self.blocks.is_over() {
             // The last record may end behind the range.
             if !self.walker.has_begun() || self.walker.position() >= self.range.end {
                 return Ok(false);
             }
-            self.left.end += 1;
+            self.blocks.extend_to(self.blocks.end() + 1);
         }
-        let geometry = self.pieces.geometry;
-        if self.ahead <= self.left.start {
-            let first = self.left.start;
-            let page_end = (first / geometry.blocks_per_page() + 1) * geometry.blocks_per_page();
-            let end = self.left.end.min(page_end).min(first + UNDER_ONE_PIN);
-            if self.copy_from_memory(log, first..end, &participant.pin()) {
-                return self.feed_copied(first..end, visit).map(|()| true);
-            }
-            let head = geometry.block_of(log.addresses().head);
-            self.ahead = head.clamp(first + 1, self.left.end);
-        }
-        let mut more = Some(self.left.start..self.ahead).filter(|_| self.reader.is_idle());
-        let Some(verified) = self.reader.next(|| more.take())? else {
-            self.ahead = self.left.start;
-            return Ok(!self.left.is_empty());
-        };
-        for (number, block) in verified.iter() {
-            let payload = &block[..geometry.payload_of_block(number)];
-            Self::feed((&mut self.walker, &mut self.behind), &self.range, &self.pieces, number, payload, visit)?;
-        }
-        self.left.start = verified.first + verified.blocks as u64;
-        self.bytes += (verified.blocks * super::block::BLOCK_SIZE) as u64;
-        self.reader.give_back(verified);
+        let Self { blocks, walker, behind, range, pieces, .. } = self;
+        blocks.next(log, participant, |number, payload| {
+            Self::feed((&mut *walker, &mut *behind), range, pieces, number, payload, visit)
+        })?;
         Ok(true)
-    }
-
-    /// Copies blocks of one page if they are all in memory.
-    fn copy_from_memory(&mut self, log: &HybridLog, blocks: Range<u64>, guard: &Guard<'_>) -> bool {
-        let geometry = self.pieces.geometry;
-        let start = geometry.start_of_block(blocks.start);
-        if start.max(Address::new(FIRST)) < log.view(guard).head() {
-            return false;
-        }
-        let last = blocks.end - 1;
-        let len = geometry.start_of_block(last).get() as usize + geometry.payload_of_block(last) - start.get() as usize;
-        self.copied.resize(len, 0);
-        load_bytes(log.core.frames.words(start, len), &mut self.copied);
-        true
-    }
-
-    fn feed_copied(&mut self, blocks: Range<u64>, visit: &mut Visit<'_>) -> Result<()> {
-        let geometry = self.pieces.geometry;
-        let mut rest = self.copied.as_slice();
-        for number in blocks.clone() {
-            let (payload, behind) = rest.split_at(geometry.payload_of_block(number).min(rest.len()));
-            Self::feed((&mut self.walker, &mut self.behind), &self.range, &self.pieces, number, payload, visit)?;
-            rest = behind;
-        }
-        self.left.start = blocks.end;
-        self.ahead = blocks.end;
-        self.bytes += (blocks.end - blocks.start) * super::block::BLOCK_SIZE as u64;
-        Ok(())
     }
 
     /// Hands on the records that end in a block.

@@ -53,6 +53,8 @@ mod history;
 mod hybrid_log;
 #[cfg(not(oxifaster_loom))]
 mod live;
+#[cfg(not(oxifaster_loom))]
+mod live_blocks;
 #[cfg(all(test, oxifaster_loom))]
 mod loom;
 mod note;
@@ -82,6 +84,8 @@ pub use history::{Aborted, Generation};
 pub(crate) use hybrid_log::{Allocation, HybridLog, LogConfig, LogHandle, LogView};
 #[cfg(not(oxifaster_loom))]
 pub(crate) use live::LiveReader;
+#[cfg(not(oxifaster_loom))]
+pub(crate) use live_blocks::LiveBlocks;
 pub(crate) use note::note_in;
 pub(crate) use pieces::{Piece, PieceFile, Pieces};
 pub(crate) use pointers::FIRST;

@@ -1,7 +1,7 @@
 //! Putting entries at the tail.
 
 use super::entry::{Draft, HEADER, Kind, LAST_HEAD, PART_HEAD};
-use super::faster_log::Core;
+use super::log_core::Core;
 use crate::address::Address;
 use crate::allocator::{Allocation, FIRST};
 use crate::epoch::Participant;
@@ -76,7 +76,7 @@ impl Core {
 
     /// Appends an entry; `None` if there is no room and the caller does not want to `wait`.
     pub(super) fn append(&self, participant: &mut Participant, parts: &[&[u8]], wait: bool) -> Result<Option<Address>> {
-        self.group.check_open()?;
+        self.group.check()?;
         let len: usize = parts.iter().map(|part| part.len()).sum();
         let address = match parts {
             [data] if len <= self.body_max() => self.put(participant, Kind::Entry, data, wait)?,
@@ -84,37 +84,12 @@ impl Core {
             _ => self.put_large(participant, parts, len, wait)?,
         };
         if let Some(address) = address {
-            self.note_growth(address);
+            if self.log.geometry().page().offset(address) == 0 {
+                self.count_page(participant);
+            }
+            self.group.note_growth(address);
         }
         Ok(address)
-    }
-
-    /// Tells the log's thread if the log has grown for the first time since a commit, or by so much that there is to be
-    /// another. Of several who see it, one tells.
-    #[inline]
-    fn note_growth(&self, address: Address) {
-        let limit = self.commit_at.load(Ordering::Relaxed);
-        let is_beyond = address.get() >= limit;
-        if is_beyond && self.commit_at.compare_exchange(limit, u64::MAX, Ordering::SeqCst, Ordering::Relaxed).is_ok() {
-            self.grown_beyond();
-        }
-    }
-
-    #[cold]
-    fn grown_beyond(&self) {
-        if self.group.ask_within(self.config.commit_interval) {
-            let enough = self.group.durable().get().saturating_add(self.config.commit_bytes);
-            self.commit_at.store(enough, Ordering::SeqCst);
-        }
-    }
-
-    /// A commit has ended. What was appended while it was under way has told nobody.
-    pub(super) fn rearm(&self) {
-        self.commit_at.store(self.group.durable().get(), Ordering::SeqCst);
-        let tail = self.log.addresses().tail;
-        if tail > self.group.durable() {
-            self.note_growth(tail);
-        }
     }
 
     /// The largest body that fits on every page.

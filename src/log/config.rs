@@ -2,7 +2,11 @@
 
 use crate::allocator::{LogConfig, LogGeometry};
 use crate::error::{Error, ErrorKind, Result};
+use crate::group::Policy;
 use std::time::Duration;
+
+/// The longest time between a change and its commit.
+const INTERVAL_MAX: Duration = Duration::from_secs(3600);
 
 /// The set-up of a [`FasterLog`](super::FasterLog).
 ///
@@ -22,6 +26,8 @@ pub struct FasterLogConfig {
     pub commit_interval: Option<Duration>,
     /// See [`with_commit_bytes`](Self::with_commit_bytes).
     pub commit_bytes: u64,
+    /// See [`with_commit_waiters`](Self::with_commit_waiters).
+    pub commit_waiters: usize,
     /// See [`with_wait_limit`](Self::with_wait_limit).
     pub wait_limit: Duration,
     /// See [`with_damage_accepted`](Self::with_damage_accepted).
@@ -35,6 +41,7 @@ impl Default for FasterLogConfig {
             page_size_bits: 20,
             commit_interval: Some(Duration::from_millis(10)),
             commit_bytes: 8 << 20,
+            commit_waiters: 1,
             wait_limit: Duration::from_secs(30),
             damage_accepted: false,
         }
@@ -73,6 +80,15 @@ impl FasterLogConfig {
         self
     }
 
+    /// Callers and futures that wait for entries to be durable are served when so many of them wait, or when the interval is
+    /// over: fewer and larger commits for longer waits. It takes an interval. `Default:` 1: nobody waits for company, and those
+    /// who come during a commit share the next.
+    #[must_use]
+    pub fn with_commit_waiters(mut self, waiters: usize) -> Self {
+        self.commit_waiters = waiters;
+        self
+    }
+
     /// How long a call waits for the device or for others before it fails. `Default:` 30 seconds.
     #[must_use]
     pub fn with_wait_limit(mut self, limit: Duration) -> Self {
@@ -88,6 +104,12 @@ impl FasterLogConfig {
         self
     }
 
+    /// When commits are made that nobody asked for.
+    pub(super) fn policy(&self) -> Option<Policy> {
+        let interval = self.commit_interval?;
+        Some(Policy { interval, bytes: self.commit_bytes, waiters: self.commit_waiters })
+    }
+
     /// # Errors
     /// [`ErrorKind::Config`] names what is out of range.
     pub(super) fn geometry(&self) -> Result<LogGeometry> {
@@ -95,6 +117,20 @@ impl FasterLogConfig {
             return Err(Error::new(ErrorKind::Config, "page_size_bits is out of range")
                 .with("page_size_bits", self.page_size_bits)
                 .with("largest", 27));
+        }
+        if self.commit_interval.is_some_and(|interval| interval > INTERVAL_MAX) {
+            return Err(Error::new(ErrorKind::Config, "commit_interval is out of range")
+                .with("commit_interval in milliseconds", self.commit_interval.unwrap_or_default().as_millis())
+                .with("largest", INTERVAL_MAX.as_millis())
+                .help("for no interval at all give None"));
+        }
+        if self.commit_waiters > 1 && self.commit_interval.is_none() {
+            return Err(Error::new(
+                ErrorKind::Config,
+                "waiting for company takes a commit_interval: nobody waits for ever",
+            )
+            .with("commit_waiters", self.commit_waiters)
+            .help("set FasterLogConfig::with_commit_interval, or with_commit_waiters(1)"));
         }
         LogGeometry::new(self.page_size_bits, self.memory.checked_shr(self.page_size_bits).unwrap_or(0), 0.0)
     }

@@ -37,17 +37,29 @@
 mod append;
 mod commit;
 mod config;
+mod durable;
 mod entry;
 pub mod faster_log;
-mod group;
 mod image;
+mod log_core;
+mod open;
+mod ordinal;
+mod read;
 mod recover;
 mod scan;
+#[cfg(feature = "stream")]
+mod stream;
 #[cfg(test)]
 mod tests;
+mod truncate;
+mod typed;
 
 pub use append::Appender;
 pub use config::FasterLogConfig;
+pub use durable::Durable;
 pub use faster_log::{Commit, FasterLog};
-pub use group::Durable;
+pub use ordinal::{CommitName, Commits, PastCommit};
 pub use scan::{Entries, LogScan};
+#[cfg(feature = "postcard")]
+pub use typed::Postcard;
+pub use typed::{Codec, Json, TypedLog, TypedScan};

@@ -16,7 +16,7 @@
 use super::commit::CommitRecord;
 use super::image::Image;
 use crate::address::Address;
-use crate::allocator::{BLOCK_SIZE, LogGeometry, seal};
+use crate::allocator::{BLOCK_SIZE, FIRST, LogGeometry, seal};
 use crate::device::{IoRequest, StorageDevice, access};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{AlignedBuf, IoBuf};
@@ -32,12 +32,29 @@ const CHUNK: usize = 1 << 20;
 pub(super) struct Found {
     /// The commit that the log goes on from.
     pub(super) commit: CommitRecord,
+    /// Where its record is.
+    pub(super) at: Address,
     /// What the log's blocks carry.
     pub(super) generation: u32,
     /// Where the last entry of the verified prefix ends.
     pub(super) whole: Address,
     /// Where the log goes on.
     pub(super) end: Address,
+}
+
+impl Found {
+    /// A log that holds nothing.
+    pub(super) fn nothing(page_bits: u32, generation: u32) -> Self {
+        let first = Address::new(FIRST);
+        let commit = CommitRecord { page_bits, begin: FIRST, counted: FIRST, ..CommitRecord::default() };
+        Self { commit, at: first, generation, whole: first, end: first }
+    }
+
+    /// What the record after the commit says.
+    pub(super) fn next(&self) -> CommitRecord {
+        let links = self.commit.links_behind(self.at);
+        CommitRecord { number: self.commit.number + 1, named: false, links, ..self.commit.clone() }
+    }
 }
 
 /// A device, looked at page by page.
@@ -73,7 +90,7 @@ impl Explorer<'_> {
                 if !accept_damage {
                     self.check_behind(end, extent)?;
                 }
-                return Ok(Some(Found { commit, generation, whole, end }));
+                return Ok(Some(Found { commit, at, generation, whole, end }));
             }
             // It is behind something that was not written, so it was never acknowledged.
             before = at;

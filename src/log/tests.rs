@@ -1,3 +1,6 @@
+mod ordinal;
+mod scan;
+
 use super::entry::Kind;
 use super::{FasterLog, FasterLogConfig};
 use crate::address::Address;
@@ -305,7 +308,7 @@ fn a_large_entry_has_its_place_where_its_last_part_is() {
     let log = open(&MemoryDisk::new());
     let address = log.append(&data(1, 9_000)).unwrap();
     log.commit().unwrap();
-    let mut reader = super::scan::Reader::new(log.core.clone());
+    let mut reader = super::read::Reader::new(log.core.clone());
     assert!(reader.first_byte_of(address).unwrap() < address);
-    assert_eq!(super::faster_log::Core::data_of(Kind::Last, 100), 16..100);
+    assert_eq!(super::log_core::Core::data_of(Kind::Last, 100), 16..100);
 }

@@ -18,6 +18,8 @@ mod faults;
 mod growth;
 mod larger_than_memory;
 mod log;
+mod log_format;
+mod log_values;
 mod memory;
 mod model;
 mod paths;

@@ -8,6 +8,7 @@ mod distribution;
 mod failure;
 mod hash;
 mod histogram;
+mod log;
 mod machine;
 mod memory;
 mod options;
@@ -45,6 +46,7 @@ fn run(command: Command) -> Result<()> {
             let outcome = disk::campaign::run(&options, &mut report);
             conclude(report, stolen, &options.baseline, options.json.as_deref(), outcome)
         }
+        Command::Log(options) => log::campaign::run(&options.settled()),
         Command::Charts(options) => charts::draw(&options.reports, &options.out),
         Command::Tables { reports, baseline } => {
             for path in reports {

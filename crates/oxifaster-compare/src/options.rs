@@ -19,6 +19,8 @@ pub(crate) enum Command {
     Memory(MemoryOptions),
     /// Larger than memory: against stores on disk, and against the bare disk.
     Disk(DiskOptions),
+    /// Durable logs without a store.
+    Log(LogOptions),
     /// Draws reports as SVG.
     Charts(ChartOptions),
     /// Prints the tables of reports once more.
@@ -160,6 +162,39 @@ impl DiskOptions {
             self.warm_up = 0.1;
             self.repetitions = self.repetitions.min(5);
             self.load_limit = 30;
+        }
+        self
+    }
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct LogOptions {
+    /// Bytes of an entry; several numbers make several parts.
+    #[arg(long, value_delimiter = ',', default_values_t = [64, 256, 4096])]
+    pub(crate) sizes: Vec<usize>,
+    /// Seconds of one turn of one contestant.
+    #[arg(long, default_value_t = 2.0)]
+    pub(crate) seconds: f64,
+    /// Rounds in which every contestant has a turn.
+    #[arg(long, default_value_t = 5)]
+    pub(crate) repetitions: usize,
+    /// Logs by name; without it, all that were compiled in.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) engines: Vec<String>,
+    /// Where the logs are, in directories of their own that are removed afterwards.
+    #[arg(long)]
+    pub(crate) dir: Option<PathBuf>,
+    /// A smoke run of some seconds. Its figures mean nothing.
+    #[arg(long)]
+    pub(crate) quick: bool,
+}
+
+impl LogOptions {
+    /// With `--quick` taken into account.
+    pub(crate) fn settled(mut self) -> Self {
+        if self.quick {
+            self.seconds = 0.05;
+            self.repetitions = 2;
         }
         self
     }

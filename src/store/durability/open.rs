@@ -1,7 +1,7 @@
 //! Opening a store whose changes are durable: what there is is recovered, to the last change that was acknowledged and as far
 //! beyond as the log goes; where there is nothing, a store is made.
 
-use super::{Committer, commit::Task};
+use super::Committer;
 use crate::address::Address;
 use crate::allocator::{HybridLog, LogState};
 use crate::checkpoint::{
@@ -11,6 +11,7 @@ use crate::checkpoint::{
 use crate::device::StorageDevice;
 use crate::directory::{Directory, FileDirectory};
 use crate::error::{Error, ErrorKind, Result};
+use crate::group::spawn;
 use crate::record::{Key, RecordLayout, Value};
 use crate::store::config::FasterKvConfig;
 use crate::store::database::Database;
@@ -187,15 +188,7 @@ fn log_part(log: &HybridLog, begin: Address, end: Address, buckets: u64) -> LogP
 fn start_thread<K: Key, V: Value>(database: &Database<K, V>) -> Result<()> {
     let Some(committer) = database.committer.clone() else { return Ok(()) };
     let log = database.kernel.log.share();
-    let commit_for_others = move || {
-        while let Task::Commit = committer.next_task() {
-            committer.lead_for_others(&log);
-        }
-    };
-    let thread = std::thread::Builder::new()
-        .name("oxifaster-commit".to_owned())
-        .spawn(commit_for_others)
-        .map_err(|error| Error::new(ErrorKind::Limit, "the system gives no thread for commits").because(error))?;
+    let thread = spawn(move || committer.serve(&log))?;
     *database.commit_thread.lock() = Some(thread);
     Ok(())
 }

@@ -54,7 +54,7 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     /// takes no more changes, and has to be opened again. What was durable stays so.
     pub fn commit(&self) -> Result<()> {
         match &self.database.committer {
-            Some(committer) => committer.commit(&self.database.kernel.log).map(drop),
+            Some(committer) => committer.commit(&self.database.kernel.log),
             None => Ok(()),
         }
     }

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 /// Bytes of a raw sequential write: as large as the log's own.
 const RAW_WRITE: usize = 256 << 10;
+/// Bytes of a raw sequential read: as large as a scan's.
+const RAW_READ: usize = 1 << 20;
 const RAW_UNDER_WAY: usize = 4;
 const COMMITS: usize = 300;
 const WAIT: Duration = Duration::from_secs(60);
@@ -47,21 +49,23 @@ fn measure(options: &BenchOptions) -> Result<String, Failure> {
     let bytes = rate * f64::from(options.size);
     let commit = commits(&log)?;
     drop(log);
+    let raw_scan = raw_read(&options.directory.join("raw"))?;
     let log = super::options::open_to_read(&options.directory.join("log"))?;
-    let started = Instant::now();
-    let (mut scanned, mut scanned_bytes) = (0u64, 0u64);
-    for entry in log.scan(..) {
+    let (started, mut scan) = (Instant::now(), log.scan(..));
+    let mut scanned = 0u64;
+    while scan.next_entry()?.is_some() {
         scanned += 1;
-        scanned_bytes += entry?.1.len() as u64;
     }
-    let scan = scanned_bytes as f64 / started.elapsed().as_secs_f64();
+    let (scan_seconds, begin) = (started.elapsed().as_secs_f64(), log.begin().get());
+    let scan = (log.committed().get() - begin) as f64 / scan_seconds;
     let mega = |bytes: f64| bytes / 1e6;
     Ok(format!(
         "append        {:.2} M entries/s, {:.0} MB/s ({} appenders, {} bytes each, a commit every 10 ms)\n\
          raw writes    {:.0} MB/s; the log has {:.2} of it\n\
          commit        p50 {:.0} us, p99 {:.0} us (an entry and a wait for it, one thread)\n\
          raw commit    p50 {:.0} us (a 4 KiB write and a sync); the log takes {:.2} of it\n\
-         scan          {:.2} M entries/s, {:.0} MB/s\n",
+         scan          {:.2} M entries/s, {:.0} MB/s of the log\n\
+         raw reads     {:.0} MB/s; the scan has {:.2} of it\n",
         rate / 1e6,
         mega(bytes),
         options.appenders,
@@ -72,8 +76,10 @@ fn measure(options: &BenchOptions) -> Result<String, Failure> {
         commit.1,
         raw_commit,
         commit.0 / raw_commit,
-        scanned as f64 / started.elapsed().as_secs_f64() / 1e6,
+        scanned as f64 / scan_seconds / 1e6,
         mega(scan),
+        mega(raw_scan),
+        scan / raw_scan,
     ))
 }
 
@@ -140,6 +146,24 @@ fn raw_write(directory: &Path, seconds: u32) -> Result<f64, Failure> {
     device.submit(IoRequest::sync(), Arc::clone(&queue) as Arc<_>, 0);
     land(&queue)?;
     Ok(written as f64 / started.elapsed().as_secs_f64())
+}
+
+/// Bytes per second of sequential reads of what was written, as large and as many under way as those of a scan.
+fn raw_read(directory: &Path) -> Result<f64, Failure> {
+    let device = FileSystemDisk::open(directory)?;
+    let (queue, extent) = (CompletionQueue::new(), device.info().extent);
+    let (started, mut under_way, mut next) = (Instant::now(), 0, 0);
+    while next < extent || under_way > 0 {
+        while next < extent && under_way < RAW_UNDER_WAY {
+            let len = RAW_READ.min((extent - next) as usize);
+            let request = IoRequest::read(next, len, AlignedBuf::zeroed(len));
+            device.submit(request, Arc::clone(&queue) as Arc<_>, 0);
+            (under_way, next) = (under_way + 1, next + len as u64);
+        }
+        land(&queue)?;
+        under_way -= 1;
+    }
+    Ok(extent as f64 / started.elapsed().as_secs_f64())
 }
 
 /// Median microseconds of a write of 4 KiB and a sync.

@@ -39,6 +39,8 @@ pub(super) struct Model {
 /// What was read of a log.
 #[derive(Debug)]
 pub(super) struct Seen {
+    /// The number of the first entry: so many were cut off at the beginning.
+    pub(super) first: usize,
     pub(super) entries: Vec<u64>,
     pub(super) cookie: u64,
     pub(super) complete: bool,
@@ -55,7 +57,8 @@ impl Model {
         if self.complete.is_some_and(|complete| complete != seen.complete) {
             return None;
         }
-        (least..=most).find_map(|begin| {
+        let is_first = |begin: &usize| *begin == seen.first;
+        (least..=most).find(is_first).and_then(|begin| {
             let end = begin + seen.entries.len();
             let has_entries = self.committed.max(begin) <= end && self.entries.get(begin..end)? == seen.entries;
             let has_cookie = seen.cookie == self.cookie
@@ -119,7 +122,8 @@ mod tests {
     use super::*;
 
     fn seen(entries: &[u64], cookie: u64) -> Seen {
-        Seen { entries: entries.to_vec(), cookie, complete: false }
+        let first = entries.first().map_or(0, |first| *first as usize - 1);
+        Seen { first, entries: entries.to_vec(), cookie, complete: false }
     }
 
     #[test]
@@ -137,6 +141,9 @@ mod tests {
             (&[1, 2, 3, 4, 5], false),
         ] {
             assert_eq!(model.allows(&seen(entries, 0)), fits, "{entries:?}");
+        }
+        for (first, fits) in [(0, true), (1, false), (2, false)] {
+            assert_eq!(model.allows(&Seen { first, ..seen(&[1, 2], 0) }), fits, "numbers from {first} on");
         }
         let found = model.found(&seen(&[2, 3], 0)).unwrap();
         assert_eq!((found.committed, found.begin, found.entries), (3, (1, 1), vec![1, 2, 3]));

@@ -150,10 +150,12 @@ impl<'w> Run<'w> {
         };
         let known: Vec<_> = self.models.iter().map(told).collect();
         let of = |number: &u64| self.models[0].entries.iter().position(|known| known == number);
-        let Seen { entries, cookie, complete } = seen;
+        let Seen { first: number, entries, cookie, complete } = seen;
         let (first, last) = (entries.first().map(of), entries.last().map(of));
-        let what =
-            format!("{} entries, {first:?} to {last:?}, {cookie}, {complete}; it may be {known:?}", entries.len());
+        let what = format!(
+            "{} entries from {number} on, {first:?} to {last:?}, {cookie}, {complete}; it may be {known:?}",
+            entries.len()
+        );
         Violation::new("committed", what)
     }
 
@@ -268,7 +270,13 @@ impl<'w> Run<'w> {
     fn is_committed(&mut self, mut model: Model) -> Result<(), Violation> {
         model.committed = model.entries.len();
         model.used = self.log()?.committed().get();
+        let expected = model.begin.1 as u64..model.entries.len() as u64;
         self.is_now(model);
+        match self.log()?.numbers() {
+            Ok(numbers) if numbers == expected => {}
+            Err(_) if self.world.faults_struck() > 0 => {}
+            other => return Err(Violation::new("numbers of entries", format_args!("{other:?}, not {expected:?}"))),
+        }
         Ok(())
     }
 
@@ -386,14 +394,30 @@ fn plan_fault(world: &SimWorld, rng: &mut SimRng) {
 
 /// What can be read of a log that is durable.
 fn look_at(log: &FasterLog) -> Result<Seen, Violation> {
-    let (mut entries, mut scan) = (Vec::new(), log.scan(..));
-    while let Some((_, data)) = must("scans", scan.try_next())? {
+    let (mut entries, mut ends, mut scan) = (Vec::new(), None, log.scan(..));
+    while let Some((address, data)) = must("scans", scan.try_next())? {
         entries.push(number_of(&data)?);
+        ends = Some((ends.map_or(address, |(first, _)| first), address));
+    }
+    let numbers = must("scans", log.numbers())?;
+    let is_counted = numbers.end - numbers.start == entries.len() as u64;
+    if let Some((first, last)) = ends
+        && is_counted
+    {
+        let found = must("scans", log.entry_at(numbers.start))?;
+        let number = must("scans", log.number_of(last))?;
+        if (found, number) != (Some(first), numbers.end - 1) {
+            let what = format_args!("{numbers:?}: the first is at {found:?}, not {first}, the last is {number}");
+            return Err(Violation::new("numbers of entries", what));
+        }
+    }
+    if !is_counted {
+        return Err(Violation::new("numbers of entries", format_args!("{numbers:?} of {} entries", entries.len())));
     }
     let cookie = number_of_cookie(&log.cookie())?;
     let cursor = log.cursor(CURSOR).map_or(0, Address::get);
     if cursor != cookie {
         return Err(Violation::new("one record", format_args!("cookie {cookie} came with cursor {cursor}")));
     }
-    Ok(Seen { entries, cookie, complete: log.is_complete() })
+    Ok(Seen { first: numbers.start as usize, entries, cookie, complete: log.is_complete() })
 }
