@@ -61,3 +61,8 @@ pub use zerocopy;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The same for what the document on data shows.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/data.md")]
+struct Data;

@@ -1,6 +1,6 @@
 //! Is a record the newest of its key? The search in a chain above a record that is known to be old enough not to change.
 
-use super::Kernel;
+use super::{Fetch, Fetched, Kernel};
 use crate::address::Address;
 use crate::device::{IoDone, IoRequest};
 use crate::epoch::Guard;
@@ -56,7 +56,7 @@ pub(crate) struct Above {
 struct Walk {
     /// The chain's newest record when the walk began.
     top: Address,
-    next: Address,
+    next: Fetch,
 }
 
 impl Above {
@@ -85,10 +85,10 @@ impl Above {
         let mut at = top;
         while at > self.floor {
             if at < log.head() {
-                self.walk = Some(Walk { top, next: at });
+                self.walk = Some(Walk { top, next: Fetch::of(kernel, at) });
                 return Look::Disk;
             }
-            let record = log.record(at, const { RecordLayout::of::<K, V>().record_size() });
+            let record = log.record(at, const { RecordLayout::of::<K, V>() });
             let info = record.info();
             if self.extent.counts(at, info) && record.key_is::<K, V>(key) {
                 return Look::Old;
@@ -101,7 +101,7 @@ impl Above {
 
     /// The access that the search needs, if it needs one.
     pub(crate) fn request<K: Key, V: Value>(&self, kernel: &Kernel<K, V>) -> Option<IoRequest> {
-        self.walk.map(|walk| kernel.log.fetch_request(walk.next, Kernel::<K, V>::LAYOUT.record_size()))
+        self.walk.map(|walk| walk.next.request(kernel))
     }
 
     /// Takes in the record that [`request`](Self::request) asked for.
@@ -110,13 +110,18 @@ impl Above {
     /// The device's error, or [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt).
     pub(crate) fn resume<K: Key, V: Value>(&mut self, kernel: &Kernel<K, V>, key: &K, done: IoDone) -> Result<()> {
         let Some(Walk { top, next }) = self.walk.take() else { return Ok(()) };
-        let size = Kernel::<K, V>::LAYOUT.record_size();
-        let record = kernel.log.fetched(next, size, done, RecordLayout::parse::<K, V>)?;
+        let record = match next.take(kernel, done)? {
+            Fetched::Record(record) => record,
+            Fetched::Longer(next) => {
+                self.walk = Some(Walk { top, next });
+                return Ok(());
+            }
+        };
         let previous = record.info.previous();
-        if self.extent.counts(next, record.info) && record.key.as_bytes() == key.as_bytes() {
+        if self.extent.counts(next.at, record.info) && record.key.as_bytes() == key.as_bytes() {
             self.is_old = true;
         } else if previous > self.floor {
-            self.walk = Some(Walk { top, next: previous });
+            self.walk = Some(Walk { top, next: Fetch::of(kernel, previous) });
         } else if self.is_met || previous == self.floor {
             (self.floor, self.is_met) = (top, true);
         } else {

@@ -8,7 +8,7 @@ use crate::epoch::Guard;
 use crate::error::Result;
 use crate::index::Slot;
 use crate::operation::{Operation, Retry, Step};
-use crate::record::{Key, Value};
+use crate::record::{Draft, Key, Value};
 use crate::utility::KeyHash;
 
 /// Appends a copy of an immutable record in front of its chain, unless the key has a newer record. The search and the
@@ -52,7 +52,8 @@ impl<K: Key, V: Value> KeyOperation<K, V> for ConditionalInsertOp<K, V> {
             Look::Disk => self.above.request(kernel).map_or(Step::Retry(Retry::Conflict), Step::Wait),
             // The copy is of the version of this operation, whatever the record's was: it is there from now on.
             Look::Newest => {
-                match kernel.append_moved(slot, &self.key, self.value.as_ref(), kernel.moment(guard), guard) {
+                let draft = Draft { key: &self.key, value: self.value.as_ref() };
+                match kernel.append_moved(slot, draft, kernel.moment(guard), guard) {
                     Ok(Ok(())) => Step::Done(true),
                     Ok(Err(retry)) => Step::Retry(retry),
                     Err(error) => Step::Failed(error),

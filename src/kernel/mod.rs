@@ -17,6 +17,7 @@ mod below;
 mod conditional_insert;
 mod cut;
 mod delete;
+mod fetch;
 mod find;
 mod is_newest;
 #[cfg(all(test, oxifaster_loom))]
@@ -34,7 +35,7 @@ use crate::cache::{Copied, ReadCache};
 use crate::epoch::Guard;
 use crate::index::{MemIndex, Slot};
 use crate::operation::{Environment, Operation, Step};
-use crate::record::{Key, RecordLayout, Value};
+use crate::record::{Key, KeyBytes, RecordLayout, Value};
 use crate::sync::{Arc, MonotonicU64};
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -43,6 +44,8 @@ pub(crate) use above::Extent;
 pub(crate) use conditional_insert::ConditionalInsertOp;
 pub(crate) use cut::{Cut, Surroundings, closed_tail};
 pub(crate) use delete::DeleteOp;
+use fetch::TypicalSize;
+pub(crate) use fetch::{Fetch, Fetched};
 pub(crate) use is_newest::IsNewestOp;
 pub(crate) use read::ReadOp;
 pub(crate) use records::LogRecords;
@@ -59,6 +62,8 @@ pub(crate) struct Kernel<K, V> {
     pub(crate) versions: Versions,
     /// Below lies nothing any more that anybody may want, a scan or checkpoint of an older state included.
     pub(crate) kept_from: Arc<MonotonicU64>,
+    /// How long records are.
+    pub(crate) typical_size: TypicalSize,
     wait_limit: Duration,
     schema: PhantomData<fn() -> (K, V)>,
 }
@@ -74,7 +79,8 @@ impl<K: Key, V: Value> Kernel<K, V> {
         wait_limit: Duration,
     ) -> Self {
         let kept_from = Arc::new(MonotonicU64::new(log.begin().get()));
-        Self { index, log, cache, versions: Versions::new(version), kept_from, wait_limit, schema: PhantomData }
+        let (versions, typical_size) = (Versions::new(version), TypicalSize::new(Self::LAYOUT.planned_size()));
+        Self { index, log, cache, versions, kept_from, typical_size, wait_limit, schema: PhantomData }
     }
 }
 
@@ -101,23 +107,28 @@ impl<K: Key, V: Value> Kernel<K, V> {
 
     /// A copy of the key's newest record in the read cache, if there is one.
     #[inline]
-    pub(crate) fn cached<'g>(&'g self, key: &K, slot: &Slot<'g>, guard: &'g Guard<'_>) -> Option<Copied<'g>> {
+    pub(crate) fn cached<'g>(
+        &'g self,
+        key: &(impl KeyBytes + ?Sized),
+        slot: &Slot<'g>,
+        guard: &'g Guard<'_>,
+    ) -> Option<Copied<'g>> {
         self.cache.as_ref().and_then(|cache| cache.find::<K, V>(key, slot.address(), guard).ok())
     }
 
     /// Keeps a copy of what was read from the device, if nothing was added to the chain whose newest record was `newest`.
     #[inline]
-    pub(crate) fn keep(&self, key: &K, value: &V, newest: Address, guard: &Guard<'_>) {
+    pub(crate) fn keep(&self, key: &(impl KeyBytes + ?Sized), value: &V, newest: Address, guard: &Guard<'_>) {
         if let Some(cache) = &self.cache {
-            cache.add(&self.index, key, value, newest, guard);
+            cache.add::<K, V>(&self.index, key, value, newest, guard);
         }
     }
 
     /// Keeps an old copy that was read, and was found in the chain of `slot`.
     #[inline]
-    pub(crate) fn renew(&self, slot: Slot<'_>, key: &K, value: &V, guard: &Guard<'_>) {
+    pub(crate) fn renew(&self, slot: Slot<'_>, key: &(impl KeyBytes + ?Sized), value: &V, guard: &Guard<'_>) {
         if let Some(cache) = &self.cache {
-            cache.renew(&self.index, slot, key, value, guard);
+            cache.renew::<K, V>(&self.index, slot, key, value, guard);
         }
     }
 }

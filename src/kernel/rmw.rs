@@ -8,7 +8,7 @@ use crate::epoch::Guard;
 use crate::error::Result;
 use crate::index::Slot;
 use crate::operation::{Operation, Retry, Step};
-use crate::record::{Key, Value};
+use crate::record::{Draft, Key, Modified, RecordRef, Seen, Value};
 use crate::status::OperationStatus;
 use crate::utility::KeyHash;
 
@@ -81,16 +81,56 @@ impl<K: Key, V: Value, L: Logic<V>> RmwOp<K, V, L> {
         match kernel.region(&found, kernel.moment(guard)) {
             Region::Newer => Step::Retry(Retry::Conflict),
             _ if found.info.is_tombstone() => self.append(kernel, slot, None, guard), // R4: for good, whatever the region
-            Region::Mutable => {
-                Step::Done(found.record.modify_value::<K, V>(&mut |value: &mut V| self.logic.update(value)))
-            }
+            Region::Mutable => match found.record.modify_value::<K, V>(&mut |value: &mut V| self.logic.update(value)) {
+                Ok(Modified::InPlace) => Step::Done(OperationStatus::InPlace),
+                Ok(Modified::Unchanged) => Step::Done(OperationStatus::Unchanged),
+                Ok(Modified::Outgrown(value, seen)) => self.outgrow(kernel, slot, found.record, (&value, seen), guard),
+                Ok(Modified::Sealed) => self.copy(kernel, slot, found.record, guard),
+                Err(error) => Step::Failed(error),
+            },
             Region::Fuzzy => Step::Retry(Retry::Fuzzy), // K2
-            Region::Immutable => {
-                // The header that was read above may be from before a deletion in place that has ended since. Only now is
-                // it certain that nobody changes the record any more, so it is looked at once more.
-                let lives = !found.record.info().is_tombstone();
-                self.append(kernel, slot, lives.then(|| found.record.value::<K, V>()), guard)
-            }
+            Region::Immutable => self.copy(kernel, slot, found.record, guard),
+        }
+    }
+
+    /// Appends what the logic makes of a record that nobody changes any more.
+    fn copy(
+        &mut self,
+        kernel: &Kernel<K, V>,
+        slot: Slot<'_>,
+        record: RecordRef<'_>,
+        guard: &Guard<'_>,
+    ) -> Step<OperationStatus> {
+        // A header that was read above may be from before a deletion in place that has ended since. Only now is it certain
+        // that nobody changes the record any more, so it is looked at once more.
+        let lives = !record.info().is_tombstone();
+        match lives.then(|| record.value::<K, V>()).transpose() {
+            Ok(old) => self.append(kernel, slot, old, guard),
+            Err(error) => Step::Failed(error),
+        }
+    }
+
+    /// Appends a value that has no place in the record from whose value it was made, as that was seen.
+    #[cold]
+    fn outgrow(
+        &mut self,
+        kernel: &Kernel<K, V>,
+        slot: Slot<'_>,
+        record: RecordRef<'_>,
+        (value, seen): (&V, Seen),
+        guard: &Guard<'_>,
+    ) -> Step<OperationStatus> {
+        if let Err(error) = kernel.check_size(self.key.as_bytes().len(), value.as_bytes().len()) {
+            return Step::Failed(error);
+        }
+        if !record.try_seal::<K, V>(seen) || record.info().is_tombstone() {
+            return Step::Retry(Retry::Conflict);
+        }
+        match kernel.append(slot, Draft::new(&self.key, value), kernel.moment(guard), guard) {
+            Ok(Ok(())) => Step::Done(OperationStatus::Copied),
+            // Whoever comes next finds the record sealed, and copies it.
+            Ok(Err(retry)) => Step::Retry(retry),
+            Err(error) => Step::Failed(error),
         }
     }
 
@@ -107,7 +147,7 @@ impl<K: Key, V: Value, L: Logic<V>> RmwOp<K, V, L> {
             None => (self.logic.create(), OperationStatus::Created),
         };
         let Some(new) = new else { return Step::Done(OperationStatus::Unchanged) };
-        match kernel.append(slot, &self.key, Some(&new), kernel.moment(guard), guard) {
+        match kernel.append(slot, Draft::new(&self.key, &new), kernel.moment(guard), guard) {
             Ok(Ok(())) => Step::Done(status),
             Ok(Err(retry)) => Step::Retry(retry),
             Err(error) => Step::Failed(error),
@@ -149,10 +189,13 @@ impl<K: Key, V: Value, L: Logic<V>> KeyOperation<K, V> for RmwOp<K, V, L> {
             }
             Trace::Disk(address) => {
                 if let Some(copy) = kernel.cached(&self.key, &slot, guard) {
-                    return self.append(kernel, slot, Some(copy.record.value::<K, V>()), guard);
+                    return match copy.record.value::<K, V>() {
+                        Ok(old) => self.append(kernel, slot, Some(old), guard),
+                        Err(error) => Step::Failed(error),
+                    };
                 }
                 // Also when something was known: the chain has grown since, and what was added is on the device by now.
-                self.below.walk(kernel.newest(&slot, guard), address);
+                self.below.walk(kernel, kernel.newest(&slot, guard), address);
                 self.below.request(kernel).map_or(Step::Retry(Retry::Conflict), Step::Wait)
             }
         }

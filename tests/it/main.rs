@@ -3,6 +3,7 @@
 #![cfg(not(oxifaster_loom))]
 
 mod alone;
+mod any_length;
 mod async_session;
 mod backends;
 mod checkpoint;
