@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{BufferPool, Words};
 use crate::record::RecordRef;
 use crate::stats::LogCounters;
-use crate::sync::{Arc, AtomicU64, Backoff, MonotonicU64, Mutex, Ordering, Weak};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Backoff, MonotonicU64, Mutex, Ordering, Weak};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -295,6 +295,14 @@ impl HybridLog {
         self.core.epoch.drain();
         self.core.device.poll();
         self.core.pump();
+    }
+
+    /// A flag that is set when everybody has left who is pinned at this moment, by whoever [helps](Self::help).
+    pub(crate) fn when_pins_end(&self) -> Arc<AtomicBool> {
+        let have_left = Arc::new(AtomicBool::new(false));
+        let action = Arc::clone(&have_left);
+        self.core.epoch.bump(move || action.store(true, Ordering::Release));
+        have_left
     }
 
     /// Has `waker` woken when a write is finished or frames come free, once.

@@ -52,12 +52,13 @@ impl<K: Key, V: Value, Q: KeyBytes> KeyOperation<K, V> for DeleteOp<Q> {
             Trace::Record(found) => match kernel.region(&found, moment) {
                 Region::Newer => return Step::Retry(Retry::Conflict),
                 _ if found.info.is_tombstone() => return Step::Done(OperationStatus::NotFound),
-                Region::Mutable => {
+                // What is closed may be copied at this moment.
+                Region::Mutable if !found.info.is_closed() => {
                     if let Some(status) = delete_in_place(kernel, slot, found) {
                         return Step::Done(status);
                     }
                 }
-                Region::Fuzzy | Region::Immutable => {}
+                Region::Mutable | Region::Fuzzy | Region::Immutable => {}
             },
             Trace::Disk(_) | Trace::Floor => {}
         }

@@ -1,7 +1,7 @@
 //! Models of whole operations: index, log, epoch and records together, on pages of 128 bytes. The header of each says
 //! which changes were seen to break it.
 
-use super::{DeleteOp, Kernel, Modify, ReadOp, RmwOp, UpsertOp};
+use super::{DeleteOp, Fate, Kernel, Modify, ReadOp, RmwOp, UpsertOp, When};
 use crate::allocator::{HybridLog, LogConfig, LogGeometry};
 use crate::cache::ReadCache;
 use crate::device::MemoryDisk;
@@ -297,6 +297,77 @@ fn a_value_that_outgrows_its_record_loses_no_change() {
             assert!(orders.contains(&last), "{other:?} and a growth left {last:?}");
         });
     }
+}
+
+/// A value that counts, and is taken by deleting it.
+trait Count: Value {
+    fn of(count: u64) -> Self;
+    fn count(&self) -> u64;
+}
+
+impl Count for u64 {
+    fn of(count: u64) -> Self {
+        count
+    }
+
+    fn count(&self) -> u64 {
+        *self
+    }
+}
+
+impl Count for [u64; 2] {
+    fn of(count: u64) -> Self {
+        [count; 2]
+    }
+
+    fn count(&self) -> u64 {
+        self[1]
+    }
+}
+
+/// R7, R8: one thread counts while another deletes the key because of its value, and takes what it has counted to. Whichever came
+/// first, nothing is lost and nothing is taken twice.
+///
+/// Broken by: appending the tombstone without closing or sealing the record; not waiting until all have left who may not have
+/// seen it closed; looking at the value before that.
+fn what_is_taken_is_what_was_counted<V: Count>() {
+    model(|| {
+        let epoch = LightEpoch::new();
+        let store = store_with::<V>(&epoch, None);
+        let mut participant = epoch.join();
+        run(&store, UpsertOp::new(1, V::of(1)), &mut participant);
+        let counter = {
+            let (store, mut participant) = (Arc::clone(&store), epoch.join());
+            thread::spawn(move || {
+                let count = Modify(|value: &mut V| {
+                    *value = V::of(value.count() + 1);
+                    true
+                });
+                run(&store, RmwOp::new(1, count), &mut participant);
+                participant.epoch().drain();
+            })
+        };
+        let mut taken = 0;
+        let condition = |value: &V| {
+            taken = value.count();
+            true
+        };
+        let take = When { condition, change: Fate::Delete, creates: false, refused: None };
+        assert_eq!(run(&store, RmwOp::new(1, take), &mut participant), OperationStatus::Deleted);
+        counter.join().unwrap();
+        let rest = run(&store, ReadOp::new(1u64), &mut participant).map_or(0, |value| value.count());
+        assert_eq!(taken + rest, 2, "{taken} were taken");
+    });
+}
+
+#[test]
+fn what_is_taken_of_a_word_is_what_was_counted() {
+    what_is_taken_is_what_was_counted::<u64>();
+}
+
+#[test]
+fn what_is_taken_of_a_latched_value_is_what_was_counted() {
+    what_is_taken_is_what_was_counted::<[u64; 2]>();
 }
 
 /// The index entry of a key.

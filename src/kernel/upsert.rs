@@ -53,7 +53,7 @@ impl<K: Key, V: Value> KeyOperation<K, V> for UpsertOp<K, V> {
         if let Trace::Record(found) = &trace {
             match kernel.region(found, moment) {
                 Region::Newer => return Step::Retry(Retry::Conflict),
-                Region::Mutable if !found.info.is_tombstone() => {
+                Region::Mutable if found.info.is_open() => {
                     // R4 if somebody deletes it at this moment.
                     if found.record.set_value::<K, V>(&self.value, Visible::Now) {
                         return Step::Done(OperationStatus::InPlace);

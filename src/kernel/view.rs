@@ -8,7 +8,7 @@ use crate::cache::CacheView;
 use crate::epoch::Guard;
 use crate::index::{IndexView, Slot};
 use crate::memory::Purpose;
-use crate::record::{Key, KeyBytes, Modified, RecordLayout, RecordRef, Value};
+use crate::record::{Key, KeyBytes, Modified, RecordLayout, RecordRef, Value, Verdict};
 use crate::status::OperationStatus;
 use crate::sync::Visible;
 use crate::utility::KeyHash;
@@ -120,10 +120,11 @@ impl<'g> View<'g> {
         slot: Slot<'_>,
         modify: &mut impl FnMut(&mut V) -> bool,
     ) -> Option<OperationStatus> {
-        match self.mutable::<K, V>(key, slot)?.modify_value::<K, V>(modify) {
+        let mut verdict = |value: &mut V| if modify(value) { Verdict::Set } else { Verdict::Keep };
+        match self.mutable::<K, V>(key, slot)?.modify_value::<K, V>(&mut verdict) {
             Ok(Modified::InPlace) => Some(OperationStatus::InPlace),
             Ok(Modified::Unchanged) => Some(OperationStatus::Unchanged),
-            Ok(Modified::Outgrown(..) | Modified::Sealed) | Err(_) => None,
+            Ok(Modified::Doomed(_) | Modified::Outgrown(..) | Modified::Sealed) | Err(_) => None,
         }
     }
 
@@ -142,10 +143,10 @@ impl<'g> View<'g> {
             address = cache.behind(address);
         }
         let found = seek::<K, V>(self.log, key, address, limit).ok()?;
-        if found.info.is_tombstone() { None } else { Some(found.record) }
+        if found.info.is_open() { Some(found.record) } else { None }
     }
 
-    /// The newest record of the chain if it is the key's, lives, and is not below `limit`.
+    /// The newest record of the chain if it is the key's, lives and is not closed, and is not below `limit`.
     #[inline(always)]
     fn first_live<K: Key, V: Value>(
         self,
@@ -157,6 +158,6 @@ impl<'g> View<'g> {
             return None;
         }
         let record = self.log.record(slot.address(), const { RecordLayout::of::<K, V>() });
-        if record.info().is_live() && record.key_is::<K, V>(key) { Some(record) } else { None }
+        if record.info().is_open() && record.key_is::<K, V>(key) { Some(record) } else { None }
     }
 }

@@ -1,6 +1,6 @@
 //! Models of records that are read while they are written. The header of each says which changes were seen to break it.
 
-use super::{Deleted, Draft, Modified, RecordInfo, RecordRef};
+use super::{Deleted, Draft, Modified, RecordInfo, RecordRef, Verdict};
 use crate::address::Address;
 use crate::epoch::{Guard, LightEpoch};
 use crate::index::{IndexConfig, MemIndex};
@@ -108,7 +108,7 @@ fn concurrent_changes_of_a_latched_value_all_count() {
             let status = world.record().modify_value::<u64, Wide>(&mut |value| {
                 assert_eq!(value[0], value[1], "a change that starts from a mixed value");
                 *value = [value[0] + 1, value[1] + 1];
-                true
+                Verdict::Set
             });
             assert!(matches!(status, Ok(Modified::InPlace)));
         };
@@ -132,7 +132,7 @@ fn increment_unless_deleted(record: RecordRef<'_>) -> Option<u64> {
         let modified = record.modify_value::<u64, u64>(&mut |value| {
             from = Some(*value);
             *value += 1;
-            true
+            Verdict::Set
         });
         assert!(matches!(modified, Ok(Modified::InPlace)));
     }

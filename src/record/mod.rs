@@ -30,7 +30,10 @@
 //! * **R7** A value that does not fit into its record any more goes on in a new record in front of it. If that is made from
 //!   the value that is there, the record is sealed first, under its stamp: from then on it is neither changed nor deleted in
 //!   place, and as good as immutable. If it is written blindly, the record is sealed after: who changes the old one in the
-//!   meantime comes before it, and nobody comes after it with a look at the index from before.
+//!   meantime comes before it, and nobody comes after it with a look at the index from before. A latched value that is to be
+//!   deleted because of what it is, is sealed likewise.
+//! * **R8** A value without a latch that is to be deleted because of what it is, is *closed* by a bit of its header: who sees it
+//!   leaves the value alone. When all have left who may have looked before, the record is as good as immutable.
 
 mod bytes;
 mod draft;
@@ -56,4 +59,4 @@ pub use layout::{Record, RecordLayout};
 pub(crate) use origin::{Mark, Origin};
 pub use pod::Pod;
 pub(crate) use sizes::RecordSizes;
-pub(crate) use view::{Deleted, Modified, RecordRef};
+pub(crate) use view::{Deleted, Modified, RecordRef, Verdict};

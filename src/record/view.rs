@@ -1,6 +1,6 @@
 //! A record where it lies, borrowed for as long as the thread stays pinned.
 
-use super::info::{INVALID, TOMBSTONE};
+use super::info::{CLOSED, INVALID, TOMBSTONE};
 use super::{Draft, Key, KeyBytes, Latch, RecordInfo, RecordLayout, RecordSizes, Seen, Value};
 use crate::address::Address;
 use crate::error::Result;
@@ -16,12 +16,25 @@ pub(crate) struct RecordRef<'g> {
     words: &'g [AtomicU64],
 }
 
+/// What is to become of a value that was looked at, and maybe changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It stays as it was.
+    Keep,
+    /// It is what it was changed to.
+    Set,
+    /// It is deleted.
+    Delete,
+}
+
 /// What became of a change in place.
 pub(crate) enum Modified<V> {
     /// The value was changed.
     InPlace,
     /// It was left alone.
     Unchanged,
+    /// It is to be deleted, as long as it is the one that was seen.
+    Doomed(Seen),
     /// What it would become has no place in the record, which is as it was.
     Outgrown(V, Seen),
     /// The record is not changed any more: its value may be copied, unless it was deleted.
@@ -227,12 +240,15 @@ impl<'g> RecordRef<'g> {
     }
 
     /// Replaces the value by what `modify` makes of it, as one step: nobody's change in between is lost. `modify` runs
-    /// again on the newer value when somebody was faster, and leaves the record alone by returning false.
+    /// again on the newer value when somebody was faster.
     ///
     /// # Errors
     /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if what is there is no value of the type.
     #[inline]
-    pub(crate) fn modify_value<K: Key, V: Value>(self, modify: &mut impl FnMut(&mut V) -> bool) -> Result<Modified<V>> {
+    pub(crate) fn modify_value<K: Key, V: Value>(
+        self,
+        modify: &mut impl FnMut(&mut V) -> Verdict,
+    ) -> Result<Modified<V>> {
         let mut backoff = Backoff::new();
         loop {
             match self.try_modify::<K, V>(modify)? {
@@ -244,20 +260,20 @@ impl<'g> RecordRef<'g> {
 
     /// One attempt: `None` if somebody else was faster.
     #[inline]
-    fn try_modify<K: Key, V: Value>(self, modify: &mut impl FnMut(&mut V) -> bool) -> Result<Option<Modified<V>>> {
+    fn try_modify<K: Key, V: Value>(self, modify: &mut impl FnMut(&mut V) -> Verdict) -> Result<Option<Modified<V>>> {
         let sizes = self.sizes::<K, V>();
         let words = self.value_words::<K, V>(sizes);
         if const { RecordLayout::of::<K, V>().is_latched() } {
             let (latch, is_fixed) = (self.latch(sizes), const { V::FIXED.is_some() });
             let mut seen = Seen::NOTHING;
             let mut value = self.look::<K, V>(&mut seen)?;
-            if !modify(&mut value) {
-                return Ok(Some(Modified::Unchanged));
+            match modify(&mut value) {
+                Verdict::Keep => return Ok(Some(Modified::Unchanged)),
+                _ if seen.is_sealed() => return Ok(Some(Modified::Sealed)),
+                Verdict::Delete => return Ok(Some(Modified::Doomed(seen))),
+                Verdict::Set => {}
             }
             let len = value.as_bytes().len();
-            if !is_fixed && seen.is_sealed() {
-                return Ok(Some(Modified::Sealed));
-            }
             if !is_fixed && len > words.len() * 8 {
                 return Ok(Some(Modified::Outgrown(value, seen)));
             }
@@ -267,19 +283,30 @@ impl<'g> RecordRef<'g> {
         }
         let Some(word) = words.first() else {
             // A value of no bytes.
-            let changed = modify(&mut V::build(0, |_| 0)?);
-            return Ok(Some(if changed { Modified::InPlace } else { Modified::Unchanged }));
+            return Ok(Some(match modify(&mut V::build(0, |_| 0)?) {
+                Verdict::Keep => Modified::Unchanged,
+                Verdict::Set => Modified::InPlace,
+                Verdict::Delete => Modified::Doomed(Seen::NOTHING),
+            }));
         };
         let seen = word.load(Ordering::Acquire);
         let mut value: V = value_of(seen)?;
-        if !modify(&mut value) {
-            return Ok(Some(Modified::Unchanged));
+        match modify(&mut value) {
+            Verdict::Keep => return Ok(Some(Modified::Unchanged)),
+            Verdict::Delete => return Ok(Some(Modified::Doomed(Seen::NOTHING))),
+            Verdict::Set => {}
         }
         if word.compare_exchange(seen, word_of(&value), Ordering::AcqRel, Ordering::Acquire).is_err() {
             return Ok(None);
         }
         after_exchange();
         Ok(Some(Modified::InPlace))
+    }
+
+    /// Has the value of one word stay as it is (R8), but for those who are pinned and have looked at the header before.
+    pub(crate) fn close(self) {
+        self.words[0].fetch_or(CLOSED, Ordering::AcqRel);
+        after_exchange();
     }
 
     /// Seals the record (R7), if its value is the one that was seen. Whether it was deleted by then is to be looked at after.

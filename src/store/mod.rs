@@ -7,11 +7,13 @@ mod batch;
 mod checkpoint;
 #[cfg(not(oxifaster_loom))]
 mod compact;
+mod conditional;
 mod config;
 mod database;
 mod durability;
 mod faster_kv;
 mod flight;
+mod merge;
 mod op_future;
 mod pending;
 #[cfg(not(oxifaster_loom))]
@@ -27,9 +29,11 @@ pub use async_session::AsyncSession;
 pub use checkpoint::{CheckpointHandle, CheckpointOptions, CheckpointProgress, CheckpointReport, CheckpointStep};
 #[cfg(not(oxifaster_loom))]
 pub(crate) use compact::{Estimate, Upkeep};
+pub use conditional::Conditional;
 pub use config::FasterKvConfig;
 pub use durability::{Durability, DurableFuture};
 pub use faster_kv::FasterKv;
+pub use merge::{Add, Append, Max, MergeOperator, Mergeable, Min, Union};
 pub use op_future::OpFuture;
 pub use pending::{Begun, Completed, Outcome, Ticket};
 #[cfg(not(oxifaster_loom))]

@@ -254,7 +254,7 @@ impl<K: Key, V: Value> Session<K, V> {
 
     /// Runs an operation that may change the store, and waits for that to be durable if this session's calls do.
     #[inline]
-    fn run_change<O: Operation<Kernel<K, V>>>(
+    pub(super) fn run_change<O: Operation<Kernel<K, V>>>(
         &mut self,
         operation: &mut O,
         count_as: CountAs,

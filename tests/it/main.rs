@@ -10,6 +10,7 @@ mod checkpoint;
 mod checkpoint_mended;
 mod compaction;
 mod concurrency;
+mod conditional;
 mod config;
 mod crud;
 mod damage;

@@ -7,9 +7,6 @@ use crate::checkpoint::block_map::BlockMap;
 use crate::checkpoint::manifest::{Aborted, LogPart, Schema};
 use crate::record::{RecordInfo, RecordLayout};
 
-/// Bits of a header that are always zero.
-const RESERVED: u64 = 1 << 60;
-
 /// Counts records and looks at their headers. Blocks come in order; what could not be read costs the rest of its page,
 /// because only there a record is known to begin.
 pub(super) struct RecordWalk<'a> {
@@ -109,7 +106,7 @@ impl<'a> RecordWalk<'a> {
 
     fn record(&mut self, header: u64, size: u64) -> Result<(), &'static str> {
         let (info, address) = (RecordInfo::from_word(header), Address::from_word(self.next));
-        if !info.is_present() || header & RESERVED != 0 {
+        if !info.is_present() {
             return Err("this is no header");
         }
         if self.map.page_offset(address) + size > self.map.page_size() {
