@@ -140,6 +140,7 @@ fn operations_on_keys_and_values_of_any_length_allocate_no_more_than_the_value()
     let key = "a key of more than a few bytes";
     let counted = measure(|| drop(black_box(session.read(key).unwrap())));
     assert_eq!(counted.count_total, 1, "the value");
+    allocates_nothing("look at a value", |_| assert_eq!(session.read_with(key, <[u8]>::len).unwrap(), Some(100)));
     allocates_nothing("read of a key that is not there", |_| assert!(session.read("not there").unwrap().is_none()));
     allocates_nothing("delete of a key that is not there", |_| session.delete("not there").unwrap());
     let mut pair = Some((key.to_owned(), vec![8; 90]));

@@ -6,6 +6,7 @@
 //!   settled, or on the device. (What is found fuzzy by an operation that needs the old value is waited for.)
 //! * **K3** A record is changed in place only at or above `mutable_from`, as seen by a pinned thread: the log's `read_only` and
 //!   what is frozen, or above all addresses in a store whose every change is to be in the log.
+//!   Nor where the record is sealed or closed (R7, R8 of [`crate::record`]): that one may be copied, as in K2.
 //! * **K4** What was found out about a chain at or below some record stays true: chains grow at the head only. So an
 //!   operation that comes back from the device searches only what was added meanwhile.
 //!   While a checkpoint is under way, versions say more about it: [`version`].

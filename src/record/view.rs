@@ -194,6 +194,23 @@ impl<'g> RecordRef<'g> {
         }
     }
 
+    /// Puts a whole copy of the value's bytes into `bytes`, in place of what is there, also while others write it.
+    pub(crate) fn copy_value<K: Key, V: Value>(self, bytes: &mut Vec<u8>) {
+        let sizes = self.sizes::<K, V>();
+        let words = self.value_words::<K, V>(sizes);
+        if const { RecordLayout::of::<K, V>().is_latched() } {
+            let mut seen = Seen::NOTHING;
+            return self.latch(sizes).read(&mut seen, |len| {
+                bytes.resize(len.min(words.len() * 8), 0);
+                load_bytes(words, bytes);
+            });
+        }
+        // Acquire: as for the value itself.
+        let word = words.first().map_or(0, |word| word.load(Ordering::Acquire));
+        bytes.clear();
+        bytes.extend_from_slice(&word.to_le_bytes()[..V::FIXED.unwrap_or_default()]);
+    }
+
     /// Replaces the value where it lies. False if it has no place there: nothing was done.
     #[inline]
     pub(crate) fn set_value<K: Key, V: Value>(self, value: &V, visible: Visible) -> bool {

@@ -13,9 +13,14 @@ mod database;
 mod durability;
 mod faster_kv;
 mod flight;
+mod look;
 mod merge;
 mod op_future;
 mod pending;
+#[cfg(not(oxifaster_loom))]
+mod plain;
+#[cfg(not(oxifaster_loom))]
+mod pool;
 #[cfg(not(oxifaster_loom))]
 mod recover;
 #[cfg(not(oxifaster_loom))]
@@ -36,6 +41,8 @@ pub use faster_kv::FasterKv;
 pub use merge::{Add, Append, Max, MergeOperator, Mergeable, Min, Union};
 pub use op_future::OpFuture;
 pub use pending::{Begun, Completed, Outcome, Ticket};
+#[cfg(not(oxifaster_loom))]
+pub use plain::Store;
 #[cfg(not(oxifaster_loom))]
 pub use restore::RecoveryTarget;
 #[cfg(not(oxifaster_loom))]

@@ -25,6 +25,8 @@ pub struct Session<K: Key, V: Value> {
     /// Boxed, so that a session that once had many pending does not keep their memory.
     pub(super) parked: PendingTable<Box<Parked<K, V>>>,
     finished: Vec<Completed<V>>,
+    /// The bytes of a value that is looked at.
+    pub(super) copied: Vec<u8>,
     /// Outcomes that are to be told when what lies at the address is durable.
     settling: VecDeque<(Address, Completed<V>)>,
     /// Whether calls wait for their changes to be durable.
@@ -41,14 +43,14 @@ impl<K: Key, V: Value> Session<K, V> {
         let driver = Driver::new(database.epoch.join(), database.enter(account));
         let waits = database.committer.as_ref().is_some_and(|committer| committer.is_every_operation());
         let (parked, finished, settling) = (PendingTable::new(), Vec::new(), VecDeque::new());
-        Self { database, driver, parked, finished, settling, waits, last_change: None }
+        Self { database, driver, parked, finished, copied: Vec::new(), settling, waits, last_change: None }
     }
 
     /// A session that is in no book: what it does is no work of a user's, and no checkpoint speaks of it.
     pub(super) fn unlisted(database: Arc<Database<K, V>>) -> Self {
         let driver = Driver::new(database.epoch.join(), Arc::new(Account::new(0, 0)));
         let (parked, finished, settling) = (PendingTable::new(), Vec::new(), VecDeque::new());
-        Self { database, driver, parked, finished, settling, waits: false, last_change: None }
+        Self { database, driver, parked, finished, copied: Vec::new(), settling, waits: false, last_change: None }
     }
 
     /// Names the session: after a recovery it is found by this.
@@ -88,7 +90,7 @@ impl<K: Key, V: Value> Session<K, V> {
     }
 
     #[inline(never)]
-    fn read_by_steps<Q: KeyBytes + ?Sized>(&mut self, key: &Q) -> Result<Option<V>> {
+    pub(super) fn read_by_steps<Q: KeyBytes + ?Sized>(&mut self, key: &Q) -> Result<Option<V>> {
         let (value, waited) = self.run(&mut ReadOp::new(ByRef(key)), |counters| &counters.reads)?;
         self.count_waits(usize::from(waited));
         Ok(value)

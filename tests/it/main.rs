@@ -22,4 +22,5 @@ mod log;
 mod memory;
 mod model;
 mod paths;
+mod plain;
 mod pretouch;
