@@ -172,6 +172,12 @@ impl PageGeometry {
         address.0 & (self.page_size() - 1)
     }
 
+    /// Bytes from `address` to the end of its page.
+    #[inline]
+    pub const fn rest(self, address: Address) -> u64 {
+        self.page_size() - self.offset(address)
+    }
+
     /// The first address of a page.
     #[inline]
     pub const fn start_of(self, page: u64) -> Address {

@@ -16,7 +16,7 @@
 //! device with its page. What an operation needs from the device it asks for in one read. [`epoch`]s tell when nobody can
 //! still be looking at a page whose memory is to be used again.
 //!
-//! Begin with [`store::FasterKv`] and [`store::Session`]; choose a [`device`]; declare own types with [`pod!`].
+//! Begin with [`Store`], or with [`store::FasterKv`] and [`store::Session`] for all there is; choose a [`device`]; declare own types with [`pod!`].
 #![deny(missing_docs)]
 // The model checker is given the parts that threads share, and nobody calls the rest of them there.
 #![cfg_attr(oxifaster_loom, allow(dead_code, unused_imports))]
@@ -56,6 +56,8 @@ mod sync;
 pub mod utility;
 
 pub use error::{Error, ErrorKind, Result};
+#[cfg(not(oxifaster_loom))]
+pub use store::Store;
 #[doc(hidden)]
 pub use zerocopy;
 
@@ -63,3 +65,8 @@ pub use zerocopy;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The same for what the document on data shows.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/data.md")]
+struct Data;

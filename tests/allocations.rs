@@ -130,6 +130,27 @@ fn operations_on_latched_values_allocate_nothing() {
     every_face::<[u8; 100]>();
 }
 
+/// A value that is handed out takes an allocation of its own; nothing else does, and no look-up makes a key.
+#[test]
+fn operations_on_keys_and_values_of_any_length_allocate_no_more_than_the_value() {
+    let config = FasterKvConfig::default().with_memory_budget(16 << 20);
+    let store: FasterKv<String, Vec<u8>, _> = FasterKv::open(config, MemoryDisk::new()).unwrap();
+    let mut session = store.start_session();
+    session.upsert("a key of more than a few bytes".to_owned(), vec![7; 100]).unwrap();
+    let key = "a key of more than a few bytes";
+    let counted = measure(|| drop(black_box(session.read(key).unwrap())));
+    assert_eq!(counted.count_total, 1, "the value");
+    allocates_nothing("look at a value", |_| assert_eq!(session.read_with(key, <[u8]>::len).unwrap(), Some(100)));
+    allocates_nothing("read of a key that is not there", |_| assert!(session.read("not there").unwrap().is_none()));
+    allocates_nothing("delete of a key that is not there", |_| session.delete("not there").unwrap());
+    let mut pair = Some((key.to_owned(), vec![8; 90]));
+    let counted = measure(|| {
+        let (key, value) = pair.take().unwrap();
+        session.upsert(key, value).unwrap();
+    });
+    assert_eq!(counted.count_total, 0, "in place");
+}
+
 #[test]
 fn reads_of_immutable_pages_allocate_nothing() {
     let store = store::<[u64; 4]>(0.0);

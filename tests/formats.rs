@@ -11,8 +11,10 @@ use oxifaster::checkpoint::{
 };
 use oxifaster::device::FileSystemDisk;
 use oxifaster::directory::{Directory, FileDirectory};
+use oxifaster::scan::DoubleBufferedLogIterator;
 use oxifaster::utility::crc32c;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v1").join(name)
@@ -143,7 +145,7 @@ fn snapshot() -> Manifest {
         version: 1,
         created: 1_767_225_600_000,
         base: None,
-        schema: Schema { key_size: 8, value_size: 8, page_bits: 12, key_hash: 1 },
+        schema: Schema { key_size: Some(8), value_size: Some(8), page_bits: 12, key_hash: 1 },
         log: Some(LogPart {
             begin: Address::new(64),
             start: page_2,
@@ -188,7 +190,7 @@ fn index() -> Manifest {
         version: 0,
         created: 0,
         base: None,
-        schema: Schema { key_size: 16, value_size: 100, page_bits: 25, key_hash: 1 },
+        schema: Schema { key_size: Some(16), value_size: Some(100), page_bits: 25, key_hash: 1 },
         log: None,
         index: Some(IndexPart {
             file: token.index_file(),
@@ -283,10 +285,15 @@ impl Log {
         let (page, last) = (number as usize / 2, number % 2 == 1);
         let start = page * Self::PAGE + if last { Self::BLOCK_PAYLOAD } else { 0 };
         let end = if last { (page + 1) * Self::PAGE } else { start + Self::BLOCK_PAYLOAD };
-        let mut block = self.bytes[start..end].to_vec();
-        block.resize(Self::BLOCK_PAYLOAD, 0);
         let of_log = if page == 0 { GENERATION } else { LATER_GENERATION };
         let generation = of_log ^ token.map_or(0, |token| crc32c(&token.to_le_bytes()));
+        Self::sealed(&self.bytes[start..end], number, generation)
+    }
+
+    /// A block with these bytes of a log.
+    fn sealed(payload: &[u8], number: u64, generation: u32) -> Vec<u8> {
+        let mut block = payload.to_vec();
+        block.resize(Self::BLOCK_PAYLOAD, 0);
         block.extend(generation.to_le_bytes());
         let sum = crc32c(&[block.as_slice(), &number.to_le_bytes()].concat());
         block.extend(sum.to_le_bytes());
@@ -326,6 +333,109 @@ fn checkpoints_of_format_1_verify() {
         let report = verify(&directory, Some(&device), CheckpointToken::new(number), &mut |_| {}).unwrap();
         assert!(report.is_sound() && report.is_complete(), "{:?}", report.defects);
         assert_eq!((report.records.values, report.records.aborted), (values, aborted));
+    }
+}
+
+/// A log of text and bytes in one page of 16 KiB: keys and values of many lengths, values that became shorter, tombstones with and
+/// without room for a value, an invalid record, and a record with its header at the end of a block.
+struct TextLog {
+    bytes: Vec<u8>,
+    /// What is in it: `None` for a tombstone.
+    records: Vec<(String, Option<Vec<u8>>)>,
+}
+
+impl TextLog {
+    const PAGE: usize = 1 << 14;
+    const BLOCKS: usize = 4;
+
+    fn new() -> Self {
+        let mut log = Self { bytes: vec![0; 64], records: Vec::new() };
+        let end = Self::BLOCKS * Log::BLOCK_PAYLOAD;
+        for number in 0u64.. {
+            let key = format!("{number}{}", "k".repeat(number as usize % 19));
+            let value: Vec<u8> = (0..number * 7 % 90).map(|at| (at * 3 + number) as u8).collect();
+            let (is_deleted, is_invalid) = (number % 9 == 4, number % 31 == 17);
+            // Deleted in its place, or by a record of its own.
+            let is_bare = is_deleted && number % 2 == 0;
+            let mut words = if is_bare { 0 } else { value.len().div_ceil(8) as u64 + number % 3 };
+            // The header that comes next is to be the last word of the block.
+            let next = |words: u64| log.bytes.len() + (3 + key.len().div_ceil(8) + words as usize) * 8;
+            let (boundary, last) = (Log::BLOCK_PAYLOAD, Log::BLOCK_PAYLOAD - 8);
+            if !is_bare && next(words) < boundary && boundary - next(words) < 200 {
+                words += (last - next(words)) as u64 / 8;
+            }
+            if next(words) > end {
+                break;
+            }
+            let header = 1 << 63 | 1 << 48 | u64::from(is_deleted) << 61 | u64::from(is_invalid) << 62;
+            let len = if is_bare { 0 } else { value.len() as u64 };
+            log.word(header);
+            log.word(key.len() as u64 | words << 32);
+            log.padded(key.as_bytes(), key.len().div_ceil(8));
+            log.word(len | (number % 2) << 31 | (number * 2) << 32);
+            log.padded(if is_bare { &[] } else { &value }, words as usize);
+            if !is_invalid {
+                log.records.push((key, (!is_deleted).then_some(value)));
+            }
+        }
+        log.bytes.resize(Self::PAGE, 0);
+        log
+    }
+
+    fn word(&mut self, word: u64) {
+        self.bytes.extend(word.to_le_bytes());
+    }
+
+    fn padded(&mut self, bytes: &[u8], words: usize) {
+        let end = self.bytes.len() + words * 8;
+        self.bytes.extend(bytes);
+        self.bytes.resize(end, 0);
+    }
+
+    fn manifest() -> Manifest {
+        let end = Address::new((Self::BLOCKS * Log::BLOCK_PAYLOAD) as u64);
+        let mut manifest = snapshot();
+        manifest.kind = CheckpointKind::FoldOver;
+        manifest.schema = Schema { key_size: None, value_size: None, page_bits: 14, key_hash: 1 };
+        let log = manifest.log.as_mut().unwrap();
+        (log.start, log.end) = (end, end);
+        log.pieces = vec![Piece { from: Address::new(0), to: end, file: None }];
+        log.generations.truncate(1);
+        log.aborted.clear();
+        manifest
+    }
+}
+
+#[test]
+fn a_checkpoint_of_records_of_any_length_is_read() {
+    let log = TextLog::new();
+    let header = log.bytes[Log::BLOCK_PAYLOAD - 8..].first_chunk().map(|word| u64::from_le_bytes(*word)).unwrap();
+    assert_eq!(header >> 48, 1 << 15 | 1, "the header of a record, at the end of a block");
+    let blocks = (0..TextLog::BLOCKS).flat_map(|number| {
+        let start = number * Log::BLOCK_PAYLOAD;
+        Log::sealed(&log.bytes[start..start + Log::BLOCK_PAYLOAD], number as u64, GENERATION)
+    });
+    let manifest = TextLog::manifest();
+    assert_golden("text/log/LOCK", b"segment_size 1073741824\n");
+    assert_golden("text/log/log.000000", &blocks.collect::<Vec<u8>>());
+    let bytes = manifest.to_bytes().unwrap();
+    assert!(String::from_utf8_lossy(&bytes).contains("\"key_size\": null,\n"));
+    assert_golden(&format!("text/checkpoints/{}", manifest.token.manifest_file()), &bytes);
+    let temporary = tempfile::tempdir().unwrap();
+    copy(&fixture("text/log"), temporary.path());
+    let device = FileSystemDisk::open(temporary.path()).unwrap();
+    let directory = FileDirectory::open(fixture("text/checkpoints")).unwrap();
+    let report = verify(&directory, Some(&device), manifest.token, &mut |_| {}).unwrap();
+    assert!(report.is_sound() && report.is_complete(), "{:?}", report.defects);
+    let deleted = log.records.iter().filter(|(_, value)| value.is_none()).count() as u64;
+    assert_eq!((report.records.values, report.records.tombstones), (log.records.len() as u64 - deleted, deleted));
+    assert!(deleted > 5 && report.records.invalid > 1);
+    let scanned = DoubleBufferedLogIterator::new(&directory, &manifest, Arc::new(device)).unwrap();
+    let scanned: Vec<_> = scanned.map(Result::unwrap).filter(|record| !record.info.is_invalid()).collect();
+    assert_eq!(scanned.len(), log.records.len());
+    for (record, (key, value)) in scanned.iter().zip(&log.records) {
+        assert_eq!(&*record.key, key.as_bytes());
+        assert_eq!(&*record.value, value.as_deref().unwrap_or_default(), "{key}");
     }
 }
 

@@ -137,10 +137,10 @@ fn record_headers_and_records_are_what_the_format_says() {
     let info = RecordInfo::new(Address::new(64), 7);
     assert_eq!((info.previous(), info.version()), (Address::new(64), 7));
     assert!(!info.is_tombstone() && info.with_tombstone().is_tombstone() && !info.is_invalid());
-    assert_eq!(RecordLayout::of::<u64, u64>().record_size(), 24);
+    assert_eq!(RecordLayout::of::<u64, u64>().record_size(), Some(24));
     let bytes: Vec<u8> = [info.word(), 5, 6].iter().flat_map(|word| word.to_le_bytes()).collect();
     let record: Record<u64, u64> = RecordLayout::parse(&bytes).unwrap();
-    assert_eq!((record.info, record.key, record.value), (info, 5, 6));
+    assert_eq!((record.info, record.key, record.value), (info, 5, Some(6)));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::address::Address;
 use crate::device::{IoChannel, IoDone, IoRequest, SharedChannel, Token};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::AlignedBuf;
+use crate::record::RecordLayout;
 use crate::sync::Arc;
 use std::ops::Range;
 
@@ -17,8 +18,12 @@ const GAP: u64 = 2;
 /// Blocks of the largest access.
 const RUN: u64 = 32;
 
-/// What is called with the number of each place that was asked for, and the bytes of the record there, whose header is as L9 wants it.
-pub(crate) type Gathered<'v> = dyn FnMut(usize, &[u8]) -> Result<()> + 'v;
+/// What is called with the number of each place that was asked for, and the bytes of the record there, whose header is as L9 wants it;
+/// or with the record's length, if it is longer than what was asked for.
+pub(crate) type Gathered<'v> = dyn FnMut(usize, std::result::Result<&[u8], usize>) -> Result<()> + 'v;
+
+/// Where a record lies, and how many bytes to ask for: all of it, where every record has the same length.
+pub(crate) type Place = (Address, usize);
 
 /// Reads records of a log in use, which nobody gives up meanwhile.
 pub(crate) struct Gather {
@@ -41,7 +46,7 @@ impl Gather {
         Self { channel: None, limits, next_token: 0 }
     }
 
-    /// Reads the records of `len` bytes at `places`, which ascend, and hands each to `visit`, in any order.
+    /// Reads the records at `places`, which ascend, and hands each to `visit`, in any order.
     ///
     /// # Errors
     /// The device's; [`ErrorKind::Corrupt`] for what does not verify; [`ErrorKind::DeviceFailed`] if the device does not answer;
@@ -49,8 +54,8 @@ impl Gather {
     pub(crate) fn read(
         &mut self,
         log: &HybridLog,
-        places: &[Address],
-        len: usize,
+        places: &[Place],
+        layout: RecordLayout,
         visit: &mut Gathered<'_>,
     ) -> Result<()> {
         let channel = self.channel.get_or_insert_with(|| {
@@ -60,7 +65,7 @@ impl Gather {
         let (mut under_way, mut bytes, mut next): (Vec<Run>, _, _) = (Vec::new(), 0, 0);
         while next < places.len() || !under_way.is_empty() {
             while next < places.len() && under_way.len() < DEPTH && (bytes < self.limits.buffer_bytes || bytes == 0) {
-                let run = Run::from(log, places, (next, len), self.next_token);
+                let run = Run::from(log, places, next, self.next_token);
                 self.next_token += 1;
                 run.begin(log, &mut **channel);
                 next = run.places.end;
@@ -76,19 +81,19 @@ impl Gather {
             let Some(at) = under_way.iter().position(|run| run.token == token) else { continue };
             let run = under_way.swap_remove(at);
             bytes -= run.bytes();
-            run.finish(log, places, len, done, visit)?;
+            run.finish(log, places, layout, done, visit)?;
         }
         Ok(())
     }
 }
 
 impl Run {
-    /// The access to the record of `len` bytes at place `first`, and to those behind it that are near.
-    fn from(log: &HybridLog, places: &[Address], (first, len): (usize, usize), token: Token) -> Self {
-        let blocks_of = |at: Address| log.blocks_of(at, len);
+    /// The access to the record at place `first`, and to those behind it that are near.
+    fn from(log: &HybridLog, places: &[Place], first: usize, token: Token) -> Self {
+        let blocks_of = |(at, len): Place| log.blocks_of(at, len);
         let mut blocks = blocks_of(places[first]);
         let mut end = first + 1;
-        while let Some(more) = places.get(end).map(|at| blocks_of(*at))
+        while let Some(more) = places.get(end).map(|place| blocks_of(*place))
             && more.start <= blocks.end + GAP
             && more.end - blocks.start <= RUN
         {
@@ -112,8 +117,8 @@ impl Run {
     fn finish(
         self,
         log: &HybridLog,
-        places: &[Address],
-        len: usize,
+        places: &[Place],
+        layout: RecordLayout,
         done: IoDone,
         visit: &mut Gathered<'_>,
     ) -> Result<()> {
@@ -127,24 +132,48 @@ impl Run {
         }
         // Blocks below are verified, and their payloads lie in a row from the buffer's beginning on.
         let mut verified = self.blocks.start;
-        for place in self.places {
-            let (at, blocks) = (places[place], log.blocks_of(places[place], len));
-            for number in verified.max(blocks.start)..blocks.end {
-                let index = (number - self.blocks.start) as usize;
-                let generation = log.history().generation_at(at);
-                let block = index * BLOCK_SIZE..(index + 1) * BLOCK_SIZE;
-                verify(&buf[block], number, generation, "a block of the log does not verify").map_err(|error| {
-                    error.with("device offset", log.geometry().device_offset(number)).with("log address", at)
-                })?;
-                buf.copy_within(index * BLOCK_SIZE..index * BLOCK_SIZE + BLOCK_PAYLOAD, index * BLOCK_PAYLOAD);
-            }
-            verified = verified.max(blocks.end);
+        for number in self.places.clone() {
+            let (at, len) = places[number];
+            // Behind the record there may be blocks of another generation: only what it needs is looked at.
+            let head = layout.record_size().unwrap_or(layout.head_size().min(len));
+            self.verify(log, (at, head), &mut verified, &mut buf)?;
             let skip = log.geometry().page().offset(at) as usize % BLOCK_PAYLOAD;
-            let start = (blocks.start - self.blocks.start) as usize * BLOCK_PAYLOAD + skip;
-            let record = &mut buf[start..start + len];
+            let first = log.blocks_of(at, head).start - self.blocks.start;
+            let start = first as usize * BLOCK_PAYLOAD + skip;
+            let size = match layout.record_size() {
+                Some(size) => size,
+                None => layout.size_in(&buf[start..start + head]).unwrap_or(usize::MAX),
+            };
+            if size > log.geometry().page().rest(at) as usize {
+                return Err(Error::new(ErrorKind::Corrupt, "a record of the log reaches beyond its page")
+                    .with("log address", at)
+                    .with("record size", size));
+            }
+            if size > len {
+                visit(number, Err(size))?;
+                continue;
+            }
+            self.verify(log, (at, size), &mut verified, &mut buf)?;
+            let record = &mut buf[start..start + size];
             log.judge(at, record);
-            visit(place, record)?;
+            visit(number, Ok(record))?;
         }
+        Ok(())
+    }
+
+    /// Verifies the blocks of a place that were not yet, and closes the gaps between their payloads.
+    fn verify(&self, log: &HybridLog, (at, len): Place, verified: &mut u64, buf: &mut [u8]) -> Result<()> {
+        let blocks = log.blocks_of(at, len);
+        let generation = log.history().generation_at(at);
+        for number in (*verified).max(blocks.start)..blocks.end {
+            let index = (number - self.blocks.start) as usize;
+            let block = index * BLOCK_SIZE..(index + 1) * BLOCK_SIZE;
+            verify(&buf[block], number, generation, "a block of the log does not verify").map_err(|error| {
+                error.with("device offset", log.geometry().device_offset(number)).with("log address", at)
+            })?;
+            buf.copy_within(index * BLOCK_SIZE..index * BLOCK_SIZE + BLOCK_PAYLOAD, index * BLOCK_PAYLOAD);
+        }
+        *verified = (*verified).max(blocks.end);
         Ok(())
     }
 }

@@ -9,14 +9,15 @@ use super::pointers::{FIRST, LogAddresses, LogPointers};
 use super::resize::Shares;
 use super::state::LogState;
 use super::tail::{Reserved, Tail};
+use super::view::{LogHandle, LogView};
 use crate::address::Address;
 use crate::device::StorageDevice;
 use crate::epoch::{Guard, LightEpoch};
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::{BufferPool, Purpose, Words};
+use crate::memory::{BufferPool, Words};
 use crate::record::RecordRef;
 use crate::stats::LogCounters;
-use crate::sync::{Arc, AtomicU64, Backoff, MonotonicU64, Mutex, Ordering, Weak};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Backoff, MonotonicU64, Mutex, Ordering, Weak};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -227,14 +228,14 @@ impl HybridLog {
         self.core.pointers.forbid_updates();
     }
 
-    /// The record of `size` bytes at `address`, which the caller, while pinned by `guard`, has compared with
-    /// [`LogView::head`] (L3) or was given by [`allocate`](Self::allocate).
+    /// The record of `size` bytes at `address`, which the caller was given by [`allocate`](Self::allocate) while pinned by
+    /// `guard`.
     #[inline]
-    pub(crate) fn record<'g>(&'g self, address: Address, size: usize, _guard: &'g Guard<'_>) -> RecordRef<'g> {
+    pub(crate) fn space<'g>(&'g self, address: Address, size: usize, _guard: &'g Guard<'_>) -> RecordRef<'g> {
         RecordRef::new(self.core.frames.words(address, size))
     }
 
-    /// The words of the `size` bytes at `address`, under the same conditions as for [`record`](Self::record).
+    /// The words of the `size` bytes at `address`, under the same conditions as for [`space`](Self::space).
     #[inline]
     pub(crate) fn words<'g>(&'g self, address: Address, size: usize, _guard: &'g Guard<'_>) -> &'g [AtomicU64] {
         self.core.frames.words(address, size)
@@ -256,7 +257,12 @@ impl HybridLog {
         LogHandle(Arc::clone(&self.core))
     }
 
-    /// Space for `size` bytes, at most a page less [`FIRST`] bytes, at the tail.
+    /// Bytes of the largest record that a page has room for.
+    pub(crate) fn record_size_max(&self) -> usize {
+        (self.core.geometry.page().page_size() - FIRST) as usize
+    }
+
+    /// Space for `size` bytes, at most [`record_size_max`](Self::record_size_max), at the tail.
     ///
     /// # Errors
     /// [`ErrorKind::Limit`] if memory is full and the device keeps nothing; when the log cannot grow any more.
@@ -308,6 +314,14 @@ impl HybridLog {
         self.core.epoch.drain();
         self.core.device.poll();
         self.core.pump();
+    }
+
+    /// A flag that is set when everybody has left who is pinned at this moment, by whoever [helps](Self::help).
+    pub(crate) fn when_pins_end(&self) -> Arc<AtomicBool> {
+        let have_left = Arc::new(AtomicBool::new(false));
+        let action = Arc::clone(&have_left);
+        self.core.epoch.bump(move || action.store(true, Ordering::Release));
+        have_left
     }
 
     /// Has `waker` woken when a write is finished, frames come free or there is room again for those who are held up, once.
@@ -366,7 +380,7 @@ impl HybridLog {
 impl LogCore {
     /// See [`HybridLog::allocate`].
     #[inline]
-    fn allocate(self: &Arc<Self>, size: usize) -> Result<Allocation> {
+    pub(super) fn allocate(self: &Arc<Self>, size: usize) -> Result<Allocation> {
         match self.tail.reserve(size as u64) {
             Reserved::At(address) => Ok(Allocation::At(address)),
             Reserved::Full => Ok(Allocation::NoRoom),
@@ -423,69 +437,6 @@ impl LogCore {
         if let Some(head) = (page + 2).checked_sub(self.shares.frames()) {
             self.want_head(geometry.page().start_of(head).max(Address::new(FIRST)));
         }
-    }
-}
-
-/// The part of a log that is in memory, as seen under one pin.
-#[derive(Clone, Copy)]
-pub(crate) struct LogView<'g> {
-    core: &'g LogCore,
-}
-
-impl<'g> LogView<'g> {
-    /// Under this pin every record at or above this head, and every newer one, stays where it is (L3).
-    #[inline(always)]
-    pub(crate) fn head(self) -> Address {
-        self.core.pointers.head()
-    }
-
-    /// Under this pin every record at or above this boundary may be changed in place.
-    #[inline(always)]
-    pub(crate) fn mutable_from(self) -> Address {
-        self.core.pointers.mutable_from()
-    }
-
-    /// The oldest record there is.
-    #[inline]
-    pub(crate) fn begin(self) -> Address {
-        self.core.pointers.begin()
-    }
-
-    /// The record of `size` bytes at `address`, which is not below a [`head`](Self::head) of this pin.
-    #[inline(always)]
-    pub(crate) fn record(self, address: Address, size: usize) -> RecordRef<'g> {
-        RecordRef::new(self.core.frames.words(address, size))
-    }
-
-    /// Starts loading the first and the last cache line of the record of `size` bytes at `address`, if it is in memory.
-    #[inline(always)]
-    pub(crate) fn prefetch(self, address: Address, size: usize, purpose: Purpose) {
-        if address >= self.head() {
-            self.core.frames.prefetch(address, size, purpose);
-        }
-    }
-}
-
-/// A look at a log. The log does not go before it.
-pub(crate) struct LogHandle(Arc<LogCore>);
-
-impl LogHandle {
-    /// What is in memory, for a caller who is pinned.
-    #[inline]
-    pub(crate) fn view(&self) -> LogView<'_> {
-        LogView { core: &self.0 }
-    }
-
-    /// Appends what is no record: has `write` fill `size` bytes at the tail, if there is room. For a caller who is pinned.
-    pub(crate) fn append(&self, size: usize, write: impl FnOnce(&[AtomicU64])) -> bool {
-        let Ok(Allocation::At(address)) = self.0.allocate(size) else { return false };
-        write(self.0.frames.words(address, size));
-        true
-    }
-
-    /// Whether whoever writes appends.
-    pub(crate) fn forbids_updates(&self) -> bool {
-        self.0.pointers.are_updates_forbidden()
     }
 }
 

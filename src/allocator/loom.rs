@@ -10,12 +10,12 @@ use crate::address::{Address, PageGeometry};
 use crate::device::{CompletionSink, DeviceInfo, IoOp, IoRequest, MemoryDisk, StorageDevice, Token};
 use crate::epoch::{Guard, LightEpoch, Participant};
 use crate::memory::AlignedBuf;
-use crate::record::{RecordInfo, RecordLayout};
+use crate::record::{Draft, RecordInfo, RecordLayout};
 use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering::Relaxed, Visible};
 use loom::thread;
 
 const PAGE: u64 = 64;
-const RECORD: usize = RecordLayout::new(8, 8).record_size();
+const RECORD: usize = RecordLayout::fixed(8, 8).planned_size();
 
 fn tail() -> Tail {
     Tail::new(PageGeometry::new(6).unwrap(), Address::new(PAGE))
@@ -127,9 +127,9 @@ fn log(epoch: &Arc<LightEpoch>, device: Arc<dyn StorageDevice>) -> HybridLog {
 /// Takes `len` bytes for one record, whose key and value are its address.
 fn append(log: &HybridLog, len: usize, guard: &Guard<'_>) -> Option<Address> {
     let Ok(Allocation::At(address)) = log.allocate(len, guard) else { return None };
-    let record = log.record(address, RECORD, guard);
+    let record = log.space(address, RECORD, guard);
     assert_eq!(record.info(), RecordInfo::default(), "L5: a page that opens is empty");
-    record.write(RecordInfo::new(Address::INVALID, 0), &address.get(), Some(&address.get()));
+    record.write::<u64, u64>(RecordInfo::new(Address::INVALID, 0), Draft::new(&address.get(), &address.get()));
     Some(address)
 }
 
@@ -141,10 +141,10 @@ fn append_page(log: &HybridLog, participant: &mut Participant) -> Address {
 }
 
 fn assert_whole(log: &HybridLog, address: Address, guard: &Guard<'_>) {
-    let record = log.record(address, RECORD, guard);
+    let record = log.space(address, RECORD, guard);
     assert!(record.info().is_present(), "a wiped record");
     assert!(record.key_is::<u64, u64>(&address.get()), "another record");
-    assert_eq!(record.value::<u64, u64>(), address.get());
+    assert_eq!(record.value::<u64, u64>().unwrap(), address.get());
 }
 
 /// L3, L5: a page is turned, which moves head, and a further page needs the frame that head has passed. A reader that is
@@ -261,7 +261,7 @@ fn a_change_in_place_is_part_of_what_is_written() {
                 let guard = participant.pin();
                 let may = address >= log.mutable_from();
                 if may {
-                    log.record(address, RECORD, &guard).set_value::<u64, u64>(&7, Visible::Now);
+                    log.space(address, RECORD, &guard).set_value::<u64, u64>(&7, Visible::Now);
                 }
                 drop(guard);
                 if participant.epoch().has_pending() {
@@ -280,7 +280,7 @@ fn a_change_in_place_is_part_of_what_is_written() {
         log.device().submit(request, Arc::clone(&queue) as Arc<dyn CompletionSink>, 0);
         let done = queue.try_take().unwrap().1;
         let written = log.fetched(address, RECORD, done, RecordLayout::parse::<u64, u64>).unwrap();
-        assert_eq!(written.value, if changed { 7 } else { address.get() }, "a change that was lost");
+        assert_eq!(written.value, Some(if changed { 7 } else { address.get() }), "a change that was lost");
     });
 }
 

@@ -70,6 +70,7 @@ mod tail;
 #[cfg(not(oxifaster_loom))]
 mod tests;
 mod truncate;
+mod view;
 mod walk;
 
 #[cfg(not(oxifaster_loom))]
@@ -81,7 +82,7 @@ pub(crate) use gather::Gather;
 pub use geometry::LogGeometry;
 pub(crate) use history::History;
 pub use history::{Aborted, Generation};
-pub(crate) use hybrid_log::{Allocation, HybridLog, LogConfig, LogHandle, LogView};
+pub(crate) use hybrid_log::{Allocation, HybridLog, LogConfig};
 #[cfg(not(oxifaster_loom))]
 pub(crate) use live::LiveReader;
 #[cfg(not(oxifaster_loom))]
@@ -93,4 +94,5 @@ pub use pointers::LogAddresses;
 pub(crate) use reader::{BlockReader, ReadLimits, Verified};
 pub(crate) use scan::{Scan, Visitor};
 pub(crate) use state::LogState;
+pub(crate) use view::{LogHandle, LogView};
 pub(crate) use walk::RecordWalker;

@@ -63,9 +63,17 @@ impl RecordWalker {
             let skipped = self.at.get().saturating_sub(start.get());
             rest = rest.get(skipped as usize..).unwrap_or_default();
         } else {
-            let size = self.size_of(&self.begun);
-            let (end, behind) = rest.split_at(rest.len().min(size - self.begun.len()));
-            self.begun.extend_from_slice(end);
+            // What tells the size comes first, if it has not come yet.
+            let head = self.layout.head_size().saturating_sub(self.begun.len());
+            let size = match self.size_of(&self.begun)? {
+                Some(size) => size,
+                None => {
+                    rest = self.go_on(rest, head);
+                    let Some(size) = self.size_of(&self.begun)? else { return Ok(()) };
+                    size
+                }
+            };
+            let behind = self.go_on(rest, size.saturating_sub(self.begun.len()));
             if self.begun.len() < size {
                 return Ok(());
             }
@@ -81,11 +89,12 @@ impl RecordWalker {
                 self.step(rest.len() as u64);
                 return Ok(());
             }
-            let size = self.size_of(rest);
-            let Some((record, behind)) = rest.split_at_checked(size) else {
+            let size = self.size_of(rest)?;
+            let Some((record, behind)) = size.and_then(|size| rest.split_at_checked(size)) else {
                 self.begun.extend_from_slice(rest);
                 return Ok(());
             };
+            let size = record.len();
             let info = self.check(record)?;
             visit(self.at, info, record)?;
             self.step(size as u64);
@@ -99,11 +108,23 @@ impl RecordWalker {
         !self.begun.is_empty()
     }
 
-    /// Bytes of the record that begins here; records begin at words, so a header is never cut.
+    /// Bytes of the record that begins here, which lies on one page; `None` if these are too few to tell. Records begin at words, so
+    /// a header is never cut.
     #[inline]
-    fn size_of(&self, bytes: &[u8]) -> usize {
-        let header = bytes.first_chunk().map_or(0, |header| u64::from_le_bytes(*header));
-        self.layout.size_of(RecordInfo::from_word(header))
+    fn size_of(&self, bytes: &[u8]) -> Result<Option<usize>> {
+        match self.layout.size_in(bytes) {
+            Some(size) if size as u64 > self.page.rest(self.at) => {
+                Err(self.nonsense("a record of the log reaches beyond its page", self.at))
+            }
+            size => Ok(size),
+        }
+    }
+
+    /// Adds up to `len` bytes of `rest` to the record that has begun. Returns what is left.
+    fn go_on<'r>(&mut self, rest: &'r [u8], len: usize) -> &'r [u8] {
+        let (more, behind) = rest.split_at(rest.len().min(len));
+        self.begun.extend_from_slice(more);
+        behind
     }
 
     fn step(&mut self, len: u64) {
@@ -113,18 +134,12 @@ impl RecordWalker {
     /// The header of the record at `at`, if it is one.
     #[inline]
     fn check(&self, record: &[u8]) -> Result<RecordInfo> {
-        let word = |at: usize| record[at * 8..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-        let info = RecordInfo::from_word(word(0));
-        if info.is_mark() && info.is_present() {
-            return Ok(info);
-        }
-        let has_length = !self.layout.is_latched()
-            || word(self.layout.latch_word()) as u32 as usize == self.layout.value_size()
-            || info.is_invalid();
-        if !info.is_present() || !has_length {
+        let info = RecordInfo::from_word(record.first_chunk().map_or(0, |header| u64::from_le_bytes(*header)));
+        let is_nothing_to_look_into = info.is_present() && (info.is_mark() || info.is_invalid());
+        if !is_nothing_to_look_into && self.layout.split(record).is_err() {
             return Err(self.nonsense("there is something in the log that is no record of this store", self.at));
         }
-        Ok(self.history.judged(self.at, info))
+        Ok(if info.is_mark() { info } else { self.history.judged(self.at, info) })
     }
 
     #[cold]
@@ -132,7 +147,7 @@ impl RecordWalker {
         Error::new(ErrorKind::Corrupt, what)
             .with("log address", at)
             .with("offset in page", self.page.offset(at))
-            .with("record size", self.layout.record_size())
+            .with("record size", self.layout.record_size().map_or("any".to_owned(), |size| size.to_string()))
     }
 }
 
@@ -143,7 +158,7 @@ mod tests {
     use crate::device::MemoryDisk;
     use crate::sync::Arc;
 
-    const LAYOUT: RecordLayout = RecordLayout::new(8, 8);
+    const LAYOUT: RecordLayout = RecordLayout::fixed(8, 8);
 
     fn pieces() -> Pieces {
         let generations = vec![Generation { from: Address::INVALID, generation: 1 }];

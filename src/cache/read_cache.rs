@@ -8,7 +8,7 @@ use crate::epoch::{Guard, LightEpoch};
 use crate::error::Result;
 use crate::index::{MemIndex, Slot};
 use crate::memory::{Purpose, Words};
-use crate::record::{Key, RecordInfo, RecordLayout, RecordRef, Value};
+use crate::record::{Draft, Key, KeyBytes, RecordInfo, RecordLayout, RecordRef, Value};
 use crate::stats::{ReadCacheStats, SharedCounter};
 use crate::sync::{Arc, Mutex};
 use crate::utility::KeyHash;
@@ -79,7 +79,7 @@ impl ReadCache {
     /// See [`CacheView::find`].
     pub(crate) fn find<'g, K: Key, V: Value>(
         &'g self,
-        key: &K,
+        key: &(impl KeyBytes + ?Sized),
         address: Address,
         guard: &'g Guard<'_>,
     ) -> Result<Copied<'g>, Address> {
@@ -91,14 +91,14 @@ impl ReadCache {
     pub(crate) fn add<K: Key, V: Value>(
         &self,
         index: &MemIndex,
-        key: &K,
+        key: &(impl KeyBytes + ?Sized),
         value: &V,
         newest: Address,
         guard: &Guard<'_>,
     ) {
-        let slot = index.find(KeyHash::of_bytes(key.as_bytes()), guard);
+        let slot = index.find(KeyHash::of_bytes(key.key_bytes()), guard);
         let is_as_it_was = self.find::<K, V>(key, slot.address(), guard).is_err_and(|behind| behind == newest);
-        if is_as_it_was && newest.is_valid() && self.put(index, slot, key, value, guard) {
+        if is_as_it_was && newest.is_valid() && self.put::<K, V>(index, slot, Draft::new(key, value), guard) {
             self.added.add(1);
         }
     }
@@ -108,24 +108,33 @@ impl ReadCache {
         &self,
         index: &MemIndex,
         slot: Slot<'_>,
-        key: &K,
+        key: &(impl KeyBytes + ?Sized),
         value: &V,
         guard: &Guard<'_>,
     ) {
-        if self.put(index, slot, key, value, guard) {
+        if self.put::<K, V>(index, slot, Draft::new(key, value), guard) {
             self.renewed.add(1);
         }
     }
 
     /// Puts a copy in front of the chain of `slot`, if nothing has happened to the entry since it was found (C1).
-    fn put<K: Key, V: Value>(&self, index: &MemIndex, slot: Slot<'_>, key: &K, value: &V, guard: &Guard<'_>) -> bool {
-        let size = const { RecordLayout::of::<K, V>().record_size() };
+    fn put<K: Key, V: Value>(
+        &self,
+        index: &MemIndex,
+        slot: Slot<'_>,
+        draft: Draft<'_, impl KeyBytes + ?Sized, V>,
+        guard: &Guard<'_>,
+    ) -> bool {
+        let size = draft.sizes::<K>().record_size();
+        if size > self.log.record_size_max() {
+            return false; // the log's pages may be larger than those of the cache
+        }
         let Ok(Allocation::At(address)) = self.log.allocate(size, guard) else {
             self.make_room::<K, V>(index, guard);
             return false; // C4
         };
-        let record = self.log.record(address, size, guard);
-        record.write(RecordInfo::new(slot.address(), 0), key, Some(value));
+        let record = self.log.space(address, size, guard);
+        record.write::<K, V>(RecordInfo::new(slot.address(), 0), draft);
         let is_put = index.try_update(slot, address.into_cached()).is_ok();
         if !is_put {
             record.invalidate();
@@ -149,19 +158,18 @@ impl ReadCache {
             return;
         }
         let start = page.start_of(oldest).max(Address::new(FIRST));
-        let size = const { RecordLayout::of::<K, V>().record_size() };
+        let (layout, view) = (const { RecordLayout::of::<K, V>() }, self.log.view(guard));
         let mut at = start;
-        while at.get() + size as u64 <= end.get() {
-            let record = self.log.record(at, size, guard);
+        while at.get() + layout.record_size().unwrap_or(layout.head_size()) as u64 <= end.get() {
+            let record = view.record(at, layout);
             let info = record.info();
             if !info.is_present() {
                 break; // the rest of the page was too small for another one
             }
             if !info.is_invalid() {
-                let hash = KeyHash::of_bytes(record.key::<K, V>().as_bytes());
-                self.take_out(index, hash, &(start..end), guard);
+                self.take_out(index, record.key_hash::<K, V>(), &(start..end), guard);
             }
-            at = Address::new(at.get() + size as u64);
+            at = Address::from_word(at.get() + record.sizes::<K, V>().record_size() as u64);
         }
         self.pages_left.add(1);
         self.log.evict_until(end); // C3
@@ -208,7 +216,7 @@ pub(crate) struct CacheView<'g> {
 impl<'g> CacheView<'g> {
     /// The header of a copy.
     fn record(self, address: Address) -> RecordRef<'g> {
-        self.log.record(address.within_cache(), size_of::<RecordInfo>())
+        self.log.header(address.within_cache())
     }
 
     /// Where the chain that begins at `address` goes on in the log.
@@ -222,10 +230,14 @@ impl<'g> CacheView<'g> {
 
     /// The first copy of `key` in the chain that begins at `address`, or where the chain goes on in the log.
     #[inline]
-    pub(crate) fn find<K: Key, V: Value>(self, key: &K, mut address: Address) -> Result<Copied<'g>, Address> {
+    pub(crate) fn find<K: Key, V: Value>(
+        self,
+        key: &(impl KeyBytes + ?Sized),
+        mut address: Address,
+    ) -> Result<Copied<'g>, Address> {
         while address.is_cached() {
             let within = address.within_cache();
-            let record = self.log.record(within, const { RecordLayout::of::<K, V>().record_size() });
+            let record = self.log.record(within, const { RecordLayout::of::<K, V>() });
             if record.key_is::<K, V>(key) {
                 return Ok(Copied { record, is_old: within < self.log.mutable_from() });
             }
@@ -234,11 +246,11 @@ impl<'g> CacheView<'g> {
         Err(address)
     }
 
-    /// Starts loading a copy of `size` bytes.
+    /// Starts loading a copy.
     #[inline]
-    pub(crate) fn prefetch(self, address: Address, size: usize) {
+    pub(crate) fn prefetch(self, address: Address, layout: RecordLayout) {
         if address.is_cached() {
-            self.log.prefetch(address.within_cache(), size, Purpose::Read);
+            self.log.prefetch(address.within_cache(), layout, Purpose::Read);
         }
     }
 }

@@ -6,7 +6,6 @@ use super::manifest::{Aborted, CheckpointKind, Generation, IndexPart, LogPart, M
 use crate::address::Address;
 use crate::allocator::{BLOCK_SIZE, FIRST};
 use crate::error::{Error, ErrorKind};
-use crate::record::RecordLayout;
 use crate::utility::KeyHash;
 use std::collections::HashSet;
 use std::fmt::{Debug, Display};
@@ -73,8 +72,7 @@ fn schema(schema: &Schema) -> Result<BlockMap, Fault> {
     let map = BlockMap::new(schema.page_bits).ok_or_else(|| {
         fault(ErrorKind::Corrupt, "the size of a page is out of range", "schema.page_bits", schema.page_bits)
     })?;
-    let layout = RecordLayout::new(schema.key_size as usize, schema.value_size as usize);
-    let fits = layout.record_size() as u64 <= map.page_size() - FIRST;
+    let fits = schema.layout().record_size().is_none_or(|size| size as u64 <= map.page_size() - FIRST);
     demand(fits, "schema", "a record does not fit on a page", schema)?;
     if schema.key_hash != KeyHash::ID {
         let rule = "the keys were hashed by a function that this version does not know";
@@ -218,8 +216,8 @@ mod tests {
             ("base", |m| m.base = Some(m.token)),
             ("schema.page_bits", |m| m.schema.page_bits = 11),
             ("schema.page_bits", |m| m.schema.page_bits = 31),
-            ("schema", |m| m.schema.value_size = 4096),
-            ("schema", |m| m.schema.key_size = u32::MAX),
+            ("schema", |m| m.schema.value_size = Some(4096)),
+            ("schema", |m| m.schema.key_size = Some(u32::MAX)),
             ("schema.key_hash", |m| m.schema.key_hash = 2),
             ("log.begin", |m| log(m).begin = Address::new(56)),
             ("log.begin", |m| log(m).begin = Address::new(65)),

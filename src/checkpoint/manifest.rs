@@ -2,7 +2,7 @@
 
 use super::CheckpointToken;
 use crate::address::Address;
-use crate::record::{Key, Value};
+use crate::record::{Key, RecordLayout, Value};
 use crate::utility::KeyHash;
 
 pub use crate::allocator::{Aborted, Generation};
@@ -59,7 +59,16 @@ pub struct Manifest {
 impl Schema {
     /// What records of these types look like, on pages of `1 << page_bits` bytes.
     pub fn of<K: Key, V: Value>(page_bits: u32) -> Self {
-        Self { key_size: K::SIZE as u32, value_size: V::SIZE as u32, page_bits, key_hash: KeyHash::ID }
+        let layout = RecordLayout::of::<K, V>();
+        let size = |size: Option<usize>| size.map(|size| size as u32);
+        let (key_size, value_size) = (size(layout.key_size()), size(layout.value_size()));
+        Self { key_size, value_size, page_bits, key_hash: KeyHash::ID }
+    }
+
+    /// The same, without the pages.
+    pub fn layout(&self) -> RecordLayout {
+        let size = |size: Option<u32>| size.map(|size| size as usize);
+        RecordLayout::new(size(self.key_size), size(self.value_size))
     }
 }
 
@@ -75,10 +84,10 @@ impl Manifest {
 /// Sizes that a store must agree on with the log it opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Schema {
-    /// Bytes of a key.
-    pub key_size: u32,
-    /// Bytes of a value.
-    pub value_size: u32,
+    /// Bytes of a key; `None` if keys are of any length.
+    pub key_size: Option<u32>,
+    /// Bytes of a value; `None` if values are of any length.
+    pub value_size: Option<u32>,
     /// A page of the log has `1 << page_bits` bytes.
     pub page_bits: u32,
     /// The function from keys to hashes, [`KeyHash::ID`](crate::utility::KeyHash::ID): an image of the index depends on it.

@@ -57,15 +57,15 @@ pub(crate) struct Recovery<'r> {
 /// # Errors
 /// [`ErrorKind::Config`] if it holds no log, or one of other records.
 pub(crate) fn log_of(manifest: &Manifest, layout: RecordLayout) -> Result<&LogPart> {
-    let schema = manifest.schema;
-    let sizes = (schema.key_size as usize, schema.value_size as usize);
-    if sizes != (layout.key_size(), layout.value_size()) {
+    let theirs = manifest.schema.layout();
+    if theirs != layout {
+        let size = |size: Option<usize>| size.map_or("any".to_owned(), |size| size.to_string());
         return Err(Error::new(ErrorKind::Config, "the checkpoint holds records of other sizes")
             .with("token", manifest.token)
-            .with("bytes of its keys", sizes.0)
-            .with("bytes of its values", sizes.1)
-            .with("bytes of the store's keys", layout.key_size())
-            .with("bytes of the store's values", layout.value_size())
+            .with("bytes of its keys", size(theirs.key_size()))
+            .with("bytes of its values", size(theirs.value_size()))
+            .with("bytes of the store's keys", size(layout.key_size()))
+            .with("bytes of the store's values", size(layout.value_size()))
             .help("recover it with the key and value types that it was made with"));
     }
     manifest.log.as_ref().ok_or_else(|| {
@@ -335,8 +335,7 @@ impl Visitor for Rebuilder<'_> {
         if info.is_invalid() || (info.is_tombstone() && is_end) {
             return Ok(());
         }
-        let key = self.layout.key_word() * 8;
-        self.replay.add(KeyHash::of_bytes(&bytes[key..key + self.layout.key_size()]), at)
+        self.replay.add(KeyHash::of_bytes(self.layout.key_in(bytes)), at)
     }
 
     fn finish(&mut self) -> Result<()> {
@@ -348,7 +347,7 @@ impl Visitor for Rebuilder<'_> {
 mod tests {
     use super::*;
 
-    const LAYOUT: RecordLayout = RecordLayout::new(8, 8);
+    const LAYOUT: RecordLayout = RecordLayout::fixed(8, 8);
 
     fn bytes(key: u64) -> [u8; 24] {
         let mut bytes = [0; 24];

@@ -8,7 +8,6 @@ use crate::allocator::{LogConfig, LogGeometry};
 use crate::device::{CompletionSink, DeviceInfo, IoChannel, IoOp, IoRequest, StorageDevice, Token};
 use crate::directory::Directory;
 use crate::error::{Error, ErrorKind, Result};
-use crate::record::RecordLayout;
 use crate::sync::Arc;
 use std::time::Duration;
 
@@ -50,7 +49,7 @@ pub fn rehearse(
     tell: &(dyn Fn(RecoveryProgress) + Sync),
 ) -> Result<RecoveryReport> {
     let schema = manifest.schema;
-    let layout = RecordLayout::new(schema.key_size as usize, schema.value_size as usize);
+    let layout = schema.layout();
     log_of(manifest, layout)?;
     let images = Catalog::new(directory).index_for(manifest)?.images;
     let images: Vec<_> = images.into_iter().map(|image| image.part).collect();
@@ -66,7 +65,7 @@ pub fn rehearse(
     let config = LogConfig {
         geometry: geometry(schema.page_bits, limits.log_memory, in_files, log.end)?,
         generation: 0,
-        record_size: layout.record_size(),
+        record_size: layout.planned_size(),
         volatile: false,
         read_buffers: 1,
     };

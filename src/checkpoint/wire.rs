@@ -36,8 +36,10 @@ enum Kind {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SchemaBody {
-    key_size: u32,
-    value_size: u32,
+    #[serde(deserialize_with = "present")]
+    key_size: Option<u32>,
+    #[serde(deserialize_with = "present")]
+    value_size: Option<u32>,
     page_bits: u32,
     key_hash: u32,
 }

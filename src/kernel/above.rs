@@ -1,12 +1,12 @@
 //! Is a record the newest of its key? The search in a chain above a record that is known to be old enough not to change.
 
-use super::Kernel;
+use super::{Fetch, Fetched, Kernel};
 use crate::address::Address;
 use crate::device::{IoDone, IoRequest};
 use crate::epoch::Guard;
 use crate::error::Result;
 use crate::index::Slot;
-use crate::record::{Key, Record, RecordInfo, RecordLayout, Value};
+use crate::record::{Key, RecordInfo, RecordLayout, Value};
 
 /// Which records of a chain count: those below `end`, without those that a cut leaves out.
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +56,7 @@ pub(crate) struct Above {
 struct Walk {
     /// The chain's newest record when the walk began.
     top: Address,
-    next: Address,
+    next: Fetch,
 }
 
 impl Above {
@@ -85,10 +85,10 @@ impl Above {
         let mut at = top;
         while at > self.floor {
             if at < log.head() {
-                self.walk = Some(Walk { top, next: at });
+                self.walk = Some(Walk { top, next: Fetch::of(kernel, at) });
                 return Look::Disk;
             }
-            let record = log.record(at, const { RecordLayout::of::<K, V>().record_size() });
+            let record = log.record(at, const { RecordLayout::of::<K, V>() });
             let info = record.info();
             if self.extent.counts(at, info) && record.key_is::<K, V>(key) {
                 return Look::Old;
@@ -101,7 +101,7 @@ impl Above {
 
     /// The access that the search needs, if it needs one.
     pub(crate) fn request<K: Key, V: Value>(&self, kernel: &Kernel<K, V>) -> Option<IoRequest> {
-        self.walk.map(|walk| kernel.log.fetch_request(walk.next, Kernel::<K, V>::LAYOUT.record_size()))
+        self.walk.map(|walk| walk.next.request(kernel))
     }
 
     /// Takes in the record that [`request`](Self::request) asked for.
@@ -109,26 +109,32 @@ impl Above {
     /// # Errors
     /// The device's error, or [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt).
     pub(crate) fn resume<K: Key, V: Value>(&mut self, kernel: &Kernel<K, V>, key: &K, done: IoDone) -> Result<()> {
-        let Some(next) = self.wanted() else { return Ok(()) };
-        let size = Kernel::<K, V>::LAYOUT.record_size();
-        let record = kernel.log.fetched(next, size, done, RecordLayout::parse::<K, V>)?;
-        self.take_in(key, &record);
+        let Some(next) = self.walk.map(|walk| walk.next) else { return Ok(()) };
+        let fetched = next.take(kernel, done)?;
+        self.take_in(kernel, key, fetched);
         Ok(())
     }
 
-    /// Where the record lies that the search needs from the device, if it needs one.
-    pub(crate) fn wanted(&self) -> Option<Address> {
+    /// The record that the search needs from the device, if it needs one.
+    pub(crate) fn wanted(&self) -> Option<Fetch> {
         self.walk.map(|walk| walk.next)
     }
 
-    /// Takes in that record. True if that ends the search: the record that it is about is not the newest.
-    pub(crate) fn take_in<K: Key, V: Value>(&mut self, key: &K, record: &Record<K, V>) -> bool {
+    /// Takes in what was brought of that record. True if that ends the search: the record that it is about is not the newest.
+    pub(crate) fn take_in<K: Key, V: Value>(&mut self, kernel: &Kernel<K, V>, key: &K, fetched: Fetched<K, V>) -> bool {
         let Some(Walk { top, next }) = self.walk.take() else { return self.is_old };
+        let record = match fetched {
+            Fetched::Record(record) => record,
+            Fetched::Longer(next) => {
+                self.walk = Some(Walk { top, next });
+                return false;
+            }
+        };
         let previous = record.info.previous();
-        if self.extent.counts(next, record.info) && record.key.as_bytes() == key.as_bytes() {
+        if self.extent.counts(next.at, record.info) && record.key.as_bytes() == key.as_bytes() {
             self.is_old = true;
         } else if previous > self.floor {
-            self.walk = Some(Walk { top, next: previous });
+            self.walk = Some(Walk { top, next: Fetch::of(kernel, previous) });
         } else if self.is_met || previous == self.floor {
             (self.floor, self.is_met) = (top, true);
         } else {

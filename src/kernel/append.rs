@@ -5,32 +5,31 @@ use crate::address::Address;
 use crate::allocator::Allocation;
 use crate::checkpoint::state::Moment;
 use crate::epoch::Guard;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::index::Slot;
 use crate::operation::Retry;
-use crate::record::{Key, Mark, Origin, RecordInfo, Value};
+use crate::record::{Draft, Key, KeyBytes, Mark, Origin, RecordInfo, RecordLayout, Value};
 use crate::sync::Ordering;
 
 impl<K: Key, V: Value> Kernel<K, V> {
-    /// Appends a record of `key` with `value`, or a tombstone without one, in front of the chain of `slot`, with the moment's
-    /// version. Gives a reason
-    /// to retry if there is no room, or if the entry is no longer what `slot` saw (K1).
+    /// Appends the record of `draft` in front of the chain of `slot`, with the moment's version. Gives a reason to retry if there is
+    /// no room, or if the entry is no longer what `slot` saw (K1).
     ///
     /// # Errors
-    /// What [`HybridLog::allocate`](crate::allocator::HybridLog::allocate) gives.
+    /// What [`HybridLog::allocate`](crate::allocator::HybridLog::allocate) gives, and as for [`check_size`](Self::check_size).
     pub(crate) fn append(
         &self,
         slot: Slot<'_>,
-        key: &K,
-        value: Option<&V>,
+        draft: Draft<'_, impl KeyBytes + ?Sized, V>,
         moment: Moment,
         guard: &Guard<'_>,
     ) -> Result<Result<(), Retry>> {
+        let size = self.size_of(draft)?;
         if guard.slip().origin() != 0 {
-            return self.append_with_origin(slot, key, value, moment, guard);
+            return self.append_with_origin(slot, draft, moment, guard);
         }
-        let allocation = self.log.allocate(Self::LAYOUT.record_size(), guard)?;
-        Ok(self.fill(allocation, slot, key, value, moment, guard))
+        let allocation = self.log.allocate(size, guard)?;
+        Ok(self.fill(allocation, slot, draft, moment, guard))
     }
 
     /// The same for what compaction moves, which makes room for others.
@@ -40,13 +39,46 @@ impl<K: Key, V: Value> Kernel<K, V> {
     pub(super) fn append_moved(
         &self,
         slot: Slot<'_>,
-        key: &K,
-        value: Option<&V>,
+        draft: Draft<'_, impl KeyBytes + ?Sized, V>,
         moment: Moment,
         guard: &Guard<'_>,
     ) -> Result<Result<(), Retry>> {
-        let allocation = self.log.allocate_urgent(Self::LAYOUT.record_size(), guard)?;
-        Ok(self.fill(allocation, slot, key, value, moment, guard))
+        let allocation = self.log.allocate_urgent(draft.sizes::<K>().record_size(), guard)?;
+        Ok(self.fill(allocation, slot, draft, moment, guard))
+    }
+
+    /// Bytes of the record of `draft`, without its origin.
+    #[inline(always)]
+    fn size_of(&self, draft: Draft<'_, impl KeyBytes + ?Sized, V>) -> Result<usize> {
+        if let Some(size) = const { RecordLayout::of::<K, V>().record_size() } {
+            return Ok(size);
+        }
+        let value = draft.value.map_or(0, |value| value.as_bytes().len());
+        self.check_size(draft.key.key_bytes().len(), value)?;
+        let size = draft.sizes::<K>().record_size();
+        self.typical_size.note(size);
+        Ok(size)
+    }
+
+    /// That a record with a key and a value of so many bytes has its place on a page.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`] if it has not.
+    pub(crate) fn check_size(&self, key: usize, value: usize) -> Result<()> {
+        let largest = self.log.record_size_max() - Origin::SIZE;
+        // What is larger than a page by itself is not even added up.
+        let size = match key.max(value) <= largest {
+            true => Self::LAYOUT.sizes(key, value).record_size(),
+            false => key.max(value),
+        };
+        if size <= largest {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Limit, "a record does not fit on a page of the log")
+            .with("bytes of the key", key)
+            .with("bytes of the value", value)
+            .with("largest record", largest)
+            .help("raise page_size_bits, or the memory budget from which it is derived, of a new store; or divide the value"))
     }
 
     #[inline]
@@ -54,16 +86,13 @@ impl<K: Key, V: Value> Kernel<K, V> {
         &self,
         allocation: Allocation,
         slot: Slot<'_>,
-        key: &K,
-        value: Option<&V>,
+        draft: Draft<'_, impl KeyBytes + ?Sized, V>,
         moment: Moment,
         guard: &Guard<'_>,
     ) -> Result<(), Retry> {
         let Allocation::At(address) = allocation else { return Err(Retry::Room) };
-        let size = Self::LAYOUT.record_size();
-        let record = self.log.record(address, size, guard);
-        let info = RecordInfo::new(self.newest(&slot, guard), stamp(moment.version));
-        record.write(if value.is_some() { info } else { info.with_tombstone() }, key, value);
+        let record = self.log.space(address, draft.sizes::<K>().record_size(), guard);
+        record.write::<K, V>(RecordInfo::new(self.newest(&slot, guard), stamp(moment.version)), draft);
         self.index.try_update(slot, address).map_err(|_| {
             record.invalidate(); // K5
             Retry::Conflict
@@ -93,13 +122,12 @@ impl<K: Key, V: Value> Kernel<K, V> {
     fn append_with_origin(
         &self,
         slot: Slot<'_>,
-        key: &K,
-        value: Option<&V>,
+        draft: Draft<'_, impl KeyBytes + ?Sized, V>,
         moment: Moment,
         guard: &Guard<'_>,
     ) -> Result<Result<(), Retry>> {
         let (size, version, origin) =
-            (Self::LAYOUT.record_size(), stamp(moment.version), Origin::from_word(guard.slip().origin()));
+            (draft.sizes::<K>().record_size(), stamp(moment.version), Origin::from_word(guard.slip().origin()));
         if let Err(retry) = self.introduce(guard)? {
             return Ok(Err(retry));
         }
@@ -110,9 +138,8 @@ impl<K: Key, V: Value> Kernel<K, V> {
         if let Some(word) = self.log.words(last, Origin::SIZE, guard).first() {
             word.store(origin.word(), Ordering::Relaxed);
         }
-        let record = self.log.record(address, size, guard);
-        let info = RecordInfo::new(self.newest(&slot, guard), version).with_origin();
-        record.write(if value.is_some() { info } else { info.with_tombstone() }, key, value);
+        let record = self.log.space(address, size, guard);
+        record.write::<K, V>(RecordInfo::new(self.newest(&slot, guard), version).with_origin(), draft);
         Ok(match self.index.try_update(slot, address) {
             Ok(()) => {
                 guard.slip().note_change(address.get(), origin.next().word());

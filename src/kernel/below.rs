@@ -1,20 +1,20 @@
 //! What an operation knows of the part of a chain that is on the device. Invariant K4 of [`crate::kernel`].
 
-use super::Kernel;
+use super::{Fetch, Fetched, Kernel};
 use crate::address::Address;
 use crate::device::{IoDone, IoRequest};
 use crate::error::Result;
-use crate::record::{Key, RecordLayout, Value};
+use crate::record::{Key, KeyBytes, Value};
 
 /// The newest version of a key at or below some record of its chain, as far as it has been looked for.
 pub(crate) enum Below<V> {
     /// Nobody has looked.
     Unknown,
-    /// The walk goes on with the record at `next`.
+    /// The walk goes on with the record of `next`.
     Walking {
         /// The chain's newest record when the walk began; nothing between it and `next` was of the key.
         top: Address,
-        next: Address,
+        next: Fetch,
         /// What an earlier walk found out, and where that one began: this one need not go further (K4). Otherwise an
         /// operation on a chain that grows faster than the device answers would start at the same place for ever.
         known: Option<(Address, Option<V>)>,
@@ -25,12 +25,12 @@ pub(crate) enum Below<V> {
 
 impl<V: Value> Below<V> {
     /// Begins a walk at `next`, a record on the device; down to what is known already, if anything is.
-    pub(crate) fn walk(&mut self, top: Address, next: Address) {
+    pub(crate) fn walk<K: Key>(&mut self, kernel: &Kernel<K, V>, top: Address, next: Address) {
         let known = match std::mem::replace(self, Self::Unknown) {
             Self::Known { top, value } => Some((top, value)),
             Self::Unknown | Self::Walking { .. } => None,
         };
-        *self = Self::Walking { top, next, known };
+        *self = Self::Walking { top, next: Fetch::of(kernel, next), known };
     }
 
     /// The address at or below which the answer is known.
@@ -44,7 +44,7 @@ impl<V: Value> Below<V> {
     /// The access that the walk needs next, if it is under way.
     pub(crate) fn request<K: Key>(&self, kernel: &Kernel<K, V>) -> Option<IoRequest> {
         match self {
-            Self::Walking { next, .. } => Some(kernel.log.fetch_request(*next, Kernel::<K, V>::LAYOUT.record_size())),
+            Self::Walking { next, .. } => Some(next.request(kernel)),
             Self::Unknown | Self::Known { .. } => None,
         }
     }
@@ -53,26 +53,31 @@ impl<V: Value> Below<V> {
     ///
     /// # Errors
     /// The device's error, or [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt).
-    pub(crate) fn resume<K: Key>(&mut self, kernel: &Kernel<K, V>, key: &K, done: IoDone) -> Result<()> {
+    pub(crate) fn resume<K: Key>(&mut self, kernel: &Kernel<K, V>, key: &impl KeyBytes, done: IoDone) -> Result<()> {
         let Self::Walking { top, next, known } = self else { return Ok(()) };
         let (top, next, known) = (*top, *next, known.take());
-        if next < kernel.log.begin() {
+        if next.at < kernel.log.begin() {
             // It was truncated while the device was asked. If it was of use it was moved, to above `top`; what the device
             // brought may be anything.
             *self = Self::Known { top, value: None };
             return Ok(());
         }
-        let size = Kernel::<K, V>::LAYOUT.record_size();
-        let record = kernel.log.fetched(next, size, done, RecordLayout::parse::<K, V>)?;
+        let record = match next.take(kernel, done)? {
+            Fetched::Record(record) => record,
+            Fetched::Longer(next) => {
+                *self = Self::Walking { top, next, known };
+                return Ok(());
+            }
+        };
         let previous = record.info.previous();
-        *self = if record.key.as_bytes() == key.as_bytes() && !record.info.is_invalid() {
-            Self::Known { top, value: (!record.info.is_tombstone()).then_some(record.value) }
+        *self = if record.key.as_bytes() == key.key_bytes() && !record.info.is_invalid() {
+            Self::Known { top, value: record.value }
         } else if previous < kernel.log.begin() {
             Self::Known { top, value: None }
         } else {
             match known {
                 Some((floor, value)) if previous <= floor => Self::Known { top, value },
-                known => Self::Walking { top, next: previous, known },
+                known => Self::Walking { top, next: Fetch::of(kernel, previous), known },
             }
         };
         Ok(())

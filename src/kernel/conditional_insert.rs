@@ -2,14 +2,14 @@
 
 use super::above::{Above, Extent, Look};
 use super::locked::step_of_key;
-use super::{Descent, Kernel, KeyOperation};
+use super::{Descent, Fetch, Fetched, Kernel, KeyOperation};
 use crate::address::Address;
 use crate::device::IoDone;
 use crate::epoch::Guard;
 use crate::error::Result;
 use crate::index::Slot;
 use crate::operation::{Operation, Retry, Step};
-use crate::record::{Key, Record, Value};
+use crate::record::{Draft, Key, Value};
 use crate::utility::KeyHash;
 
 /// Appends a copy of an immutable record in front of its chain, unless the key has a newer record. The search and the
@@ -53,21 +53,24 @@ impl<K: Key, V: Value> KeyOperation<K, V> for ConditionalInsertOp<'_, K, V> {
             Look::Old => Step::Done(false),
             Look::Disk => self.above.request(kernel).map_or(Step::Retry(Retry::Conflict), Step::Wait),
             // The copy is of the version of this operation, whatever the record's was: it is there from now on.
-            Look::Newest => match kernel.append_moved(slot, &self.key, self.value, kernel.moment(guard), guard) {
-                Ok(Ok(())) => Step::Done(true),
-                Ok(Err(retry)) => Step::Retry(retry),
-                Err(error) => Step::Failed(error),
-            },
+            Look::Newest => {
+                let draft = Draft { key: &self.key, value: self.value };
+                match kernel.append_moved(slot, draft, kernel.moment(guard), guard) {
+                    Ok(Ok(())) => Step::Done(true),
+                    Ok(Err(retry)) => Step::Retry(retry),
+                    Err(error) => Step::Failed(error),
+                }
+            }
         }
     }
 }
 
 impl<K: Key, V: Value> Descent<K, V> for ConditionalInsertOp<'_, K, V> {
-    fn wanted(&self) -> Option<Address> {
+    fn wanted(&self) -> Option<Fetch> {
         self.above.wanted()
     }
 
-    fn take_in(&mut self, record: &Record<K, V>) -> Option<bool> {
-        self.above.take_in(&self.key, record).then_some(false)
+    fn take_in(&mut self, kernel: &Kernel<K, V>, fetched: Fetched<K, V>) -> Option<bool> {
+        self.above.take_in(kernel, &self.key, fetched).then_some(false)
     }
 }

@@ -5,7 +5,7 @@ use crate::address::Address;
 use crate::allocator::LogView;
 use crate::epoch::Guard;
 use crate::index::Slot;
-use crate::record::{Key, RecordInfo, RecordLayout, RecordRef, Value};
+use crate::record::{Key, KeyBytes, RecordInfo, RecordLayout, RecordRef, Value};
 
 /// Where a walk ended.
 pub(crate) enum Trace<'g> {
@@ -45,12 +45,12 @@ pub(crate) enum Region {
 #[inline(always)]
 pub(super) fn seek<'g, K: Key, V: Value>(
     log: LogView<'g>,
-    key: &K,
+    key: &(impl KeyBytes + ?Sized),
     mut address: Address,
     limit: Address,
 ) -> Result<Found<'g>, Address> {
     while address >= limit {
-        let record = log.record(address, const { RecordLayout::of::<K, V>().record_size() });
+        let record = log.record(address, const { RecordLayout::of::<K, V>() });
         let info = record.info();
         if record.key_is::<K, V>(key) && !info.is_invalid() {
             return Ok(Found { address, record, info });
@@ -63,7 +63,13 @@ pub(super) fn seek<'g, K: Key, V: Value>(
 impl<K: Key, V: Value> Kernel<K, V> {
     /// Walks the chain of `slot` from its newest record in the log down to the first one of `key`, or to one at or below `floor`.
     #[inline]
-    pub(crate) fn trace<'g>(&'g self, key: &K, slot: &Slot<'g>, floor: Address, guard: &'g Guard<'_>) -> Trace<'g> {
+    pub(crate) fn trace<'g>(
+        &'g self,
+        key: &(impl KeyBytes + ?Sized),
+        slot: &Slot<'g>,
+        floor: Address,
+        guard: &'g Guard<'_>,
+    ) -> Trace<'g> {
         debug_assert!(!slot.is_open(), "an open slot says nothing");
         let log = self.log.view(guard);
         let limit = log.head().max(Address::new(floor.get() + 1));

@@ -16,7 +16,7 @@ use crate::device::IoDone;
 use crate::epoch::Guard;
 use crate::error::Result;
 use crate::operation::{Operation, Retry, Step};
-use crate::record::{Key, Mark, Origin, RecordInfo, Value};
+use crate::record::{Draft, Key, Mark, Origin, RecordInfo, Value};
 use crate::sync::{Backoff, Ordering};
 use crate::utility::KeyHash;
 
@@ -24,6 +24,17 @@ use crate::utility::KeyHash;
 pub(crate) struct Write<K, V> {
     pub(crate) key: K,
     pub(crate) value: Option<V>,
+}
+
+impl<K: Key, V: Value> Write<K, V> {
+    fn draft(&self) -> Draft<'_, K, V> {
+        Draft { key: &self.key, value: self.value.as_ref() }
+    }
+
+    /// Bytes of its record, without an origin.
+    fn size(&self) -> usize {
+        self.draft().sizes::<K>().record_size()
+    }
 }
 
 /// Makes all writes, of different keys whose stripes the caller holds exclusively, or none.
@@ -36,9 +47,16 @@ impl<'w, K: Key, V: Value> GroupOp<'w, K, V> {
         Self { writes }
     }
 
-    /// Bytes of the log that the records of so many writes take at most.
-    pub(crate) const fn bytes(writes: usize) -> usize {
-        Mark::SIZE + writes * (Kernel::<K, V>::LAYOUT.record_size() + Origin::SIZE)
+    /// Bytes of the log that the records of these writes take at most. None of them is larger than a page.
+    pub(crate) fn bytes(writes: &[Write<K, V>]) -> usize {
+        writes.iter().fold(Mark::SIZE, |sum, write| sum.saturating_add(write.size() + Origin::SIZE))
+    }
+
+    /// Bytes of the log that those take of which a record has to be made.
+    fn size(&self, needed: &[bool], is_signed: bool) -> usize {
+        let (mark, origin) = if is_signed { (Mark::SIZE, Origin::SIZE) } else { (0, 0) };
+        let needed = self.writes.iter().zip(needed).filter(|(_, needed)| **needed);
+        mark + needed.map(|(write, _)| write.size() + origin).sum::<usize>()
     }
 
     /// Whether a record has to be made; `None` if it cannot be made at this moment, which is over for this key.
@@ -58,44 +76,46 @@ impl<'w, K: Key, V: Value> GroupOp<'w, K, V> {
 
     /// Makes the records at `at`, where there is room for them, and publishes them.
     fn write_at(&self, kernel: &Kernel<K, V>, needed: &[bool], at: Address, guard: &Guard<'_>) {
-        let (size, origin) = (Kernel::<K, V>::LAYOUT.record_size(), guard.slip().origin());
-        let stride = size + if origin == 0 { 0 } else { Origin::SIZE };
+        let origin = guard.slip().origin();
         let version = stamp(kernel.moment(guard).version);
         let mut next = at;
         if origin != 0 {
-            let bytes = Mark::SIZE + needed.iter().filter(|needed| **needed).count() * stride;
-            Mark::of_group(bytes as u64).write(kernel.log.words(at, Mark::SIZE, guard), version);
+            let bytes = self.size(needed, true) as u64;
+            Mark::of_group(bytes).write(kernel.log.words(at, Mark::SIZE, guard), version);
             next = Address::from_word(at.get() + Mark::SIZE as u64);
         }
-        let begin = next;
+        let (begin, mut last) = (next, next);
         let needed = || self.writes.iter().zip(needed).filter_map(|(write, needed)| needed.then_some(write));
+        let behind = |at: Address, write: &Write<K, V>| {
+            let size = write.size() + if origin == 0 { 0 } else { Origin::SIZE };
+            Address::from_word(at.get() + size as u64)
+        };
         // All of them are whole before the first can be seen: what walks the log goes from one to the next.
         for write in needed() {
             let mut info = RecordInfo::new(Address::INVALID, version);
             if origin != 0 {
                 info = info.with_origin();
-                let last = Address::from_word(next.get() + size as u64);
-                if let Some(word) = kernel.log.words(last, Origin::SIZE, guard).first() {
+                let place = Address::from_word(next.get() + write.size() as u64);
+                if let Some(word) = kernel.log.words(place, Origin::SIZE, guard).first() {
                     word.store(origin, Ordering::Relaxed);
                 }
             }
-            let info = if write.value.is_some() { info } else { info.with_tombstone() };
-            kernel.log.record(next, size, guard).write(info, &write.key, write.value.as_ref());
-            next = Address::from_word(next.get() + stride as u64);
+            kernel.log.space(next, write.size(), guard).write::<K, V>(info, write.draft());
+            next = behind(next, write);
         }
         next = begin;
         for write in needed() {
             self.publish(kernel, write, next, guard);
-            next = Address::from_word(next.get() + stride as u64);
+            last = next;
+            next = behind(next, write);
         }
-        if origin != 0 && next > begin {
-            let last = next.get() - stride as u64;
-            guard.slip().note_change(last, Origin::from_word(origin).next().word());
+        if origin != 0 {
+            guard.slip().note_change(last.get(), Origin::from_word(origin).next().word());
         }
     }
 
     fn publish(&self, kernel: &Kernel<K, V>, write: &Write<K, V>, at: Address, guard: &Guard<'_>) {
-        let record = kernel.log.record(at, Kernel::<K, V>::LAYOUT.record_size(), guard);
+        let record = kernel.log.space(at, write.size(), guard);
         let hash = KeyHash::of_bytes(write.key.as_bytes());
         let mut backoff = Backoff::new();
         loop {
@@ -115,8 +135,7 @@ impl<K: Key, V: Value> Operation<Kernel<K, V>> for GroupOp<'_, K, V> {
     fn step(&mut self, kernel: &Kernel<K, V>, guard: &Guard<'_>) -> Step<()> {
         let needed: Option<Vec<bool>> = self.writes.iter().map(|write| self.is_needed(kernel, write, guard)).collect();
         let Some(needed) = needed else { return Step::Retry(Retry::Conflict) };
-        let count = needed.iter().filter(|needed| **needed).count();
-        if count == 0 {
+        if !needed.contains(&true) {
             return Step::Done(());
         }
         match kernel.introduce(guard) {
@@ -124,9 +143,7 @@ impl<K: Key, V: Value> Operation<Kernel<K, V>> for GroupOp<'_, K, V> {
             Ok(Err(retry)) => return Step::Retry(retry),
             Err(error) => return Step::Failed(error),
         }
-        let size =
-            if guard.slip().origin() == 0 { count * Kernel::<K, V>::LAYOUT.record_size() } else { Self::bytes(count) };
-        match kernel.log.allocate(size, guard) {
+        match kernel.log.allocate(self.size(&needed, guard.slip().origin() != 0), guard) {
             Ok(Allocation::At(at)) => {
                 self.write_at(kernel, &needed, at, guard);
                 Step::Done(())

@@ -2,14 +2,14 @@
 
 use super::above::{Above, Extent, Look};
 use super::locked::step_of_key;
-use super::{Descent, Kernel, KeyOperation};
+use super::{Descent, Fetch, Fetched, Kernel, KeyOperation};
 use crate::address::Address;
 use crate::device::IoDone;
 use crate::epoch::Guard;
 use crate::error::Result;
 use crate::index::Slot;
 use crate::operation::{Operation, Retry, Step};
-use crate::record::{Key, Record, Value};
+use crate::record::{Key, Value};
 use crate::utility::KeyHash;
 
 /// Says whether a record is the newest of its key within an extent.
@@ -51,11 +51,11 @@ impl<K: Key, V: Value> KeyOperation<K, V> for IsNewestOp<K> {
 }
 
 impl<K: Key, V: Value> Descent<K, V> for IsNewestOp<K> {
-    fn wanted(&self) -> Option<Address> {
+    fn wanted(&self) -> Option<Fetch> {
         self.above.wanted()
     }
 
-    fn take_in(&mut self, record: &Record<K, V>) -> Option<bool> {
-        self.above.take_in(&self.key, record).then_some(false)
+    fn take_in(&mut self, kernel: &Kernel<K, V>, fetched: Fetched<K, V>) -> Option<bool> {
+        self.above.take_in(kernel, &self.key, fetched).then_some(false)
     }
 }

@@ -6,6 +6,7 @@
 //!   settled, or on the device. (What is found fuzzy by an operation that needs the old value is waited for.)
 //! * **K3** A record is changed in place only at or above `mutable_from`, as seen by a pinned thread: the log's `read_only` and
 //!   what is frozen, or above all addresses in a store whose every change is to be in the log.
+//!   Nor where the record is sealed or closed (R7, R8 of [`crate::record`]): that one may be copied, as in K2.
 //! * **K4** What was found out about a chain at or below some record stays true: chains grow at the head only. So an
 //!   operation that comes back from the device searches only what was added meanwhile.
 //!   While a checkpoint is under way, versions say more about it: [`version`].
@@ -17,10 +18,12 @@ mod below;
 mod conditional_insert;
 mod cut;
 mod delete;
+mod fetch;
 mod find;
 mod group;
 mod is_newest;
 mod locked;
+mod logic;
 #[cfg(all(test, oxifaster_loom))]
 mod loom;
 mod read;
@@ -37,7 +40,7 @@ use crate::epoch::Guard;
 use crate::index::{MemIndex, Slot};
 use crate::locks::{LockTable, Stripe};
 use crate::operation::{Environment, Operation, Step};
-use crate::record::{Key, Record, RecordLayout, Value};
+use crate::record::{Key, KeyBytes, RecordLayout, Value};
 use crate::sync::{Arc, MonotonicU64};
 use std::marker::PhantomData;
 use std::sync::OnceLock;
@@ -48,11 +51,14 @@ pub(crate) use above::Extent;
 pub(crate) use conditional_insert::ConditionalInsertOp;
 pub(crate) use cut::{Cut, Surroundings, closed_tail};
 pub(crate) use delete::DeleteOp;
+use fetch::TypicalSize;
+pub(crate) use fetch::{Fetch, Fetched};
 pub(crate) use group::{GroupOp, Write};
 pub(crate) use is_newest::IsNewestOp;
+pub(crate) use logic::{Fate, Insert, Merging, Modify, When};
 pub(crate) use read::ReadOp;
 pub(crate) use records::LogRecords;
-pub(crate) use rmw::{Insert, Modify, RmwOp};
+pub(crate) use rmw::RmwOp;
 pub(crate) use upsert::UpsertOp;
 pub(crate) use version::{Versions, stamp};
 pub(crate) use view::View;
@@ -65,6 +71,8 @@ pub(crate) struct Kernel<K, V> {
     pub(crate) versions: Versions,
     /// Below lies nothing any more that anybody may want, a scan or checkpoint of an older state included.
     pub(crate) kept_from: Arc<MonotonicU64>,
+    /// How long records are.
+    pub(crate) typical_size: TypicalSize,
     /// There once a key was locked.
     locks: OnceLock<LockTable>,
     wait_limit: Duration,
@@ -82,8 +90,9 @@ impl<K: Key, V: Value> Kernel<K, V> {
         wait_limit: Duration,
     ) -> Self {
         let kept_from = Arc::new(MonotonicU64::new(log.begin().get()));
-        let (versions, locks) = (Versions::new(version), OnceLock::new());
-        Self { index, log, cache, versions, kept_from, locks, wait_limit, schema: PhantomData }
+        let (versions, typical_size) = (Versions::new(version), TypicalSize::new(Self::LAYOUT.planned_size()));
+        let (locks, schema) = (OnceLock::new(), PhantomData);
+        Self { index, log, cache, versions, kept_from, typical_size, locks, wait_limit, schema }
     }
 }
 
@@ -110,23 +119,28 @@ impl<K: Key, V: Value> Kernel<K, V> {
 
     /// A copy of the key's newest record in the read cache, if there is one.
     #[inline]
-    pub(crate) fn cached<'g>(&'g self, key: &K, slot: &Slot<'g>, guard: &'g Guard<'_>) -> Option<Copied<'g>> {
+    pub(crate) fn cached<'g>(
+        &'g self,
+        key: &(impl KeyBytes + ?Sized),
+        slot: &Slot<'g>,
+        guard: &'g Guard<'_>,
+    ) -> Option<Copied<'g>> {
         self.cache.as_ref().and_then(|cache| cache.find::<K, V>(key, slot.address(), guard).ok())
     }
 
     /// Keeps a copy of what was read from the device, if nothing was added to the chain whose newest record was `newest`.
     #[inline]
-    pub(crate) fn keep(&self, key: &K, value: &V, newest: Address, guard: &Guard<'_>) {
+    pub(crate) fn keep(&self, key: &(impl KeyBytes + ?Sized), value: &V, newest: Address, guard: &Guard<'_>) {
         if let Some(cache) = &self.cache {
-            cache.add(&self.index, key, value, newest, guard);
+            cache.add::<K, V>(&self.index, key, value, newest, guard);
         }
     }
 
     /// Keeps an old copy that was read, and was found in the chain of `slot`.
     #[inline]
-    pub(crate) fn renew(&self, slot: Slot<'_>, key: &K, value: &V, guard: &Guard<'_>) {
+    pub(crate) fn renew(&self, slot: Slot<'_>, key: &(impl KeyBytes + ?Sized), value: &V, guard: &Guard<'_>) {
         if let Some(cache) = &self.cache {
-            cache.renew(&self.index, slot, key, value, guard);
+            cache.renew::<K, V>(&self.index, slot, key, value, guard);
         }
     }
 }
@@ -144,11 +158,12 @@ pub(crate) trait KeyOperation<K: Key, V: Value>: Operation<Kernel<K, V>> {
 
 /// An operation that goes down a chain, and on the device from record to record.
 pub(crate) trait Descent<K: Key, V: Value>: KeyOperation<K, V> {
-    /// Where the record lies that the last step waited for.
-    fn wanted(&self) -> Option<Address>;
+    /// The record that the last step waited for.
+    fn wanted(&self) -> Option<Fetch>;
 
-    /// Takes in that record, in place of [`resume`](Operation::resume). The output, if there is nothing more to be done.
-    fn take_in(&mut self, record: &Record<K, V>) -> Option<Self::Output>;
+    /// Takes in what was brought of that record, in place of [`resume`](Operation::resume). The output, if there is nothing more
+    /// to be done.
+    fn take_in(&mut self, kernel: &Kernel<K, V>, fetched: Fetched<K, V>) -> Option<Self::Output>;
 }
 
 impl<K: Key, V: Value> Environment for Kernel<K, V> {

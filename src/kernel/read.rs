@@ -10,25 +10,25 @@ use crate::epoch::Guard;
 use crate::error::Result;
 use crate::index::Slot;
 use crate::operation::{Operation, Step};
-use crate::record::{Key, Value};
+use crate::record::{Key, KeyBytes, Value};
 use crate::utility::KeyHash;
 
 /// The newest value of a key at the moment its chain was looked up.
-pub(crate) struct ReadOp<K, V> {
-    key: K,
+pub(crate) struct ReadOp<Q, V> {
+    key: Q,
     below: Below<V>,
     /// Where the log began when the search on the device did.
     begin: Address,
 }
 
-impl<K: Key, V: Value> ReadOp<K, V> {
+impl<Q: KeyBytes, V: Value> ReadOp<Q, V> {
     #[inline]
-    pub(crate) fn new(key: &K) -> Self {
-        Self { key: key.clone(), below: Below::Unknown, begin: Address::INVALID }
+    pub(crate) const fn new(key: Q) -> Self {
+        Self { key, below: Below::Unknown, begin: Address::INVALID }
     }
 }
 
-impl<K: Key, V: Value> Operation<Kernel<K, V>> for ReadOp<K, V> {
+impl<K: Key, V: Value, Q: KeyBytes> Operation<Kernel<K, V>> for ReadOp<Q, V> {
     type Output = Option<V>;
 
     #[inline]
@@ -47,7 +47,7 @@ impl<K: Key, V: Value> Operation<Kernel<K, V>> for ReadOp<K, V> {
                 return self.below.request(kernel).map_or_else(|| Step::Done(None), Step::Wait);
             }
         }
-        let hash = KeyHash::of_bytes(self.key.as_bytes());
+        let hash = KeyHash::of_bytes(self.key.key_bytes());
         step_of_key(self, kernel, hash, guard)
     }
 
@@ -56,13 +56,16 @@ impl<K: Key, V: Value> Operation<Kernel<K, V>> for ReadOp<K, V> {
     }
 }
 
-impl<K: Key, V: Value> KeyOperation<K, V> for ReadOp<K, V> {
+impl<K: Key, V: Value, Q: KeyBytes> KeyOperation<K, V> for ReadOp<Q, V> {
     const WRITES: bool = false;
 
     #[inline]
     fn step_at<'g>(&mut self, kernel: &'g Kernel<K, V>, slot: Slot<'g>, guard: &'g Guard<'_>) -> Step<Option<V>> {
         if let Some(copy) = kernel.cached(&self.key, &slot, guard) {
-            let value = copy.record.value::<K, V>();
+            let value = match copy.record.value::<K, V>() {
+                Ok(value) => value,
+                Err(error) => return Step::Failed(error),
+            };
             if copy.is_old {
                 kernel.renew(slot, &self.key, &value, guard);
             }
@@ -70,11 +73,14 @@ impl<K: Key, V: Value> KeyOperation<K, V> for ReadOp<K, V> {
         }
         match kernel.trace(&self.key, &slot, self.below.floor(), guard) {
             Trace::Record(found) if found.info.is_tombstone() => Step::Done(None),
-            Trace::Record(found) => Step::Done(Some(found.record.value::<K, V>())),
+            Trace::Record(found) => match found.record.value::<K, V>() {
+                Ok(value) => Step::Done(Some(value)),
+                Err(error) => Step::Failed(error),
+            },
             Trace::Floor | Trace::End => Step::Done(None),
             Trace::Disk(address) => {
                 self.begin = kernel.log.begin();
-                self.below.walk(kernel.newest(&slot, guard), address);
+                self.below.walk(kernel, kernel.newest(&slot, guard), address);
                 self.below.request(kernel).map_or_else(|| Step::Done(None), Step::Wait)
             }
         }

@@ -6,7 +6,7 @@ use crate::allocator::LogHandle;
 use crate::cache::ReadCache;
 use crate::index::{Look, Records};
 use crate::memory::Purpose;
-use crate::record::{Key, Mark, RecordInfo, RecordLayout, Value};
+use crate::record::{Key, Mark, RecordLayout, Value};
 use crate::sync::{Arc, MonotonicU64};
 use std::marker::PhantomData;
 
@@ -20,7 +20,7 @@ pub(crate) struct LogRecords<K, V> {
 }
 
 impl<K: Key, V: Value> LogRecords<K, V> {
-    const SIZE: usize = RecordLayout::of::<K, V>().record_size();
+    const LAYOUT: RecordLayout = RecordLayout::of::<K, V>();
 
     pub(crate) fn new(kernel: &Kernel<K, V>) -> Self {
         let cache = kernel.cache.as_ref().map(ReadCache::handle);
@@ -30,7 +30,7 @@ impl<K: Key, V: Value> LogRecords<K, V> {
     /// What a copy in the read cache stands in front of.
     fn behind_copy(&self, copy: Address) -> Address {
         let Some(cache) = &self.cache else { return Address::INVALID };
-        cache.view().record(copy.within_cache(), size_of::<RecordInfo>()).info().previous()
+        cache.view().header(copy.within_cache()).info().previous()
     }
 }
 
@@ -46,7 +46,7 @@ impl<K: Key, V: Value> Records for LogRecords<K, V> {
         if address < log.head() {
             return Look::Away;
         }
-        let record = log.record(address, Self::SIZE);
+        let record = log.record(address, Self::LAYOUT);
         let info = record.info();
         if info.is_invalid() {
             return Look::Skip(info.previous());
@@ -62,7 +62,7 @@ impl<K: Key, V: Value> Records for LogRecords<K, V> {
 
     fn prefetch(&self, address: Address) {
         if !address.is_cached() {
-            self.log.view().prefetch(address, Self::SIZE, Purpose::Read);
+            self.log.view().prefetch(address, Self::LAYOUT, Purpose::Read);
         }
     }
 }

@@ -3,71 +3,42 @@
 use super::below::Below;
 use super::find::{Found, Region, Trace};
 use super::locked::step_of_key;
+use super::logic::Logic;
 use super::{Kernel, KeyOperation};
+use crate::address::Address;
 use crate::device::IoDone;
 use crate::epoch::Guard;
 use crate::error::Result;
 use crate::index::Slot;
 use crate::operation::{Operation, Retry, Step};
-use crate::record::{Key, Value};
+use crate::record::{Draft, Key, Modified, RecordLayout, RecordRef, Seen, Value, Verdict};
 use crate::status::OperationStatus;
+use crate::sync::{Arc, AtomicBool, Ordering};
 use crate::utility::KeyHash;
-
-/// What a read-modify-write does with the old value. Called under a pin: must not block. May be called again when somebody
-/// else changed the value first; only the last call's outcome counts.
-pub(crate) trait Logic<V> {
-    /// Changes the value that is there; false leaves the store as it is.
-    fn update(&mut self, value: &mut V) -> bool;
-
-    /// The value of a key that is not there; `None` leaves the store as it is.
-    fn create(&mut self) -> Option<V>;
-}
-
-/// Logic of a closure that changes a value, and starts from [`Value::initial`].
-pub(crate) struct Modify<F>(pub(crate) F);
-
-impl<V: Value, F: FnMut(&mut V) -> bool> Logic<V> for Modify<F> {
-    #[inline]
-    fn update(&mut self, value: &mut V) -> bool {
-        (self.0)(value)
-    }
-
-    #[inline]
-    fn create(&mut self) -> Option<V> {
-        let mut value = V::initial();
-        (self.0)(&mut value).then_some(value)
-    }
-}
-
-/// Logic that gives a value to a key that has none.
-pub(crate) struct Insert<V>(pub(crate) V);
-
-impl<V: Value> Logic<V> for Insert<V> {
-    fn update(&mut self, _: &mut V) -> bool {
-        false
-    }
-
-    fn create(&mut self) -> Option<V> {
-        Some(self.0.clone())
-    }
-}
 
 /// Replaces a key's value by what `logic` makes of it, as one step.
 pub(crate) struct RmwOp<K, V, L> {
     key: K,
     logic: L,
     below: Below<V>,
+    /// A record that is closed, and whether everybody has left who may not know.
+    closed: Option<(Address, Arc<AtomicBool>)>,
 }
 
 impl<K: Key, V: Value, L: Logic<V>> RmwOp<K, V, L> {
     #[inline]
     pub(crate) const fn new(key: K, logic: L) -> Self {
-        Self { key, logic, below: Below::Unknown }
+        Self { key, logic, below: Below::Unknown, closed: None }
     }
 
     /// The same operation, as far as it has come, with its logic in another form.
     pub(crate) fn map_logic<M>(self, map: impl FnOnce(L) -> M) -> RmwOp<K, V, M> {
-        RmwOp { key: self.key, logic: map(self.logic), below: self.below }
+        RmwOp { key: self.key, logic: map(self.logic), below: self.below, closed: self.closed }
+    }
+
+    /// The logic, with what it has learned.
+    pub(crate) fn into_logic(self) -> L {
+        self.logic
     }
 
     /// The key has a record in memory.
@@ -82,17 +53,95 @@ impl<K: Key, V: Value, L: Logic<V>> RmwOp<K, V, L> {
         match kernel.region(&found, kernel.moment(guard)) {
             Region::Newer => Step::Retry(Retry::Conflict),
             _ if found.info.is_tombstone() => self.append(kernel, slot, None, guard), // R4: for good, whatever the region
-            Region::Mutable => {
-                Step::Done(found.record.modify_value::<K, V>(&mut |value: &mut V| self.logic.update(value)))
-            }
+            Region::Mutable if found.info.is_closed() => self.on_closed(kernel, slot, found, guard),
+            Region::Mutable => match found.record.modify_value::<K, V>(&mut |value: &mut V| self.logic.update(value)) {
+                Ok(Modified::InPlace) => Step::Done(OperationStatus::InPlace),
+                Ok(Modified::Unchanged) => Step::Done(OperationStatus::Unchanged),
+                Ok(Modified::Outgrown(value, seen)) => self.outgrow(kernel, slot, found.record, (&value, seen), guard),
+                Ok(Modified::Doomed(seen)) => self.doom(kernel, slot, found, seen, guard),
+                Ok(Modified::Sealed) => self.copy(kernel, slot, found.record, guard),
+                Err(error) => Step::Failed(error),
+            },
             Region::Fuzzy => Step::Retry(Retry::Fuzzy), // K2
-            Region::Immutable => {
-                // The header that was read above may be from before a deletion in place that has ended since. Only now is
-                // it certain that nobody changes the record any more, so it is looked at once more.
-                let lives = !found.record.info().is_tombstone();
-                self.append(kernel, slot, lives.then(|| found.record.value::<K, V>()), guard)
-            }
+            Region::Immutable => self.copy(kernel, slot, found.record, guard),
         }
+    }
+
+    /// Appends what the logic makes of a record that nobody changes any more.
+    fn copy(
+        &mut self,
+        kernel: &Kernel<K, V>,
+        slot: Slot<'_>,
+        record: RecordRef<'_>,
+        guard: &Guard<'_>,
+    ) -> Step<OperationStatus> {
+        // A header that was read above may be from before a deletion in place that has ended since. Only now is it certain
+        // that nobody changes the record any more, so it is looked at once more.
+        let lives = !record.info().is_tombstone();
+        match lives.then(|| record.value::<K, V>()).transpose() {
+            Ok(old) => self.append(kernel, slot, old, guard),
+            Err(error) => Step::Failed(error),
+        }
+    }
+
+    /// The record is to be deleted because of the value it has: which must be its last one then.
+    #[cold]
+    fn doom(
+        &mut self,
+        kernel: &Kernel<K, V>,
+        slot: Slot<'_>,
+        found: Found<'_>,
+        seen: Seen,
+        guard: &Guard<'_>,
+    ) -> Step<OperationStatus> {
+        if const { !RecordLayout::of::<K, V>().is_latched() } {
+            found.record.close(); // R8
+            return self.on_closed(kernel, slot, found, guard);
+        }
+        if !found.record.try_seal::<K, V>(seen) || found.record.info().is_tombstone() {
+            return Step::Retry(Retry::Conflict);
+        }
+        self.publish(kernel, slot, None, OperationStatus::Deleted, guard)
+    }
+
+    /// The record is closed: once nobody can still be changing it, it is copied like one that is immutable.
+    #[cold]
+    fn on_closed(
+        &mut self,
+        kernel: &Kernel<K, V>,
+        slot: Slot<'_>,
+        found: Found<'_>,
+        guard: &Guard<'_>,
+    ) -> Step<OperationStatus> {
+        match &self.closed {
+            Some((address, have_left)) if *address == found.address => {
+                if have_left.load(Ordering::Acquire) {
+                    return self.copy(kernel, slot, found.record, guard);
+                }
+            }
+            _ => self.closed = Some((found.address, kernel.log.when_pins_end())),
+        }
+        Step::Retry(Retry::Fuzzy)
+    }
+
+    /// Appends a value that has no place in the record from whose value it was made, as that was seen.
+    #[cold]
+    fn outgrow(
+        &mut self,
+        kernel: &Kernel<K, V>,
+        slot: Slot<'_>,
+        record: RecordRef<'_>,
+        (value, seen): (&V, Seen),
+        guard: &Guard<'_>,
+    ) -> Step<OperationStatus> {
+        if let Err(error) = kernel.check_size(self.key.as_bytes().len(), value.as_bytes().len()) {
+            return Step::Failed(error);
+        }
+        if !record.try_seal::<K, V>(seen) || record.info().is_tombstone() {
+            return Step::Retry(Retry::Conflict);
+        }
+        // If it cannot be published, whoever comes next finds the record sealed, and copies it.
+        self.publish(kernel, slot, Some(value), OperationStatus::Copied, guard)
     }
 
     /// Appends what the logic makes of `old`.
@@ -104,11 +153,29 @@ impl<K: Key, V: Value, L: Logic<V>> RmwOp<K, V, L> {
         guard: &Guard<'_>,
     ) -> Step<OperationStatus> {
         let (new, status) = match old {
-            Some(mut value) => (self.logic.update(&mut value).then_some(value), OperationStatus::Copied),
-            None => (self.logic.create(), OperationStatus::Created),
+            Some(mut value) => match self.logic.update(&mut value) {
+                Verdict::Keep => return Step::Done(OperationStatus::Unchanged),
+                Verdict::Set => (Some(value), OperationStatus::Copied),
+                Verdict::Delete => (None, OperationStatus::Deleted),
+            },
+            None => match self.logic.create() {
+                None => return Step::Done(OperationStatus::Unchanged),
+                value => (value, OperationStatus::Created),
+            },
         };
-        let Some(new) = new else { return Step::Done(OperationStatus::Unchanged) };
-        match kernel.append(slot, &self.key, Some(&new), kernel.moment(guard), guard) {
+        self.publish(kernel, slot, new.as_ref(), status, guard)
+    }
+
+    /// Appends a record of this value, or a tombstone.
+    fn publish(
+        &self,
+        kernel: &Kernel<K, V>,
+        slot: Slot<'_>,
+        value: Option<&V>,
+        status: OperationStatus,
+        guard: &Guard<'_>,
+    ) -> Step<OperationStatus> {
+        match kernel.append(slot, Draft { key: &self.key, value }, kernel.moment(guard), guard) {
             Ok(Ok(())) => Step::Done(status),
             Ok(Err(retry)) => Step::Retry(retry),
             Err(error) => Step::Failed(error),
@@ -150,10 +217,13 @@ impl<K: Key, V: Value, L: Logic<V>> KeyOperation<K, V> for RmwOp<K, V, L> {
             }
             Trace::Disk(address) => {
                 if let Some(copy) = kernel.cached(&self.key, &slot, guard) {
-                    return self.append(kernel, slot, Some(copy.record.value::<K, V>()), guard);
+                    return match copy.record.value::<K, V>() {
+                        Ok(old) => self.append(kernel, slot, Some(old), guard),
+                        Err(error) => Step::Failed(error),
+                    };
                 }
                 // Also when something was known: the chain has grown since, and what was added is on the device by now.
-                self.below.walk(kernel.newest(&slot, guard), address);
+                self.below.walk(kernel, kernel.newest(&slot, guard), address);
                 self.below.request(kernel).map_or(Step::Retry(Retry::Conflict), Step::Wait)
             }
         }

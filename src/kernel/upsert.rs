@@ -9,7 +9,7 @@ use crate::epoch::Guard;
 use crate::error::Result;
 use crate::index::Slot;
 use crate::operation::{Operation, Retry, Step};
-use crate::record::{Key, Value};
+use crate::record::{Draft, Key, Value};
 use crate::status::OperationStatus;
 use crate::sync::Visible;
 use crate::utility::KeyHash;
@@ -50,19 +50,28 @@ impl<K: Key, V: Value> KeyOperation<K, V> for UpsertOp<K, V> {
         let floor = Address::from_word(kernel.log.mutable_from().get() - 1);
         let trace = kernel.trace(&self.key, &slot, floor, guard);
         let moment = kernel.moment(guard);
+        let mut outgrown = None;
         if let Trace::Record(found) = &trace {
             match kernel.region(found, moment) {
                 Region::Newer => return Step::Retry(Retry::Conflict),
-                Region::Mutable if !found.info.is_tombstone() => {
-                    found.record.set_value::<K, V>(&self.value, Visible::Now); // R4 if somebody deletes it at this moment
-                    return Step::Done(OperationStatus::InPlace);
+                Region::Mutable if found.info.is_open() => {
+                    // R4 if somebody deletes it at this moment.
+                    if found.record.set_value::<K, V>(&self.value, Visible::Now) {
+                        return Step::Done(OperationStatus::InPlace);
+                    }
+                    outgrown = Some(found.record); // R7: it has no place there, and goes in front
                 }
                 Region::Mutable | Region::Fuzzy | Region::Immutable => {}
             }
         }
         let status = if matches!(trace, Trace::End) { OperationStatus::Created } else { OperationStatus::Copied };
-        match kernel.append(slot, &self.key, Some(&self.value), moment, guard) {
-            Ok(Ok(())) => Step::Done(status),
+        match kernel.append(slot, Draft::new(&self.key, &self.value), moment, guard) {
+            Ok(Ok(())) => {
+                if let Some(record) = outgrown {
+                    record.seal::<K, V>();
+                }
+                Step::Done(status)
+            }
             Ok(Err(retry)) => Step::Retry(retry),
             Err(error) => Step::Failed(error),
         }

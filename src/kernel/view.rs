@@ -8,7 +8,7 @@ use crate::cache::CacheView;
 use crate::epoch::Guard;
 use crate::index::{IndexView, Slot};
 use crate::memory::Purpose;
-use crate::record::{Key, RecordLayout, RecordRef, Value};
+use crate::record::{Key, KeyBytes, Modified, RecordLayout, RecordRef, Value, Verdict};
 use crate::status::OperationStatus;
 use crate::sync::Visible;
 use crate::utility::KeyHash;
@@ -56,27 +56,34 @@ impl<'g> View<'g> {
     /// Starts loading the newest record of a chain.
     #[inline(always)]
     pub(crate) fn prefetch_record<K: Key, V: Value>(self, slot: &Slot<'_>, purpose: Purpose) {
-        let size = const { RecordLayout::of::<K, V>().record_size() };
+        let layout = const { RecordLayout::of::<K, V>() };
         if slot.leads_to(self.log.head()) {
-            self.log.prefetch(slot.address(), size, purpose);
+            self.log.prefetch(slot.address(), layout, purpose);
         } else if let Some(cache) = self.cache {
-            cache.prefetch(slot.address(), size);
+            cache.prefetch(slot.address(), layout);
         }
     }
 
     /// The record of `key`, if it is the newest of its chain, in memory, and live: nearly every key that is in memory has
     /// such a one, because different keys rarely share an entry.
     #[inline(always)]
-    pub(crate) fn newest<K: Key, V: Value>(self, key: &K, slot: Slot<'_>) -> Option<RecordRef<'g>> {
+    pub(crate) fn newest<K: Key, V: Value>(
+        self,
+        key: &(impl KeyBytes + ?Sized),
+        slot: Slot<'_>,
+    ) -> Option<RecordRef<'g>> {
         self.first_live::<K, V>(key, &slot, self.log.head())
     }
 
-    /// The value of `key`, or that it has none; `None` if memory does not say.
+    /// The value of `key`, or that it has none; `None` if memory does not say, or what it says is no value.
     #[inline(always)]
     pub(crate) fn read<K: Key, V: Value>(self, key: &K, slot: Slot<'_>) -> Option<Option<V>> {
         debug_assert!(!slot.is_open(), "an open slot says nothing");
         match self.newest::<K, V>(key, slot) {
-            Some(record) => Some(Some(record.value::<K, V>())),
+            Some(record) => match record.value::<K, V>() {
+                Ok(value) => Some(Some(value)),
+                Err(_) => None,
+            },
             None => self.read_further(key, slot.address()),
         }
     }
@@ -86,12 +93,13 @@ impl<'g> View<'g> {
         if let Some(cache) = self.cache {
             match cache.find::<K, V>(key, address) {
                 // An old copy is to be renewed, which takes more than looking.
-                Ok(copy) => return if copy.is_old { None } else { Some(Some(copy.record.value::<K, V>())) },
+                Ok(copy) => return if copy.is_old { None } else { copy.record.value::<K, V>().ok().map(Some) },
                 Err(behind) => address = behind,
             }
         }
         match seek::<K, V>(self.log, key, address, self.log.head()) {
-            Ok(found) => Some(if found.info.is_tombstone() { None } else { Some(found.record.value::<K, V>()) }),
+            Ok(found) if found.info.is_tombstone() => Some(None),
+            Ok(found) => found.record.value::<K, V>().ok().map(Some),
             Err(below) if below < self.log.begin() => Some(None),
             Err(_) => None,
         }
@@ -101,8 +109,7 @@ impl<'g> View<'g> {
     #[inline(always)]
     pub(crate) fn set<K: Key, V: Value>(self, key: &K, value: &V, slot: Slot<'_>, visible: Visible) -> bool {
         let Some(record) = self.mutable::<K, V>(key, slot) else { return false };
-        record.set_value::<K, V>(value, visible); // R4 if somebody deletes it at this moment
-        true
+        record.set_value::<K, V>(value, visible) // R4 if somebody deletes it at this moment
     }
 
     /// Replaces the value of `key` by what `modify` makes of it if its record can be changed in place.
@@ -113,7 +120,12 @@ impl<'g> View<'g> {
         slot: Slot<'_>,
         modify: &mut impl FnMut(&mut V) -> bool,
     ) -> Option<OperationStatus> {
-        Some(self.mutable::<K, V>(key, slot)?.modify_value::<K, V>(modify))
+        let mut verdict = |value: &mut V| if modify(value) { Verdict::Set } else { Verdict::Keep };
+        match self.mutable::<K, V>(key, slot)?.modify_value::<K, V>(&mut verdict) {
+            Ok(Modified::InPlace) => Some(OperationStatus::InPlace),
+            Ok(Modified::Unchanged) => Some(OperationStatus::Unchanged),
+            Ok(Modified::Doomed(_) | Modified::Outgrown(..) | Modified::Sealed) | Err(_) => None,
+        }
     }
 
     #[inline(always)]
@@ -131,16 +143,21 @@ impl<'g> View<'g> {
             address = cache.behind(address);
         }
         let found = seek::<K, V>(self.log, key, address, limit).ok()?;
-        if found.info.is_tombstone() { None } else { Some(found.record) }
+        if found.info.is_open() { Some(found.record) } else { None }
     }
 
-    /// The newest record of the chain if it is the key's, lives, and is not below `limit`.
+    /// The newest record of the chain if it is the key's, lives and is not closed, and is not below `limit`.
     #[inline(always)]
-    fn first_live<K: Key, V: Value>(self, key: &K, slot: &Slot<'_>, limit: Address) -> Option<RecordRef<'g>> {
+    fn first_live<K: Key, V: Value>(
+        self,
+        key: &(impl KeyBytes + ?Sized),
+        slot: &Slot<'_>,
+        limit: Address,
+    ) -> Option<RecordRef<'g>> {
         if !slot.leads_to(limit) {
             return None;
         }
-        let record = self.log.record(slot.address(), const { RecordLayout::of::<K, V>().record_size() });
-        if record.info().is_live() && record.key_is::<K, V>(key) { Some(record) } else { None }
+        let record = self.log.record(slot.address(), const { RecordLayout::of::<K, V>() });
+        if record.info().is_open() && record.key_is::<K, V>(key) { Some(record) } else { None }
     }
 }

@@ -1,20 +1,26 @@
 //! What a key and a value must be able to do: be bytes, and be made from bytes.
 
 use super::Pod;
+use crate::error::Result;
 
 /// The value of a record.
 ///
-/// Implemented for every [`Pod`] type: all integers and floats, arrays of them, and types declared with
-/// [`pod!`](crate::pod).
+/// Implemented for every [`Pod`] type (all integers and floats, arrays of them, and types declared with
+/// [`pod!`](crate::pod)), for `Vec<u8>`, `Box<[u8]>`, `String`, `bytes::Bytes` (feature `bytes`), and for
+/// [`Encoded`](super::Encoded), which makes one of any type that a [`Codec`](super::Codec) knows.
 pub trait Value: Clone + Send + Sync + Sized + 'static {
-    /// Bytes of the value.
-    const SIZE: usize;
+    /// Bytes of every value of the type; `None` if they differ in length.
+    const FIXED: Option<usize>;
 
     /// The bytes.
     fn as_bytes(&self) -> &[u8];
 
-    /// Makes a value out of the [`SIZE`](Self::SIZE) bytes that `fill` writes. What it is given holds zeros.
-    fn build(fill: impl FnOnce(&mut [u8])) -> Self;
+    /// Makes a value out of bytes. `fill` is called once, with room for `room` bytes that hold zeros, and says how many of
+    /// them, from the first on, are those of the value. Of a type with a fixed length both are that length.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if the bytes are no value of this type.
+    fn build(room: usize, fill: impl FnOnce(&mut [u8]) -> usize) -> Result<Self>;
 
     /// What a read-modify-write of a missing key starts from.
     fn initial() -> Self;
@@ -22,22 +28,30 @@ pub trait Value: Clone + Send + Sync + Sized + 'static {
 
 /// The key of a record: a value that can be compared. Two keys are equal if their bytes are.
 ///
-/// Implemented for every [`Pod`] type that is `Eq`. (Floats are not: `0.0 == -0.0`, though their bytes differ.)
+/// Implemented for every [`Pod`] type that is `Eq`, and for the types of any length. (Floats are not: `0.0 == -0.0`, though
+/// their bytes differ.)
 pub trait Key: Value + Eq {}
 
+/// What a key can be looked up by without being made: itself, or something that it can be borrowed as and that has the same
+/// bytes, such as `str` for `String`.
+pub trait KeyBytes {
+    /// The bytes of the key.
+    fn key_bytes(&self) -> &[u8];
+}
+
 impl<T: Pod> Value for T {
-    const SIZE: usize = size_of::<T>();
+    const FIXED: Option<usize> = Some(size_of::<T>());
 
     #[inline]
     fn as_bytes(&self) -> &[u8] {
         zerocopy::IntoBytes::as_bytes(self)
     }
 
-    #[inline]
-    fn build(fill: impl FnOnce(&mut [u8])) -> Self {
+    #[inline(always)]
+    fn build(_: usize, fill: impl FnOnce(&mut [u8]) -> usize) -> Result<Self> {
         let mut value = <T as zerocopy::FromZeros>::new_zeroed();
         fill(zerocopy::IntoBytes::as_mut_bytes(&mut value));
-        value
+        Ok(value)
     }
 
     #[inline]
@@ -47,3 +61,35 @@ impl<T: Pod> Value for T {
 }
 
 impl<T: Pod + Eq> Key for T {}
+
+impl<K: Key> KeyBytes for K {
+    #[inline(always)]
+    fn key_bytes(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
+impl KeyBytes for [u8] {
+    #[inline(always)]
+    fn key_bytes(&self) -> &[u8] {
+        self
+    }
+}
+
+impl KeyBytes for str {
+    #[inline(always)]
+    fn key_bytes(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
+/// A key that is looked up by a reference.
+#[derive(Clone, Copy)]
+pub(crate) struct ByRef<'k, Q: ?Sized>(pub(crate) &'k Q);
+
+impl<Q: KeyBytes + ?Sized> KeyBytes for ByRef<'_, Q> {
+    #[inline(always)]
+    fn key_bytes(&self) -> &[u8] {
+        self.0.key_bytes()
+    }
+}

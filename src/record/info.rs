@@ -6,7 +6,7 @@ use crate::address::Address;
 ///
 /// ```text
 ///  63       62       61         60        59    58       57..48   47..0
-/// | present | invalid | tombstone | reserved | mark | origin | version | previous |
+/// | present | invalid | tombstone | closed | mark | origin | version | previous |
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct RecordInfo(u64);
@@ -14,6 +14,8 @@ pub struct RecordInfo(u64);
 const PRESENT: u64 = 1 << 63;
 pub(crate) const INVALID: u64 = 1 << 62;
 pub(crate) const TOMBSTONE: u64 = 1 << 61;
+/// The value of one word is not changed any more where it lies.
+pub(crate) const CLOSED: u64 = 1 << 60;
 /// What the name of a session takes instead of a key and a value. An invalid record, to those who look for records.
 const MARK: u64 = 1 << 59;
 /// One more word behind the value.
@@ -23,7 +25,7 @@ const VERSION_MASK: u64 = (1 << 10) - 1;
 
 // The fields do not overlap.
 const _: () = assert!(
-    (PRESENT | INVALID | TOMBSTONE | MARK | ORIGIN) & (VERSION_MASK << VERSION_SHIFT) == 0
+    (PRESENT | INVALID | TOMBSTONE | CLOSED | MARK | ORIGIN) & (VERSION_MASK << VERSION_SHIFT) == 0
         && (VERSION_MASK << VERSION_SHIFT) & Address::MAX.get() == 0
 );
 
@@ -113,6 +115,18 @@ impl RecordInfo {
         self.0 & (INVALID | TOMBSTONE | PRESENT) == PRESENT
     }
 
+    /// The same for one whose value may also be changed where it lies, if nothing else is against it. One comparison.
+    #[inline]
+    pub(crate) const fn is_open(self) -> bool {
+        self.0 & (INVALID | TOMBSTONE | CLOSED | PRESENT) == PRESENT
+    }
+
+    /// True if the value is not changed any more where it lies.
+    #[inline]
+    pub(crate) const fn is_closed(self) -> bool {
+        self.0 & CLOSED != 0
+    }
+
     /// False for the zeros between records.
     #[inline]
     pub const fn is_present(self) -> bool {
@@ -140,6 +154,7 @@ impl std::fmt::Debug for RecordInfo {
             .field("present", &self.is_present())
             .field("invalid", &self.is_invalid())
             .field("tombstone", &self.is_tombstone())
+            .field("closed", &self.is_closed())
             .field("origin", &self.has_origin())
             .field("mark", &self.is_mark())
             .finish()

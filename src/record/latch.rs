@@ -4,12 +4,23 @@
 //! moving an even stamp it has seen to the next odd one, writes, and moves on to the next even one. A reader copies the
 //! value between two loads of the word and keeps the copy only if both gave the same even stamp.
 //!
+//! ```text
+//!  63 ... 32 | 31     | 30 ... 0
+//!  stamp     | sealed | length
+//! ```
+//!
+//! A value that has outgrown its record goes on in a new one (R7). The old one is *sealed*: nobody changes it any more, so
+//! whoever likes may copy it.
+//!
 //! The latch is held while a value is copied in, never while a user's code runs. A stamp comes round after 2^31 updates; a
 //! thread that sleeps through exactly so many between its two looks at one record is not guarded against.
 
 use crate::sync::{AtomicU64, Backoff, Ordering, Visible, fence};
 
 const STAMP: u64 = 1 << 32;
+/// Nobody may write any more.
+const SEALED: u64 = 1 << 31;
+const LEN_MASK: u64 = SEALED - 1;
 
 /// The latch word of one record.
 #[derive(Clone, Copy)]
@@ -18,6 +29,17 @@ pub(crate) struct Latch<'a>(&'a AtomicU64);
 /// Proof of what a reader saw: the latch word around its copy.
 #[derive(Clone, Copy)]
 pub(crate) struct Seen(u64);
+
+impl Seen {
+    /// Of who has not looked: nothing can be written with it.
+    pub(crate) const NOTHING: Self = Self(STAMP);
+
+    /// Whether the record was sealed. What was done under the latch before is visible then.
+    #[inline]
+    pub(crate) const fn is_sealed(self) -> bool {
+        self.0 & SEALED != 0
+    }
+}
 
 impl<'a> Latch<'a> {
     #[inline]
@@ -31,29 +53,40 @@ impl<'a> Latch<'a> {
         len as u64
     }
 
-    /// Runs `copy` until it ran while nobody wrote.
+    /// The length that a word tells.
     #[inline]
-    pub(crate) fn read<T>(self, mut copy: impl FnMut() -> T) -> (T, Seen) {
+    pub(crate) const fn len_in(word: u64) -> usize {
+        (word & LEN_MASK) as usize
+    }
+
+    /// Runs `copy`, with the length of the value, until it ran while nobody wrote; `seen` tells what was seen then.
+    #[inline(always)]
+    pub(crate) fn read<T>(self, seen: &mut Seen, mut copy: impl FnMut(usize) -> T) -> T {
         let mut backoff = Backoff::new();
         loop {
             // Acquire: the copy sees at least what was written before this stamp was set.
             let before = self.0.load(Ordering::Acquire);
             if before & STAMP == 0 {
-                let copied = copy();
+                let copied = copy(Self::len_in(before));
                 // Pairs with the release fence of `try_write`: if the copy saw any word of a later write, the load below
                 // sees that writer's odd stamp, or a later one.
                 fence(Ordering::Acquire);
                 if self.0.load(Ordering::Relaxed) == before {
-                    return (copied, Seen(before));
+                    *seen = Seen(before);
+                    return copied;
                 }
             }
             backoff.wait();
         }
     }
 
-    /// Runs `write` if nobody has written since `seen`; false if somebody has.
+    /// Runs `write`, which makes the value `len` bytes long, or leaves its length alone, if nobody has written since `seen`, nor
+    /// sealed the record; false if somebody has.
     #[inline]
-    pub(crate) fn try_write(self, seen: Seen, visible: Visible, write: impl FnOnce()) -> bool {
+    pub(crate) fn try_write(self, seen: Seen, len: Option<usize>, visible: Visible, write: impl FnOnce()) -> bool {
+        if seen.0 & (STAMP | SEALED) != 0 {
+            return false;
+        }
         let odd = seen.0.wrapping_add(STAMP);
         // Acquire: what follows is not moved before the latch is held, and sees what the last holder wrote.
         if self.0.compare_exchange(seen.0, odd, Ordering::Acquire, Ordering::Relaxed).is_err() {
@@ -62,17 +95,47 @@ impl<'a> Latch<'a> {
         // No word of `write` becomes visible before the odd stamp does.
         fence(Ordering::Release);
         write();
-        visible.publish(self.0, odd.wrapping_add(STAMP));
+        let even = odd.wrapping_add(STAMP);
+        visible.publish(
+            self.0,
+            match len {
+                Some(len) => even & !LEN_MASK | len as u64 & LEN_MASK,
+                None => even,
+            },
+        );
         true
     }
 
-    /// Runs `write` when it is this thread's turn.
+    /// Runs `write` when it is this thread's turn; false if the record is sealed.
     #[inline]
-    pub(crate) fn write(self, visible: Visible, write: impl Fn()) {
+    pub(crate) fn write(self, len: Option<usize>, visible: Visible, write: impl Fn()) -> bool {
         let mut backoff = Backoff::new();
         loop {
             let seen = self.0.load(Ordering::Relaxed);
-            if seen & STAMP == 0 && self.try_write(Seen(seen), visible, &write) {
+            if seen & SEALED != 0 {
+                return false;
+            }
+            if seen & STAMP == 0 && self.try_write(Seen(seen), len, visible, &write) {
+                return true;
+            }
+            backoff.wait();
+        }
+    }
+
+    /// Seals the record if nobody has written since `seen`; false if somebody has, or it is sealed.
+    pub(crate) fn try_seal(self, seen: Seen) -> bool {
+        let is_open = seen.0 & (STAMP | SEALED) == 0;
+        // Acquire: who seals sees a deletion that was made under the latch before.
+        // Release: who sees the seal sees what was done under the latch before.
+        is_open && self.0.compare_exchange(seen.0, seen.0 | SEALED, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    /// Seals the record, whatever its value is by then.
+    pub(crate) fn seal(self) {
+        let mut backoff = Backoff::new();
+        loop {
+            let seen = self.0.load(Ordering::Relaxed);
+            if seen & SEALED != 0 || self.try_seal(Seen(seen)) {
                 return;
             }
             backoff.wait();

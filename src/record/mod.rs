@@ -1,28 +1,43 @@
 //! One record format.
 //!
 //! ```text
-//!  word 0        words 1 ..            next word               words ..
-//! +------------+---------------------+-----------------------+---------------------+
-//! | RecordInfo | key, padded with 0s | length u32, stamp u32 | value, padded       |
-//! +------------+---------------------+-----------------------+---------------------+
-//!   previous 48    to whole words      only if the value is     to whole words
-//!   version, flags                     more than one word
+//!  word 0        word 1                  words ..              next word               words ..
+//! +------------+-----------------------+---------------------+-----------------------+---------------------+
+//! | RecordInfo | key bytes u32,        | key, padded with 0s | length u32, stamp u32 | value, padded       |
+//! |            | value words u32       |                     |                       |                     |
+//! +------------+-----------------------+---------------------+-----------------------+---------------------+
+//!   previous 48  only if not all keys    to whole words        only if the value is    to whole words
+//!   version,     and values have the                           more than one word,
+//!   flags        same length                                   or may be
 //! ```
 //!
 //! `u64 -> u64` takes 24 bytes. All numbers are little-endian. A record begins at a multiple of 8 bytes and never crosses
-//! a page.
+//! a page. Whether keys and values have one length each is known of the types, and stands in the manifest of a checkpoint: what
+//! a store of fixed lengths would never use is not there.
 //!
 //! * **R1** A record's header always has its *present* bit set; a zero word where a header could be means that nothing
 //!   follows before the next block boundary.
-//! * **R2** Key, size and `previous` never change once the record is published in the index (but for copies in a
+//! * **R2** Key, sizes and `previous` never change once the record is published in the index (but for copies in a
 //!   read cache, whose `previous` skips others that leave).
-//! * **R3** A value of at most 8 bytes is one atomic word. A larger one is written only while its stamp is odd, by the
-//!   thread that made it odd; who reads it takes only what it copied between two equal, even stamps (`latch.rs`).
+//! * **R3** A value of a type of at most 8 bytes is one atomic word. Any other is written, and becomes longer or shorter within
+//!   its words, only while its stamp is odd, by the thread that made it odd; who reads it takes only what it copied between two
+//!   equal, even stamps (`latch.rs`).
 //! * **R4** A tombstone is set once and never taken back. An operation that found the record without it may still change
 //!   the value afterwards: the change is ordered just before the deletion, which nobody can tell from having come first.
 //! * **R5** An invalid record was never published; it is skipped wherever the log is walked.
-//! * **R6** The header says how long a record is: whether it has a word for its origin, or is a mark (`origin.rs`).
+//! * **R6** The first words of a record say how long it is: its sizes, whether it has a word for its origin, or is a mark
+//!   (`origin.rs`).
+//! * **R7** A value that does not fit into its record any more goes on in a new record in front of it. If that is made from
+//!   the value that is there, the record is sealed first, under its stamp: from then on it is neither changed nor deleted in
+//!   place, and as good as immutable. If it is written blindly, the record is sealed after: who changes the old one in the
+//!   meantime comes before it, and nobody comes after it with a look at the index from before. A latched value that is to be
+//!   deleted because of what it is, is sealed likewise.
+//! * **R8** A value without a latch that is to be deleted because of what it is, is *closed* by a bit of its header: who sees it
+//!   leaves the value alone. When all have left who may have looked before, the record is as good as immutable.
 
+mod bytes;
+mod draft;
+mod encoded;
 mod field;
 mod info;
 mod latch;
@@ -31,12 +46,17 @@ mod layout;
 mod loom;
 mod origin;
 mod pod;
+mod sizes;
 mod view;
 
-pub use field::{Key, Value};
+pub(crate) use draft::Draft;
+pub use encoded::{Codec, Encoded, Json};
+pub(crate) use field::ByRef;
+pub use field::{Key, KeyBytes, Value};
 pub use info::RecordInfo;
-pub(crate) use latch::Latch;
+pub(crate) use latch::{Latch, Seen};
 pub use layout::{Record, RecordLayout};
 pub(crate) use origin::{Mark, Origin};
 pub use pod::Pod;
-pub(crate) use view::RecordRef;
+pub(crate) use sizes::RecordSizes;
+pub(crate) use view::{Deleted, Modified, RecordRef, Verdict};

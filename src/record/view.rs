@@ -1,17 +1,55 @@
 //! A record where it lies, borrowed for as long as the thread stays pinned.
 
-use super::info::{INVALID, TOMBSTONE};
-use super::{Key, Latch, RecordInfo, RecordLayout, Value};
+use super::info::{CLOSED, INVALID, TOMBSTONE};
+use super::{Draft, Key, KeyBytes, Latch, RecordInfo, RecordLayout, RecordSizes, Seen, Value};
 use crate::address::Address;
+use crate::error::Result;
 use crate::memory::{equals_bytes, load_bytes, store_bytes};
-use crate::status::OperationStatus;
 use crate::sync::{AtomicU64, Backoff, Ordering, Visible, after_exchange};
 use crate::utility::KeyHash;
+use std::ops::Range;
 
-/// The words of one record in the log's memory. The lifetime is that of the guard under which the log handed them out.
+/// The words of one record in the log's memory, or more from its first one on, if its size is still to be told. The lifetime is
+/// that of the guard under which the log handed them out.
 #[derive(Clone, Copy)]
 pub(crate) struct RecordRef<'g> {
     words: &'g [AtomicU64],
+}
+
+/// What is to become of a value that was looked at, and maybe changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It stays as it was.
+    Keep,
+    /// It is what it was changed to.
+    Set,
+    /// It is deleted.
+    Delete,
+}
+
+/// What became of a change in place.
+pub(crate) enum Modified<V> {
+    /// The value was changed.
+    InPlace,
+    /// It was left alone.
+    Unchanged,
+    /// It is to be deleted, as long as it is the one that was seen.
+    Doomed(Seen),
+    /// What it would become has no place in the record, which is as it was.
+    Outgrown(V, Seen),
+    /// The record is not changed any more: its value may be copied, unless it was deleted.
+    Sealed,
+}
+
+/// What became of a deletion in place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deleted {
+    /// The key was there, and is deleted.
+    Now,
+    /// It was deleted before.
+    Before,
+    /// The record is not changed any more.
+    Sealed,
 }
 
 impl<'g> RecordRef<'g> {
@@ -26,17 +64,43 @@ impl<'g> RecordRef<'g> {
         RecordInfo::from_word(self.words[0].load(Ordering::Acquire))
     }
 
+    /// How long its parts are. For a record that was found through the index, or is in a page that nobody writes any more.
+    #[inline(always)]
+    pub(crate) fn sizes<K: Key, V: Value>(self) -> RecordSizes {
+        let layout = const { RecordLayout::of::<K, V>() };
+        match layout.fixed_sizes() {
+            Some(sizes) => sizes,
+            None => layout.sizes_told(self.words.get(1).map_or(0, |word| word.load(Ordering::Relaxed))),
+        }
+    }
+
+    /// Words of the record. Those of a record of any length were not counted when they were handed out.
+    #[inline(always)]
+    fn part<K: Key, V: Value>(self, range: Range<usize>) -> &'g [AtomicU64] {
+        if const { RecordLayout::of::<K, V>().fixed_sizes().is_some() } {
+            &self.words[range]
+        } else {
+            self.words.get(range).unwrap_or_default()
+        }
+    }
+
     /// Fills freshly allocated, unpublished words with a record. Publishing it in the index makes it visible.
     #[inline]
-    pub(crate) fn write<K: Key, V: Value>(self, info: RecordInfo, key: &K, value: Option<&V>) {
+    pub(crate) fn write<K: Key, V: Value>(self, info: RecordInfo, draft: Draft<'_, impl KeyBytes + ?Sized, V>) {
         let layout = const { RecordLayout::of::<K, V>() };
-        store_bytes(&self.words[layout.key_word()..layout.latch_word()], key.as_bytes());
+        let sizes = draft.sizes::<K>();
+        if layout.fixed_sizes().is_none() {
+            self.words[1].store(sizes.word(), Ordering::Relaxed);
+        }
+        store_bytes(&self.words[sizes.key_word()..sizes.latch_word()], draft.key.key_bytes());
         if layout.is_latched() {
-            self.words[layout.latch_word()].store(Latch::open(V::SIZE), Ordering::Relaxed);
+            let len = V::FIXED.unwrap_or(draft.value.map_or(0, |value| value.as_bytes().len()));
+            self.words[sizes.latch_word()].store(Latch::open(len), Ordering::Relaxed);
         }
-        if let Some(value) = value {
-            store_bytes(&self.words[layout.value_word()..], value.as_bytes());
+        if let Some(value) = draft.value {
+            store_bytes(&self.words[sizes.value_word()..], value.as_bytes());
         }
+        let info = if draft.value.is_some() { info } else { info.with_tombstone() };
         self.words[0].store(info.word(), Ordering::Relaxed);
     }
 
@@ -52,126 +116,248 @@ impl<'g> RecordRef<'g> {
         self.words[0].store(info.leading_to(previous).word(), Ordering::Relaxed);
     }
 
-    /// The key.
-    pub(crate) fn key<K: Key, V: Value>(self) -> K {
-        let layout = const { RecordLayout::of::<K, V>() };
-        K::build(|bytes| load_bytes(&self.words[layout.key_word()..layout.latch_word()], bytes))
-    }
-
     /// Marks a record that lost the race to be published.
     pub(crate) fn invalidate(self) {
         self.words[0].fetch_or(INVALID, Ordering::Release);
     }
 
-    /// Deletes the record's key where it lies; false if it was deleted before.
     #[inline]
-    pub(crate) fn set_tombstone(self) -> bool {
-        let before = self.words[0].fetch_or(TOMBSTONE, Ordering::AcqRel);
-        after_exchange();
-        before & TOMBSTONE == 0
+    pub(crate) fn key_is<K: Key, V: Value>(self, key: &(impl KeyBytes + ?Sized)) -> bool {
+        let (sizes, bytes) = (self.sizes::<K, V>(), key.key_bytes());
+        bytes.len() == sizes.key() && equals_bytes(self.key_words::<K, V>(sizes), bytes)
     }
 
-    #[inline]
-    pub(crate) fn key_is<K: Key, V: Value>(self, key: &K) -> bool {
-        let layout = const { RecordLayout::of::<K, V>() };
-        equals_bytes(&self.words[layout.key_word()..layout.latch_word()], key.as_bytes())
+    #[inline(always)]
+    fn key_words<K: Key, V: Value>(self, sizes: RecordSizes) -> &'g [AtomicU64] {
+        self.part::<K, V>(sizes.key_word()..sizes.latch_word())
     }
 
     /// The hash of its key.
     #[inline]
     pub(crate) fn key_hash<K: Key, V: Value>(self) -> KeyHash {
-        let layout = const { RecordLayout::of::<K, V>() };
-        let words = &self.words[layout.key_word()..layout.latch_word()];
-        KeyHash::of_bytes(K::build(|bytes| load_bytes(words, bytes)).as_bytes())
+        let sizes = self.sizes::<K, V>();
+        let words = self.key_words::<K, V>(sizes);
+        if let Some(size) = K::FIXED
+            && let Ok(key) = K::build(size, |bytes| {
+                load_bytes(words, bytes);
+                size
+            })
+        {
+            return KeyHash::of_bytes(key.as_bytes());
+        }
+        let mut bytes = vec![0; sizes.key().min(words.len() * 8)];
+        load_bytes(words, &mut bytes);
+        KeyHash::of_bytes(&bytes)
     }
 
-    #[inline]
-    fn value_words<K: Key, V: Value>(self) -> &'g [AtomicU64] {
-        let layout = const { RecordLayout::of::<K, V>() };
-        &self.words[layout.value_word()..layout.record_words()]
+    #[inline(always)]
+    fn value_words<K: Key, V: Value>(self, sizes: RecordSizes) -> &'g [AtomicU64] {
+        self.part::<K, V>(sizes.value_word()..sizes.record_words())
     }
 
-    #[inline]
-    fn latch<K: Key, V: Value>(self) -> Latch<'g> {
-        let layout = const { RecordLayout::of::<K, V>() };
-        Latch::new(&self.words[layout.latch_word()])
+    #[inline(always)]
+    fn latch(self, sizes: RecordSizes) -> Latch<'g> {
+        Latch::new(&self.words[sizes.latch_word()])
     }
 
     /// A whole copy of the value, also while others write it.
-    #[inline]
-    pub(crate) fn value<K: Key, V: Value>(self) -> V {
-        let words = self.value_words::<K, V>();
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if it is none of the type.
+    #[inline(always)]
+    pub(crate) fn value<K: Key, V: Value>(self) -> Result<V> {
+        let mut seen = Seen::NOTHING;
+        self.look::<K, V>(&mut seen)
+    }
+
+    /// The value. If it is latched, `seen` is what it takes to write another one in its place.
+    #[inline(always)]
+    fn look<K: Key, V: Value>(self, seen: &mut Seen) -> Result<V> {
+        let sizes = self.sizes::<K, V>();
+        let words = self.value_words::<K, V>(sizes);
         if const { RecordLayout::of::<K, V>().is_latched() } {
-            return self.latch::<K, V>().read(|| V::build(|bytes| load_bytes(words, bytes))).0;
+            let latch = self.latch(sizes);
+            if let Some(size) = V::FIXED {
+                let copy = |bytes: &mut [u8]| {
+                    load_bytes(words, bytes);
+                    size
+                };
+                return latch.read(seen, |_| V::build(size, copy));
+            }
+            // Its bytes are made a value when the copy is known to be whole.
+            return V::build(words.len() * 8, |bytes| {
+                latch.read(seen, |len| {
+                    let len = len.min(bytes.len());
+                    load_bytes(words, &mut bytes[..len]);
+                    len
+                })
+            });
         }
         match words.first() {
             // Acquire: who sees this write also sees what its writer did before, such as other keys.
             Some(word) => value_of(word.load(Ordering::Acquire)),
-            None => V::build(|_| {}),
+            None => V::build(0, |_| 0),
         }
     }
 
-    /// Replaces the value where it lies.
-    #[inline]
-    pub(crate) fn set_value<K: Key, V: Value>(self, value: &V, visible: Visible) {
-        let words = self.value_words::<K, V>();
+    /// Puts a whole copy of the value's bytes into `bytes`, in place of what is there, also while others write it.
+    pub(crate) fn copy_value<K: Key, V: Value>(self, bytes: &mut Vec<u8>) {
+        let sizes = self.sizes::<K, V>();
+        let words = self.value_words::<K, V>(sizes);
         if const { RecordLayout::of::<K, V>().is_latched() } {
-            self.latch::<K, V>().write(visible, || store_bytes(words, value.as_bytes()));
-        } else if let Some(word) = words.first() {
+            let mut seen = Seen::NOTHING;
+            return self.latch(sizes).read(&mut seen, |len| {
+                bytes.resize(len.min(words.len() * 8), 0);
+                load_bytes(words, bytes);
+            });
+        }
+        // Acquire: as for the value itself.
+        let word = words.first().map_or(0, |word| word.load(Ordering::Acquire));
+        bytes.clear();
+        bytes.extend_from_slice(&word.to_le_bytes()[..V::FIXED.unwrap_or_default()]);
+    }
+
+    /// Replaces the value where it lies. False if it has no place there: nothing was done.
+    #[inline]
+    pub(crate) fn set_value<K: Key, V: Value>(self, value: &V, visible: Visible) -> bool {
+        let sizes = self.sizes::<K, V>();
+        let words = self.value_words::<K, V>(sizes);
+        if const { RecordLayout::of::<K, V>().is_latched() } {
+            let (bytes, is_fixed) = (value.as_bytes(), const { V::FIXED.is_some() });
+            if !is_fixed && bytes.len() > words.len() * 8 {
+                return false;
+            }
+            let len = if is_fixed { None } else { Some(bytes.len()) };
+            return self.latch(sizes).write(len, visible, || store_bytes(words, bytes));
+        }
+        if let Some(word) = words.first() {
             visible.publish(word, word_of(value));
         }
+        true
+    }
+
+    /// Deletes the record's key where it lies. A record that may be sealed is deleted under its latch, so that who seals it sees
+    /// the deletion, or who deletes it the seal.
+    #[inline]
+    pub(crate) fn delete<K: Key, V: Value>(self) -> Deleted {
+        let mut is_first = false;
+        if const { V::FIXED.is_some() } {
+            is_first = self.set_tombstone();
+        } else {
+            let first = std::cell::Cell::new(false);
+            let latch = self.latch(self.sizes::<K, V>());
+            if !latch.write(None, Visible::Now, || first.set(self.set_tombstone())) {
+                return Deleted::Sealed;
+            }
+            is_first |= first.get();
+        }
+        if is_first { Deleted::Now } else { Deleted::Before }
+    }
+
+    /// Sets the tombstone; false if it was set before.
+    #[inline]
+    fn set_tombstone(self) -> bool {
+        let before = self.words[0].fetch_or(TOMBSTONE, Ordering::AcqRel);
+        after_exchange();
+        before & TOMBSTONE == 0
     }
 
     /// Replaces the value by what `modify` makes of it, as one step: nobody's change in between is lost. `modify` runs
-    /// again on the newer value when somebody was faster, and leaves the record alone by returning false.
+    /// again on the newer value when somebody was faster.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if what is there is no value of the type.
     #[inline]
-    pub(crate) fn modify_value<K: Key, V: Value>(self, modify: &mut impl FnMut(&mut V) -> bool) -> OperationStatus {
+    pub(crate) fn modify_value<K: Key, V: Value>(
+        self,
+        modify: &mut impl FnMut(&mut V) -> Verdict,
+    ) -> Result<Modified<V>> {
         let mut backoff = Backoff::new();
         loop {
-            match self.try_modify::<K, V>(modify) {
-                Some(true) => return OperationStatus::InPlace,
-                Some(false) => return OperationStatus::Unchanged,
+            match self.try_modify::<K, V>(modify)? {
+                Some(modified) => return Ok(modified),
                 None => backoff.wait(),
             }
         }
     }
 
-    /// One attempt: whether the value was changed, or `None` if somebody else was faster.
+    /// One attempt: `None` if somebody else was faster.
     #[inline]
-    fn try_modify<K: Key, V: Value>(self, modify: &mut impl FnMut(&mut V) -> bool) -> Option<bool> {
-        let words = self.value_words::<K, V>();
+    fn try_modify<K: Key, V: Value>(self, modify: &mut impl FnMut(&mut V) -> Verdict) -> Result<Option<Modified<V>>> {
+        let sizes = self.sizes::<K, V>();
+        let words = self.value_words::<K, V>(sizes);
         if const { RecordLayout::of::<K, V>().is_latched() } {
-            let latch = self.latch::<K, V>();
-            let (mut value, seen) = latch.read(|| V::build(|bytes| load_bytes(words, bytes)));
-            if !modify(&mut value) {
-                return Some(false);
+            let (latch, is_fixed) = (self.latch(sizes), const { V::FIXED.is_some() });
+            let mut seen = Seen::NOTHING;
+            let mut value = self.look::<K, V>(&mut seen)?;
+            match modify(&mut value) {
+                Verdict::Keep => return Ok(Some(Modified::Unchanged)),
+                _ if seen.is_sealed() => return Ok(Some(Modified::Sealed)),
+                Verdict::Delete => return Ok(Some(Modified::Doomed(seen))),
+                Verdict::Set => {}
             }
-            return latch.try_write(seen, Visible::Now, || store_bytes(words, value.as_bytes())).then_some(true);
+            let len = value.as_bytes().len();
+            if !is_fixed && len > words.len() * 8 {
+                return Ok(Some(Modified::Outgrown(value, seen)));
+            }
+            let len = if is_fixed { None } else { Some(len) };
+            let is_done = latch.try_write(seen, len, Visible::Now, || store_bytes(words, value.as_bytes()));
+            return Ok(is_done.then_some(Modified::InPlace));
         }
         let Some(word) = words.first() else {
-            return Some(modify(&mut V::build(|_| {}))); // a value of no bytes
+            // A value of no bytes.
+            return Ok(Some(match modify(&mut V::build(0, |_| 0)?) {
+                Verdict::Keep => Modified::Unchanged,
+                Verdict::Set => Modified::InPlace,
+                Verdict::Delete => Modified::Doomed(Seen::NOTHING),
+            }));
         };
         let seen = word.load(Ordering::Acquire);
-        let mut value: V = value_of(seen);
-        if !modify(&mut value) {
-            return Some(false);
+        let mut value: V = value_of(seen)?;
+        match modify(&mut value) {
+            Verdict::Keep => return Ok(Some(Modified::Unchanged)),
+            Verdict::Delete => return Ok(Some(Modified::Doomed(Seen::NOTHING))),
+            Verdict::Set => {}
         }
-        word.compare_exchange(seen, word_of(&value), Ordering::AcqRel, Ordering::Acquire).ok()?;
+        if word.compare_exchange(seen, word_of(&value), Ordering::AcqRel, Ordering::Acquire).is_err() {
+            return Ok(None);
+        }
         after_exchange();
-        Some(true)
+        Ok(Some(Modified::InPlace))
+    }
+
+    /// Has the value of one word stay as it is (R8), but for those who are pinned and have looked at the header before.
+    pub(crate) fn close(self) {
+        self.words[0].fetch_or(CLOSED, Ordering::AcqRel);
+        after_exchange();
+    }
+
+    /// Seals the record (R7), if its value is the one that was seen. Whether it was deleted by then is to be looked at after.
+    pub(crate) fn try_seal<K: Key, V: Value>(self, seen: Seen) -> bool {
+        self.latch(self.sizes::<K, V>()).try_seal(seen)
+    }
+
+    /// Seals the record (R7), which has another one in front of it.
+    pub(crate) fn seal<K: Key, V: Value>(self) {
+        self.latch(self.sizes::<K, V>()).seal();
     }
 }
 
 /// The value of at most 8 bytes in this word.
 #[inline]
-fn value_of<V: Value>(word: u64) -> V {
-    V::build(|bytes| bytes.copy_from_slice(&word.to_le_bytes()[..V::SIZE]))
+fn value_of<V: Value>(word: u64) -> Result<V> {
+    let size = V::FIXED.unwrap_or_default();
+    V::build(size, |bytes| {
+        bytes.copy_from_slice(&word.to_le_bytes()[..size]);
+        size
+    })
 }
 
 /// The word of a value of at most 8 bytes.
 #[inline]
 fn word_of<V: Value>(value: &V) -> u64 {
+    let size = V::FIXED.unwrap_or_default();
     let mut word = [0; 8];
-    word[..V::SIZE].copy_from_slice(value.as_bytes());
+    word[..size].copy_from_slice(value.as_bytes());
     u64::from_le_bytes(word)
 }

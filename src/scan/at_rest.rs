@@ -24,9 +24,9 @@ pub struct RawRecord {
     pub address: Address,
     /// Its header. A record that a cut left out is invalid.
     pub info: RecordInfo,
-    /// The bytes of its key.
+    /// The bytes of its key. What is no record has neither key nor value: a mark, and an invalid one that makes no sense.
     pub key: Box<[u8]>,
-    /// The bytes of its value; they mean nothing in a tombstone.
+    /// The bytes of its value; none in a tombstone.
     pub value: Box<[u8]>,
     /// Bytes that it takes in the log.
     pub size: usize,
@@ -54,7 +54,7 @@ impl DoubleBufferedLogIterator {
                 .with("token", manifest.token)
                 .help("name a checkpoint of the log"));
         };
-        let layout = RecordLayout::new(manifest.schema.key_size as usize, manifest.schema.value_size as usize);
+        let layout = manifest.schema.layout();
         let pieces = crate::checkpoint::open_pieces(directory, manifest.schema, log, device)?;
         let limits = ReadLimits { buffer_bytes: BUFFER_BYTES, wait: WAIT_LIMIT };
         let reader = AtRestReader::new(pieces, layout, log.begin..log.end, limits);
@@ -70,13 +70,12 @@ impl DoubleBufferedLogIterator {
         while self.found.is_empty() && !self.is_over {
             let (found, layout) = (&mut self.found, self.layout);
             self.is_over = !self.reader.advance(&mut |at, info, bytes| {
-                let key = layout.key_word() * 8;
-                let value = layout.value_word() * 8;
+                let parts = if info.is_mark() { None } else { layout.split(bytes).ok() };
                 found.push_back(RawRecord {
                     address: at,
                     info,
-                    key: bytes[key..key + layout.key_size()].into(),
-                    value: bytes[value..value + layout.value_size()].into(),
+                    key: parts.map_or_else(Box::default, |parts| parts.key.into()),
+                    value: parts.and_then(|parts| parts.value).map_or_else(Box::default, Into::into),
                     size: bytes.len(),
                 });
                 Ok(())

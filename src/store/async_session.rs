@@ -63,7 +63,7 @@ impl<K: Key, V: Value> AsyncSession<K, V> {
     /// The future's: as for [`Session::read`](super::Session::read).
     pub fn read(&mut self, key: &K) -> OpFuture<K, V, Option<V>> {
         self.home.account.counters.reads.add(1);
-        self.begin(ReadOp::new(key), Use::READ, |value| value)
+        self.begin(ReadOp::new(key.clone()), Use::READ, |value| value)
     }
 
     /// Gives `key` the value `value`, whatever it had.
@@ -99,7 +99,7 @@ impl<K: Key, V: Value> AsyncSession<K, V> {
     /// The future's: as for [`Session::delete`](super::Session::delete).
     pub fn delete(&mut self, key: &K) -> OpFuture<K, V, ()> {
         self.home.account.counters.deletes.add(1);
-        self.begin(DeleteOp::new(key), Use::WRITE, |_| ())
+        self.begin(DeleteOp::new(key.clone()), Use::WRITE, |_| ())
     }
 
     /// Does what can be done at once.

@@ -57,7 +57,7 @@ impl<K: Key, V: Value> Session<K, V> {
     pub fn read_batch_into(&mut self, keys: &[K], values: &mut [Option<V>]) -> Result<()> {
         let keys = &keys[..keys.len().min(values.len())];
         let at_once = |view: View<'_>, at: usize, slot: Slot<'_>| view.read::<K, V>(&keys[at], slot);
-        let make = |at: usize| ReadOp::new(&keys[at]);
+        let make = |at: usize| ReadOp::new(keys[at].clone());
         let waited = self.batch(
             keys.len(),
             |at| &keys[at],
@@ -106,7 +106,7 @@ impl<K: Key, V: Value> Session<K, V> {
     /// # Errors
     /// As for [`delete`](Self::delete), for the first that fails; those before it are done, those after it may be.
     pub fn delete_batch(&mut self, keys: &[K]) -> Result<()> {
-        let make = |at: usize| DeleteOp::new(&keys[at]);
+        let make = |at: usize| DeleteOp::new(keys[at].clone());
         self.batch(keys.len(), |at| &keys[at], |counters| &counters.deletes, |_, _, _| None, make, |_, _| ()).map(drop)
     }
 

@@ -89,7 +89,7 @@ pub(super) fn log_config(sizes: &StoreSizes, layout: RecordLayout, generation: u
     LogConfig {
         geometry: sizes.geometry,
         generation,
-        record_size: layout.record_size(),
+        record_size: layout.planned_size(),
         volatile: false,
         read_buffers: sizes.read_buffers,
     }
@@ -174,7 +174,7 @@ impl<K: Key, V: Value> Database<K, V> {
         state: impl FnOnce(LogGeometry, u32) -> LogState,
     ) -> Result<Self> {
         let layout = RecordLayout::of::<K, V>();
-        let sizes = config.resolve(layout.record_size())?;
+        let sizes = config.resolve(layout.planned_size())?;
         check_device(&*device)?;
         check_is_empty(config, &*device)?;
         let memory = Memory::reserve(&sizes)?;
@@ -196,7 +196,7 @@ impl<K: Key, V: Value> Database<K, V> {
         mut memory: Memory,
         origin: Origin,
     ) -> Result<Self> {
-        let record_size = RecordLayout::of::<K, V>().record_size();
+        let record_size = RecordLayout::of::<K, V>().planned_size();
         let cache = sizes.read_cache.map(|cache| ReadCache::new(cache, record_size, &epoch)).transpose()?;
         let kernel = Kernel::new(index, log, cache, origin.version, config.wait_limit);
         if config.pretouch {
@@ -241,9 +241,12 @@ impl<K: Key, V: Value> Database<K, V> {
         })
     }
 
-    /// Bytes of a record.
-    pub(crate) fn record_size() -> u64 {
-        RecordLayout::of::<K, V>().record_size() as u64
+    /// Bytes of a record, on the average if they are of any length.
+    pub(crate) fn record_size(&self) -> u64 {
+        match const { RecordLayout::of::<K, V>().record_size() } {
+            Some(size) => size as u64,
+            None => self.kernel.typical_size.get(),
+        }
     }
 
     /// Enters the book of a session that begins.

@@ -7,14 +7,21 @@ mod batch;
 mod checkpoint;
 #[cfg(not(oxifaster_loom))]
 mod compact;
+mod conditional;
 mod config;
 mod database;
 mod durability;
 mod faster_kv;
 mod flight;
 mod locking;
+mod look;
+mod merge;
 mod op_future;
 mod pending;
+#[cfg(not(oxifaster_loom))]
+mod plain;
+#[cfg(not(oxifaster_loom))]
+mod pool;
 #[cfg(not(oxifaster_loom))]
 mod recover;
 mod resize;
@@ -32,12 +39,16 @@ pub use async_session::AsyncSession;
 pub use checkpoint::{CheckpointHandle, CheckpointOptions, CheckpointProgress, CheckpointReport, CheckpointStep};
 #[cfg(not(oxifaster_loom))]
 pub(crate) use compact::{Estimate, Upkeep};
+pub use conditional::Conditional;
 pub use config::FasterKvConfig;
 pub use durability::{Durability, DurableFuture};
 pub use faster_kv::FasterKv;
 pub use locking::LockedKeys;
+pub use merge::{Add, Append, Max, MergeOperator, Mergeable, Min, Union};
 pub use op_future::OpFuture;
 pub use pending::{Begun, Completed, Outcome, Ticket};
+#[cfg(not(oxifaster_loom))]
+pub use plain::Store;
 #[cfg(not(oxifaster_loom))]
 pub use restore::RecoveryTarget;
 #[cfg(not(oxifaster_loom))]

@@ -117,11 +117,11 @@ impl Plan {
                 .help("leave page_size_bits open, or set it to that of the checkpoint"));
         }
         let config = config.clone().with_page_size_bits(page_bits);
-        let buckets = config.index(layout.record_size()).buckets.max(log.buckets);
+        let buckets = config.index(layout.planned_size()).buckets.max(log.buckets);
         let of_image = images.iter().map(|image| image.buckets).find(|buckets| buckets.is_power_of_two());
         let config = config.with_index_of(of_image.unwrap_or(buckets));
         config.check()?;
-        let sizes = config.resolve_around(layout.record_size(), config.index(layout.record_size()))?;
+        let sizes = config.resolve_around(layout.planned_size(), config.index(layout.planned_size()))?;
         let newest = log.generations.last().map(|known| known.generation).filter(|_| planted!(KeepsGeneration));
         let generation = newest
             .into_iter()
@@ -144,11 +144,11 @@ impl Plan {
     /// log's memory.
     fn resolve_log(&self, layout: RecordLayout, index: IndexConfig) -> Result<StoreSizes> {
         let config = self.config.with_index_of(index.buckets);
-        let resolved = config.resolve_around(layout.record_size(), index);
+        let resolved = config.resolve_around(layout.planned_size(), index);
         if resolved.is_ok() || index.overflow_buckets <= self.sizes.index.overflow_buckets {
             return resolved;
         }
-        FasterKvConfig { log_memory_size: None, ..config }.resolve_around(layout.record_size(), index)
+        FasterKvConfig { log_memory_size: None, ..config }.resolve_around(layout.planned_size(), index)
     }
 }
 

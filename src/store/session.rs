@@ -7,9 +7,10 @@ use crate::device::{IoDone, IoRequest, Token};
 use crate::error::{Error, Result};
 use crate::kernel::{DeleteOp, Insert, Kernel, Modify, ReadOp, RmwOp, UpsertOp};
 use crate::operation::{Account, CountAs, Driver, Operation, PendingTable, Progress};
-use crate::record::{Key, Value};
+use crate::record::{ByRef, Key, KeyBytes, Value};
 use crate::sync::{Arc, Visible};
 use crate::utility::KeyHash;
+use std::borrow::Borrow;
 use std::collections::VecDeque;
 
 /// The right to operate on a store from one thread at a time.
@@ -24,6 +25,8 @@ pub struct Session<K: Key, V: Value> {
     /// Boxed, so that a session that once had many pending does not keep their memory.
     pub(super) parked: PendingTable<Box<Parked<K, V>>>,
     finished: Vec<Completed<V>>,
+    /// The bytes of a value that is looked at.
+    pub(super) copied: Vec<u8>,
     /// Outcomes that are to be told when what lies at the address is durable.
     settling: VecDeque<(Address, Completed<V>)>,
     /// Whether calls wait for their changes to be durable.
@@ -40,14 +43,14 @@ impl<K: Key, V: Value> Session<K, V> {
         let driver = Driver::new(database.epoch.join(), database.enter(account));
         let waits = database.committer.as_ref().is_some_and(|committer| committer.is_every_operation());
         let (parked, finished, settling) = (PendingTable::new(), Vec::new(), VecDeque::new());
-        Self { database, driver, parked, finished, settling, waits, last_change: None }
+        Self { database, driver, parked, finished, copied: Vec::new(), settling, waits, last_change: None }
     }
 
     /// A session that is in no book: what it does is no work of a user's, and no checkpoint speaks of it.
     pub(super) fn unlisted(database: Arc<Database<K, V>>) -> Self {
         let driver = Driver::new(database.epoch.join(), Arc::new(Account::new(0, 0)));
         let (parked, finished, settling) = (PendingTable::new(), Vec::new(), VecDeque::new());
-        Self { database, driver, parked, finished, settling, waits: false, last_change: None }
+        Self { database, driver, parked, finished, copied: Vec::new(), settling, waits: false, last_change: None }
     }
 
     /// Names the session: after a recovery it is found by this.
@@ -67,12 +70,18 @@ impl<K: Key, V: Value> Session<K, V> {
     /// # Errors
     /// [`ErrorKind::DeviceFailed`](crate::ErrorKind::DeviceFailed) or [`ErrorKind::Io`](crate::ErrorKind::Io) if the
     /// device fails, [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if it returns other bytes than were written.
+    ///
+    /// `key` is the key, or what it can be borrowed as: `"name"` in a store with keys of type `String`.
     #[inline(always)]
-    pub fn read(&mut self, key: &K) -> Result<Option<V>> {
+    pub fn read<Q: KeyBytes + ?Sized>(&mut self, key: &Q) -> Result<Option<V>>
+    where
+        K: Borrow<Q>,
+    {
         if let Some((guard, account)) = self.driver.pin_plain() {
             let view = self.database.kernel.view(&guard);
-            if let Some(record) = view.newest::<K, V>(key, view.find(KeyHash::of_bytes(key.as_bytes()))) {
-                let value = record.value::<K, V>();
+            if let Some(record) = view.newest::<K, V>(key, view.find(KeyHash::of_bytes(key.key_bytes())))
+                && let Ok(value) = record.value::<K, V>()
+            {
                 account.counters.reads.add(1);
                 return Ok(Some(value));
             }
@@ -81,8 +90,8 @@ impl<K: Key, V: Value> Session<K, V> {
     }
 
     #[inline(never)]
-    fn read_by_steps(&mut self, key: &K) -> Result<Option<V>> {
-        let (value, waited) = self.run(&mut ReadOp::new(key), |counters| &counters.reads)?;
+    pub(super) fn read_by_steps<Q: KeyBytes + ?Sized>(&mut self, key: &Q) -> Result<Option<V>> {
+        let (value, waited) = self.run(&mut ReadOp::new(ByRef(key)), |counters| &counters.reads)?;
         self.count_waits(usize::from(waited));
         Ok(value)
     }
@@ -108,6 +117,27 @@ impl<K: Key, V: Value> Session<K, V> {
     #[inline(never)]
     fn upsert_by_steps(&mut self, key: K, value: V) -> Result<()> {
         self.run_change(&mut UpsertOp::new(key, value), |counters| &counters.upserts).map(drop)
+    }
+
+    /// Gives `key` a value of `len` bytes, which `fill` writes; what it is given holds zeros. For values of any length; of a type
+    /// with one length, `len` is that.
+    ///
+    /// # Errors
+    /// As for [`upsert`](Self::upsert), and before `fill` is called [`ErrorKind::Limit`](crate::ErrorKind::Limit) if a record of
+    /// that length does not fit on a page of the log; [`ErrorKind::Config`](crate::ErrorKind::Config) if no value has that length;
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if the bytes are no value of the type.
+    pub fn upsert_with(&mut self, key: K, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<()> {
+        if let Some(size) = V::FIXED.filter(|size| *size != len) {
+            return Err(Error::new(crate::ErrorKind::Config, "no value of the store has this length")
+                .with("length", len)
+                .with("length of every value", size));
+        }
+        self.database.kernel.check_size(key.as_bytes().len(), len)?;
+        let value = V::build(len, |bytes| {
+            fill(bytes);
+            len
+        })?;
+        self.upsert(key, value)
     }
 
     /// Replaces the value of `key` by what `modify` makes of it, as one step: of any number of concurrent calls none is
@@ -148,13 +178,16 @@ impl<K: Key, V: Value> Session<K, V> {
         Ok(status.changed())
     }
 
-    /// Removes `key`. Never reads the device.
+    /// Removes `key`, which is the key or what it can be borrowed as. Never reads the device.
     ///
     /// # Errors
     /// As for [`upsert`](Self::upsert).
     #[inline]
-    pub fn delete(&mut self, key: &K) -> Result<()> {
-        self.run_change(&mut DeleteOp::new(key), |counters| &counters.deletes).map(drop)
+    pub fn delete<Q: KeyBytes + ?Sized>(&mut self, key: &Q) -> Result<()>
+    where
+        K: Borrow<Q>,
+    {
+        self.run_change(&mut DeleteOp::new(ByRef(key)), |counters| &counters.deletes).map(drop)
     }
 
     /// Begins a [`read`](Self::read); does not wait for the device.
@@ -165,7 +198,7 @@ impl<K: Key, V: Value> Session<K, V> {
     /// fetched.
     #[inline]
     pub fn begin_read(&mut self, key: &K) -> Result<Begun<Option<V>>> {
-        self.begin(ReadOp::new(key), |counters| &counters.reads, Parked::Read)
+        self.begin(ReadOp::new(key.clone()), |counters| &counters.reads, Parked::Read)
     }
 
     /// Begins a [`rmw`](Self::rmw); does not wait for the device.
@@ -223,7 +256,7 @@ impl<K: Key, V: Value> Session<K, V> {
 
     /// Runs an operation that may change the store, and waits for that to be durable if this session's calls do.
     #[inline]
-    fn run_change<O: Operation<Kernel<K, V>>>(
+    pub(super) fn run_change<O: Operation<Kernel<K, V>>>(
         &mut self,
         operation: &mut O,
         count_as: CountAs,

@@ -11,9 +11,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{GroupOp, ReadOp, Write};
 use crate::locks::{LockMode, Seen, Stripe};
 use crate::operation::Environment;
-use crate::record::{Key, Value};
+use crate::record::{ByRef, Key, KeyBytes, Value};
 use crate::sync::{Backoff, Ordering, fence};
 use crate::utility::KeyHash;
+use std::borrow::Borrow;
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
@@ -117,18 +118,21 @@ impl<'t, K: Key, V: Value> Transaction<'t, K, V> {
     /// # Errors
     /// As for [`Session::read`]; [`ErrorKind::Busy`] if somebody has changed what was read before. Return it: the transaction
     /// is then run again.
-    pub fn read(&mut self, key: &K) -> Result<Option<V>> {
+    pub fn read<Q: KeyBytes + ?Sized>(&mut self, key: &Q) -> Result<Option<V>>
+    where
+        K: Borrow<Q>,
+    {
         if self.is_outrun {
             return Err(outrun());
         }
-        if let Some(place) = self.places.get(key.as_bytes()) {
+        if let Some(place) = self.places.get(key.key_bytes()) {
             return Ok(self.writes[*place].value.clone());
         }
-        let stripe = self.stripe(key);
+        let stripe = self.stripe(key.key_bytes());
         let value = match self.held.mode_of(stripe) {
             Some(mode) => {
                 self.session.driver.set_own_lock(Some((stripe.0, mode == LockMode::Shared)));
-                let value = self.session.run_uncounted(&mut ReadOp::new(key));
+                let value = self.session.run_uncounted(&mut ReadOp::new(ByRef(key)));
                 self.session.driver.set_own_lock(None);
                 value?
             }
@@ -142,12 +146,12 @@ impl<'t, K: Key, V: Value> Transaction<'t, K, V> {
     }
 
     /// Reads a key while nobody has its stripe to himself, and remembers which version that was of.
-    fn read_unlocked(&mut self, key: &K, stripe: Stripe) -> Result<Option<V>> {
+    fn read_unlocked(&mut self, key: &(impl KeyBytes + ?Sized), stripe: Stripe) -> Result<Option<V>> {
         let (mut patience, mut backoff) = (patience(self.limit), Backoff::new());
         loop {
             let seen = self.session.database.kernel.locks().and_then(|locks| locks.seen(stripe));
             if let Some(seen) = seen {
-                let value = self.session.run_uncounted(&mut ReadOp::new(key))?;
+                let value = self.session.run_uncounted(&mut ReadOp::new(ByRef(key)))?;
                 if self.is_still(stripe, seen) {
                     if self.reads.last() != Some(&(stripe, seen)) {
                         self.reads.push((stripe, seen));
@@ -197,8 +201,8 @@ impl<'t, K: Key, V: Value> Transaction<'t, K, V> {
         }
     }
 
-    fn stripe(&self, key: &K) -> Stripe {
-        let hash = KeyHash::of_bytes(key.as_bytes());
+    fn stripe(&self, key: &[u8]) -> Stripe {
+        let hash = KeyHash::of_bytes(key);
         self.session.database.kernel.locks().map_or(Stripe(0), |locks| locks.stripe(hash))
     }
 
@@ -213,7 +217,7 @@ impl<'t, K: Key, V: Value> Transaction<'t, K, V> {
 
     /// Stripes that this attempt has come across.
     fn footprint(&self) -> impl Iterator<Item = Stripe> {
-        let written = self.writes.iter().map(|write| self.stripe(&write.key));
+        let written = self.writes.iter().map(|write| self.stripe(write.key.as_bytes()));
         self.reads.iter().map(|(stripe, _)| *stripe).chain(written)
     }
 
@@ -221,7 +225,7 @@ impl<'t, K: Key, V: Value> Transaction<'t, K, V> {
     fn commit(&mut self) -> Result<bool> {
         self.check_size()?;
         self.session.check_durability()?;
-        let wanted: BTreeSet<Stripe> = self.writes.iter().map(|write| self.stripe(&write.key)).collect();
+        let wanted: BTreeSet<Stripe> = self.writes.iter().map(|write| self.stripe(write.key.as_bytes())).collect();
         let mut patience = patience(SHORTLY);
         for stripe in wanted {
             if self.held.mode_of(stripe).is_none()
@@ -246,14 +250,17 @@ impl<'t, K: Key, V: Value> Transaction<'t, K, V> {
 
     /// That the records fit on one page of the log.
     fn check_size(&self) -> Result<()> {
-        let (bytes, page) = (GroupOp::<K, V>::bytes(self.writes.len()), self.session.database.kernel.log.geometry());
-        let page = page.page().page_size();
-        if bytes as u64 <= page {
+        let kernel = &self.session.database.kernel;
+        for Write { key, value } in &self.writes {
+            kernel.check_size(key.as_bytes().len(), value.as_ref().map_or(0, |value| value.as_bytes().len()))?;
+        }
+        let (bytes, page) = (GroupOp::bytes(&self.writes), kernel.log.record_size_max());
+        if bytes <= page {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Limit, "a transaction writes more than fits on a page of the log")
             .with("bytes", bytes)
-            .with("page size", page)
+            .with("room on a page", page)
             .help("split it, or make pages larger with FasterKvConfig::with_page_size_bits"))
     }
 }

@@ -3,10 +3,9 @@
 
 use super::batch::{GROUP, Stop};
 use super::session::Session;
-use crate::address::Address;
 use crate::allocator::Gather;
 use crate::error::Result;
-use crate::kernel::Descent;
+use crate::kernel::{Descent, Fetch};
 use crate::operation::Progress;
 use crate::record::{Key, RecordLayout, Value};
 
@@ -14,7 +13,7 @@ use crate::record::{Key, RecordLayout, Value};
 struct Parked<O> {
     place: usize,
     operation: O,
-    wanted: Address,
+    wanted: Fetch,
 }
 
 impl<K: Key, V: Value> Session<K, V> {
@@ -71,15 +70,15 @@ impl<K: Key, V: Value> Session<K, V> {
         done: &mut impl FnMut(usize, O::Output),
     ) -> Result<Vec<Parked<O>>> {
         let kernel = &self.database.kernel;
-        parked.sort_unstable_by_key(|parked| parked.wanted);
-        let places: Vec<Address> = parked.iter().map(|parked| parked.wanted).collect();
+        parked.sort_unstable_by_key(|parked| parked.wanted.at);
+        let places: Vec<_> = parked.iter().map(|parked| (parked.wanted.at, parked.wanted.len)).collect();
         let mut settled = vec![false; parked.len()];
-        let size = RecordLayout::of::<K, V>().record_size();
-        gather.read(&kernel.log, &places, size, &mut |number, bytes| {
-            let record = RecordLayout::parse::<K, V>(bytes)?;
-            if let Some(output) = parked[number].operation.take_in(&record) {
+        gather.read(&kernel.log, &places, RecordLayout::of::<K, V>(), &mut |number, brought| {
+            let Parked { place, operation, wanted } = &mut parked[number];
+            let fetched = wanted.gathered(kernel, brought)?;
+            if let Some(output) = operation.take_in(kernel, fetched) {
                 settled[number] = true;
-                done(parked[number].place, output);
+                done(*place, output);
             }
             Ok(())
         })?;

@@ -3,6 +3,7 @@
 #![cfg(not(oxifaster_loom))]
 
 mod alone;
+mod any_length;
 mod async_session;
 mod backends;
 mod checkpoint;
@@ -10,6 +11,7 @@ mod checkpoint_handle;
 mod checkpoint_mended;
 mod compaction;
 mod concurrency;
+mod conditional;
 mod config;
 mod crud;
 mod damage;
@@ -23,6 +25,7 @@ mod log_values;
 mod memory;
 mod model;
 mod paths;
+mod plain;
 mod pretouch;
 mod resize;
 mod transactions;

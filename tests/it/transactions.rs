@@ -158,7 +158,7 @@ fn what_does_not_fit_on_a_page_is_refused_before_anything_is_written() {
         })
     };
     let error = write(&mut session, 8192 / 24).unwrap_err();
-    assert_eq!((error.kind(), error.field("page size")), (ErrorKind::Limit, Some("8192")), "{error}");
+    assert_eq!((error.kind(), error.field("room on a page")), (ErrorKind::Limit, Some("8128")), "{error}");
     assert_eq!(session.read(&0).unwrap(), None);
     write(&mut session, 200).unwrap();
     assert!((0..200).all(|key| session.read(&key).unwrap() == Some(key)));

@@ -13,7 +13,7 @@ use crate::device::{CompletionQueue, CompletionSink, IoDone, IoRequest, MemoryDi
 use crate::epoch::{LightEpoch, Participant};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{AlignedBuf, IoBuf};
-use crate::record::{Record, RecordInfo, RecordLayout, Value};
+use crate::record::{Draft, Record, RecordInfo, RecordLayout, Value};
 use crate::sync::{Arc, Backoff};
 use std::time::{Duration, Instant};
 
@@ -58,13 +58,13 @@ impl World {
     }
 
     fn append_stamped<V: Value>(&self, participant: &mut Participant, key: u64, value: &V, stamp: u16) -> Address {
-        let size = RecordLayout::of::<u64, V>().record_size();
+        let size = RecordLayout::of::<u64, V>().planned_size();
         self.until(|| {
             let guard = participant.pin();
             let Allocation::At(address) = self.log.allocate(size, &guard).unwrap() else { return None };
-            let record = self.log.record(address, size, &guard);
+            let record = self.log.space(address, size, &guard);
             assert!(!record.info().is_present(), "a page opens empty");
-            record.write(RecordInfo::new(Address::INVALID, stamp), &key, Some(value));
+            record.write::<u64, V>(RecordInfo::new(Address::INVALID, stamp), Draft::new(&key, value));
             Some(address)
         })
     }
@@ -87,7 +87,7 @@ impl World {
     }
 
     fn fetch<V: Value>(&self, address: Address) -> Result<Record<u64, V>> {
-        let size = RecordLayout::of::<u64, V>().record_size();
+        let size = RecordLayout::of::<u64, V>().planned_size();
         let done = self.submit(self.log.fetch_request(address, size));
         self.log.fetched(address, size, done, RecordLayout::parse::<u64, V>)
     }
@@ -114,14 +114,14 @@ fn write_and_fetch<const N: usize>(page_bits: u32) -> usize {
     let world = World::new(page_bits);
     let mut participant = world.epoch.join();
     let value = |key: u64| -> [u8; N] { std::array::from_fn(|at| (key as usize * 31 + at * 7) as u8) };
-    let size = RecordLayout::of::<u64, [u8; N]>().record_size();
+    let size = RecordLayout::of::<u64, [u8; N]>().planned_size();
     let count = (11 << page_bits) / size as u64;
     let places: Vec<Address> = (0..count).map(|key| world.append(&mut participant, key, &value(key))).collect();
     assert!(world.log.geometry().page().page(*places.last().unwrap()) >= 10, "far more than fits in memory");
     world.flush();
     for (key, address) in (0u64..).zip(&places) {
         let record = world.fetch::<[u8; N]>(*address).unwrap();
-        assert_eq!((record.key, record.value), (key, value(key)), "at {address}");
+        assert_eq!((record.key, record.value), (key, Some(value(key))), "at {address}");
         assert_eq!(record.info, RecordInfo::new(Address::INVALID, 0));
     }
     let last_byte = |address: &Address| Address::new(address.get() + size as u64 - 1);
@@ -193,18 +193,18 @@ fn a_page_can_be_evicted_in_part() {
     assert_eq!(young, closed, "on the same page");
     world.evict_until(closed);
     assert_eq!((world.log.addresses().head, world.log.addresses().safe_head), (closed, closed));
-    assert_eq!(world.fetch::<u64>(old).unwrap().value, 10);
+    assert_eq!(world.fetch::<u64>(old).unwrap().value, Some(10));
     {
         let guard = participant.pin();
-        let record = world.log.record(young, 24, &guard);
-        assert!(record.key_is::<u64, u64>(&2), "what is above head stays in memory");
-        assert_eq!(record.value::<u64, u64>(), 20);
+        let record = world.log.view(&guard).record(young, RecordLayout::fixed(8, 8));
+        assert!(record.key_is::<u64, u64>(&2u64), "what is above head stays in memory");
+        assert_eq!(record.value::<u64, u64>().unwrap(), 20);
     }
     let next_page: Vec<Address> = (3..400).map(|key| world.append(&mut participant, key, &(key * 10))).collect();
     world.evict_until(world.flush());
-    assert_eq!(world.fetch::<u64>(young).unwrap().value, 20);
+    assert_eq!(world.fetch::<u64>(young).unwrap().value, Some(20));
     for (key, address) in (3u64..).zip(next_page) {
-        assert_eq!(world.fetch::<u64>(address).unwrap().value, key * 10);
+        assert_eq!(world.fetch::<u64>(address).unwrap().value, Some(key * 10));
     }
 }
 
@@ -240,9 +240,9 @@ fn a_damaged_block_is_reported_with_the_address_of_the_record() {
         let error = world.fetch::<[u8; 3976]>(places[1]).unwrap_err();
         assert_corrupt(&error, places[1]);
         assert_eq!(error.field("device offset"), Some((number * BLOCK_SIZE as u64).to_string().as_str()));
-        assert_eq!(world.fetch::<[u8; 3976]>(places[3]).unwrap().value, value, "other blocks are served");
+        assert_eq!(world.fetch::<[u8; 3976]>(places[3]).unwrap().value, Some(value), "other blocks are served");
         world.flip_bit(number, byte);
-        assert_eq!(world.fetch::<[u8; 3976]>(places[1]).unwrap().value, value);
+        assert_eq!(world.fetch::<[u8; 3976]>(places[1]).unwrap().value, Some(value));
     }
     let beyond = Address::new(world.log.addresses().tail.get() + BLOCK_PAYLOAD as u64);
     let cut_off = world.fetch::<u64>(beyond).unwrap_err();

@@ -96,15 +96,15 @@ impl Left {
             let guard = participant.pin();
             if *address >= world.log.addresses().head {
                 in_memory += 1;
-                let record = world.log.record(*address, LAYOUT.record_size(), &guard);
+                let record = world.log.view(&guard).record(*address, LAYOUT);
                 assert!(record.key_is::<u64, u64>(key));
-                assert_eq!((record.value::<u64, u64>(), record.info().version()), (key * 7, *stamp));
+                assert_eq!((record.value::<u64, u64>().unwrap(), record.info().version()), (key * 7, *stamp));
                 assert_eq!(record.info().is_invalid(), left_out, "in memory, at {address}");
             }
             drop(guard);
             if *address < world.log.addresses().flushed {
                 let record = world.fetch::<u64>(*address).unwrap();
-                assert_eq!((record.key, record.value, record.info.version()), (*key, key * 7, *stamp));
+                assert_eq!((record.key, record.value, record.info.version()), (*key, Some(key * 7), *stamp));
                 assert_eq!(record.info.is_invalid(), left_out, "on the device, at {address}");
             }
         }
@@ -168,11 +168,11 @@ fn a_log_goes_on_where_it_was_cut_with_more_memory_or_less() {
             let added: Vec<Address> =
                 (0..3000).map(|key| world.append(&mut participant, 1_000_000 + key, &key)).collect();
             let gap = added[0].get() - left.end.get();
-            assert!(gap < LAYOUT.record_size() as u64, "the log goes on at the cut, or on the page behind it");
+            assert!(gap < LAYOUT.planned_size() as u64, "the log goes on at the cut, or on the page behind it");
             world.evict_until(world.flush());
             for (key, address) in (0..).zip(&added) {
                 let record = world.fetch::<u64>(*address).unwrap();
-                assert_eq!((record.key, record.value), (1_000_000 + key, key));
+                assert_eq!((record.key, record.value), (1_000_000 + key, Some(key)));
                 assert!(!record.info.is_invalid());
             }
             for (address, (key, _)) in left.records.iter().step_by(37) {

@@ -144,7 +144,7 @@ fn the_image_that_leaves_the_least_to_replay_is_taken() {
     let mut other_log = image(5, 128, 4096);
     other_log.index.as_mut().unwrap().generations = vec![sample::generation(0, 1)];
     let mut other_schema = image(6, 128, 4096);
-    other_schema.schema.value_size = 16;
+    other_schema.schema.value_size = Some(16);
     let beyond = image(7, 8192, 12_288);
     let directory =
         directory_of(&[log.clone(), image(2, 64, 4096), image(3, 96, 4096), too_new, other_log, other_schema, beyond]);

@@ -7,9 +7,6 @@ use crate::checkpoint::block_map::BlockMap;
 use crate::checkpoint::manifest::{Aborted, LogPart, Schema};
 use crate::record::{RecordInfo, RecordLayout};
 
-/// Bits of a header that are always zero.
-const RESERVED: u64 = 1 << 60;
-
 /// Counts records and looks at their headers. Blocks come in order; what could not be read costs the rest of its page,
 /// because only there a record is known to begin.
 pub(super) struct RecordWalk<'a> {
@@ -18,6 +15,8 @@ pub(super) struct RecordWalk<'a> {
     aborted: &'a [Aborted],
     /// Where the next header could be, as a number: it may be one beyond the last address.
     next: u64,
+    /// The header there, if it was the last word of its block and the size is told by the next one.
+    held: Option<u64>,
     counts: RecordCounts,
 }
 
@@ -31,8 +30,8 @@ struct Misfit {
 
 impl<'a> RecordWalk<'a> {
     pub(super) fn new(map: BlockMap, schema: &Schema, log: &'a LogPart) -> Self {
-        let layout = RecordLayout::new(schema.key_size as usize, schema.value_size as usize);
-        Self { map, layout, aborted: &log.aborted, next: log.begin.get(), counts: RecordCounts::default() }
+        let (layout, next) = (schema.layout(), log.begin.get());
+        Self { map, layout, aborted: &log.aborted, next, held: None, counts: RecordCounts::default() }
     }
 
     pub(super) fn counts(&self) -> RecordCounts {
@@ -42,6 +41,7 @@ impl<'a> RecordWalk<'a> {
     /// What lies below `to` and was not walked yet could not be read.
     pub(super) fn lose(&mut self, to: u64) {
         if self.next < to {
+            self.held = None;
             self.next = self.map.page_end(Address::from_word(to - 1));
         }
     }
@@ -57,7 +57,7 @@ impl<'a> RecordWalk<'a> {
             let what = format!("no record begins at address {address:#x}: {rule} (header {header:#018x})");
             return Some(Defect {
                 file: None,
-                offset: address - start.get(),
+                offset: address.saturating_sub(start.get()),
                 bytes: 8,
                 what,
                 kind: DefectKind::Record,
@@ -70,26 +70,46 @@ impl<'a> RecordWalk<'a> {
 
     fn records(&mut self, start: u64, payload: &[u8]) -> Result<(), Misfit> {
         let end = start + payload.len() as u64;
+        let word_at = |at: u64| {
+            let from = at.checked_sub(start)? as usize;
+            payload.get(from..)?.first_chunk().map(|word| u64::from_le_bytes(*word))
+        };
         while self.next < end {
-            let at = (self.next - start) as usize;
-            let Some(Ok(word)) = payload.get(at..at + 8).map(<[u8; 8]>::try_from) else { break };
-            let header = u64::from_le_bytes(word);
+            let Some(header) = self.held.take().or_else(|| word_at(self.next)) else { break };
             if header == 0 {
                 self.next = end;
                 break;
             }
-            self.record(header).map_err(|rule| Misfit { address: self.next, header, rule })?;
-            self.next += self.layout.size_of(RecordInfo::from_word(header)) as u64;
+            let address = self.next;
+            let misfit = |rule| Misfit { address, header, rule };
+            let Some(size) = self.size_of(header, word_at(self.next + 8)) else {
+                if self.map.page_offset(Address::from_word(self.next)) + 8 >= self.map.page_size() {
+                    return Err(misfit("it would reach beyond its page"));
+                }
+                self.held = Some(header);
+                break;
+            };
+            self.record(header, size).map_err(misfit)?;
+            self.next += size;
         }
         Ok(())
     }
 
-    fn record(&mut self, header: u64) -> Result<(), &'static str> {
+    /// Bytes of the record that begins with these two words; `None` if the second one is needed and not there.
+    fn size_of(&self, header: u64, second: Option<u64>) -> Option<u64> {
+        let mut head = [0; 16];
+        head[..8].copy_from_slice(&header.to_le_bytes());
+        head[8..].copy_from_slice(&second.unwrap_or_default().to_le_bytes());
+        let told = if second.is_some() { 16 } else { 8 };
+        self.layout.size_in(&head[..told]).map(|size| size as u64)
+    }
+
+    fn record(&mut self, header: u64, size: u64) -> Result<(), &'static str> {
         let (info, address) = (RecordInfo::from_word(header), Address::from_word(self.next));
-        if !info.is_present() || header & RESERVED != 0 {
+        if !info.is_present() {
             return Err("this is no header");
         }
-        if self.map.page_offset(address) + self.layout.size_of(info) as u64 > self.map.page_size() {
+        if self.map.page_offset(address) + size > self.map.page_size() {
             return Err("it would reach beyond its page");
         }
         if info.is_mark() {

@@ -16,6 +16,10 @@ use std::time::Instant;
 
 /// Words of memory that are taken from the system at once, or given back: a huge page, and four of them.
 const POPULATE_WORDS: usize = (2 << 20) / size_of::<u64>();
+/// Tables of more pieces have them taken by a thread of their own. With fewer it is done sooner by those who have the index grow,
+/// and they are not to outrun it: what finds no overflow bucket meanwhile saturates its chain.
+#[cfg(not(oxifaster_loom))]
+const ASIDE_PIECES: u64 = 16;
 const RELEASE_WORDS: usize = 4 * POPULATE_WORDS;
 /// Buckets that an insert splits besides its own.
 const SHARE: u64 = 4;
@@ -209,7 +213,8 @@ impl MemIndex {
         let (from, to) = (self.table_at(before), self.table_at(target));
         if self.current() < target {
             // To wait for the system is nothing for who has something else to do.
-            let waits = share > SHARE || !to.progress.has_populator.load(Ordering::Acquire);
+            let is_pressing = from.arena.used() > from.arena.len() / 4 * 3;
+            let waits = share > SHARE || is_pressing || !to.progress.has_populator.load(Ordering::Acquire);
             self.populate_piece(to, records, waits)
         } else if to.progress.is_over() {
             self.release_piece(from, to)
@@ -336,7 +341,7 @@ fn populate_aside(to: &Table) {
     let is_refused = Arc::clone(&to.progress.is_refused);
     is_refused.store(false, Ordering::Release);
     let (memory, bytes) = (words.populator(0..words.len()), POPULATE_WORDS * size_of::<u64>());
-    is_there.store(all > 1, Ordering::Release);
+    is_there.store(all > ASIDE_PIECES, Ordering::Release);
     let work = move || {
         while let Some(number) = pieces.take(all) {
             if !memory.run(number as usize * bytes, bytes) {
@@ -347,7 +352,7 @@ fn populate_aside(to: &Table) {
         }
         is_there.store(false, Ordering::Release);
     };
-    if all > 1 && std::thread::Builder::new().name("oxifaster-index".to_owned()).spawn(work).is_err() {
+    if all > ASIDE_PIECES && std::thread::Builder::new().name("oxifaster-index".to_owned()).spawn(work).is_err() {
         to.progress.has_populator.store(false, Ordering::Release);
     }
 }

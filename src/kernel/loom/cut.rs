@@ -83,11 +83,11 @@ fn value_at(store: &Store, cut: &Cut<'_, u64, u64>, participant: &mut Participan
     let guard = participant.pin();
     let mut address = entry_of_one(store, &guard).address();
     while address.is_valid() {
-        let record = store.log.record(address, 24, &guard);
+        let record = store.log.space(address, 24, &guard);
         let info = record.info();
         let is_of_next = address >= cut.start && info.version() == stamp(cut.version() + 1);
         if address < cut.end && !is_of_next && !info.is_invalid() {
-            return record.value::<u64, u64>();
+            return record.value::<u64, u64>().unwrap();
         }
         address = info.previous();
     }
@@ -165,7 +165,7 @@ fn cut_beside(case: Case) {
     epoch.drain();
     let guard = participant.pin();
     let newest = entry_of_one(&store, &guard).address();
-    let value = store.log.record(newest, 24, &guard).value::<u64, u64>();
+    let value = store.log.space(newest, 24, &guard).value::<u64, u64>().unwrap();
     assert_eq!(value, case.increments + 1, "an increment was lost");
 }
 
@@ -197,6 +197,6 @@ fn an_increment_in_place_is_not_lost_to_a_copy_when_a_cut_goes() {
         session.join().unwrap();
         let guard = participant.pin();
         let newest = entry_of_one(&store, &guard).address();
-        assert_eq!(store.log.record(newest, 24, &guard).value::<u64, u64>(), 2, "an increment was lost");
+        assert_eq!(store.log.space(newest, 24, &guard).value::<u64, u64>().unwrap(), 2, "an increment was lost");
     });
 }

@@ -31,7 +31,7 @@ impl Estimate {
         let count = database.stats().operations.deletes;
         let log = database.kernel.log.addresses();
         self.deletions.note(log.begin, log.tail, count);
-        let deleted = self.deletions.behind(log.begin, count) * Database::<K, V>::record_size();
+        let deleted = self.deletions.behind(log.begin, count) * database.record_size();
         self.entries.saturating_sub(deleted)..self.entries
     }
 }

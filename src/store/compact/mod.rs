@@ -242,7 +242,7 @@ pub(crate) fn utilization<K: Key, V: Value>(database: &Database<K, V>) -> f64 {
 }
 
 fn live_bytes<K: Key, V: Value>(database: &Database<K, V>) -> u64 {
-    database.kernel.index.stats().entries * Database::<K, V>::record_size()
+    database.kernel.index.stats().entries * database.record_size()
 }
 
 /// What `live` bytes are of the log; 1.0 of an empty one.

@@ -78,9 +78,9 @@ impl<K: Key, V: Value> Pass<'_, K, V> {
                 let more = reader.advance(log, &mut participant, &mut |at, info, bytes| {
                     outcome.report.records += 1;
                     if info.is_live() {
-                        let record = RecordLayout::parse::<K, V>(bytes)?;
-                        let bytes = bytes.len() as u64;
-                        candidates.push(Candidate { at, key: record.key, value: record.value, bytes });
+                        let (record, bytes) = (RecordLayout::parse::<K, V>(bytes)?, bytes.len() as u64);
+                        let (key, value) = (record.key, record.value);
+                        candidates.extend(value.map(|value| Candidate { at, key, value, bytes }));
                     }
                     Ok(())
                 })?;

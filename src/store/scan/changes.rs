@@ -274,11 +274,10 @@ impl<K: Key, V: Value> ChangeFeed<K, V> {
             if !info.is_invalid() {
                 last = Some((at, crc32c(bytes)));
                 let record = RecordLayout::parse::<K, V>(bytes)?;
-                let (key, value) = (record.key, record.value);
-                changes.push(match info {
-                    _ if info.is_tombstone() => Change::Delete { key },
-                    _ if !info.previous().is_valid() => Change::Insert { key, value },
-                    _ => Change::Update { key, value },
+                changes.push(match (record.key, record.value) {
+                    (key, None) => Change::Delete { key },
+                    (key, Some(value)) if !info.previous().is_valid() => Change::Insert { key, value },
+                    (key, Some(value)) => Change::Update { key, value },
                 });
             }
             Ok(())

@@ -95,8 +95,10 @@ impl<K: Key, V: Value> LiveWalk<K, V> {
             let mut take = |at: Address, info: RecordInfo, bytes: &[u8]| {
                 if info.is_live() && extent.counts(at, info) {
                     let record = RecordLayout::parse::<K, V>(bytes)?;
-                    if is_wanted(&record.key, &record.value) {
-                        candidates.push(Candidate { at, key: record.key, value: record.value });
+                    if let Some(value) = record.value
+                        && is_wanted(&record.key, &value)
+                    {
+                        candidates.push(Candidate { at, key: record.key, value });
                     }
                 }
                 Ok(())

@@ -25,7 +25,7 @@ pub struct ScannedRecord<K, V> {
     pub previous: Address,
     /// The store's version when it was written, modulo 1024.
     pub version: u16,
-    /// Whether it deletes its key; the value means nothing then.
+    /// Whether it deletes its key; the value is [`Value::initial`] then.
     pub is_tombstone: bool,
     /// Its key.
     pub key: K,
@@ -79,7 +79,7 @@ impl<K: Key, V: Value> LogScanIterator<K, V> {
                             version: info.version(),
                             is_tombstone: info.is_tombstone(),
                             key: record.key,
-                            value: record.value,
+                            value: record.value.unwrap_or_else(V::initial),
                         });
                     }
                     Ok(())

@@ -3,8 +3,9 @@
 use crate::address::Address;
 use crate::device::access;
 use crate::error::Result;
+use crate::kernel::{Fetch, Fetched};
 use crate::operation::Environment;
-use crate::record::{Key, RecordLayout, Value};
+use crate::record::{Key, Record, RecordLayout, Value};
 use crate::store::database::Database;
 use crate::sync::Arc;
 use crate::utility::KeyHash;
@@ -25,7 +26,7 @@ pub struct KeyVersion<V> {
 pub(super) fn versions_of<K: Key, V: Value>(database: &Arc<Database<K, V>>, key: &K) -> Result<Vec<KeyVersion<V>>> {
     let (kernel, log) = (&database.kernel, &database.kernel.log);
     let hold = database.reclaim.hold(|| log.begin());
-    let size = const { RecordLayout::of::<K, V>().record_size() };
+    let layout = const { RecordLayout::of::<K, V>() };
     let mut participant = database.epoch.join();
     let mut versions = Vec::new();
     let mut at = {
@@ -36,22 +37,35 @@ pub(super) fn versions_of<K: Key, V: Value>(database: &Arc<Database<K, V>>, key:
     while at >= hold.at() {
         let (info, found) = {
             let guard = participant.pin();
-            if at >= log.view(&guard).head() {
-                let record = log.record(at, size, &guard);
+            let view = log.view(&guard);
+            if at >= view.head() {
+                let record = view.record(at, layout);
                 let info = record.info();
-                (info, record.key_is::<K, V>(key).then(|| record.value::<K, V>()))
+                let value = || if info.is_tombstone() { Ok(None) } else { record.value::<K, V>().map(Some) };
+                (info, record.key_is::<K, V>(key).then(value).transpose()?)
             } else {
                 drop(guard);
-                let done = access(&**log.device(), log.fetch_request(at, size), kernel.wait_limit())?;
-                let record = log.fetched(at, size, done, RecordLayout::parse::<K, V>)?;
+                let record = fetch(database, at)?;
                 (record.info, (record.key.as_bytes() == key.as_bytes()).then_some(record.value))
             }
         };
         if let Some(value) = found.filter(|_| !info.is_invalid()) {
-            let value = (!info.is_tombstone()).then_some(value);
             versions.push(KeyVersion { address: at, version: info.version(), value });
         }
         at = info.previous();
     }
     Ok(versions)
+}
+
+/// The record at `at`, from the device.
+fn fetch<K: Key, V: Value>(database: &Database<K, V>, at: Address) -> Result<Record<K, V>> {
+    let kernel = &database.kernel;
+    let mut fetch = Fetch::of(kernel, at);
+    loop {
+        let done = access(&**kernel.log.device(), fetch.request(kernel), kernel.wait_limit())?;
+        match fetch.take(kernel, done)? {
+            Fetched::Record(record) => return Ok(record),
+            Fetched::Longer(longer) => fetch = longer,
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! The ways in which a call is made.
 
 use super::harness::{Flight, Harness, bytes_of, content_of, value_of};
-use super::oracle::{Action, Reply, mix};
+use super::oracle::{Action, Reply, change};
 use super::program::{Call, Kind};
 use oxifaster::record::{Key, Value};
 use oxifaster::store::Begun;
@@ -18,23 +18,26 @@ impl Call {
         match self.kind {
             Kind::Read => Action::Read,
             Kind::Upsert => Action::Upsert(bytes_of::<V>(seed)),
-            Kind::Rmw => Action::Rmw { seed, veto: seed % 5 == 4, size: V::SIZE },
+            Kind::Rmw => Action::Rmw { seed, veto: seed % 5 == 4, size: V::FIXED },
             Kind::Insert => Action::Insert(bytes_of::<V>(seed)),
             Kind::Delete => Action::Delete,
         }
     }
 }
 
+/// Of any length, some keys begin as others do.
 fn key_of<K: Key>(number: u16) -> K {
-    K::build(|bytes| {
-        bytes.fill(number as u8 ^ 0x5a);
-        bytes[..4].copy_from_slice(&u32::from(number).to_le_bytes());
-    })
+    let Some(size) = K::FIXED else {
+        return value_of("x".repeat(usize::from(number) % 50).as_bytes().iter().chain(format!("{number}").as_bytes()));
+    };
+    let mut bytes = vec![number as u8 ^ 0x5a; size];
+    bytes[..4].copy_from_slice(&u32::from(number).to_le_bytes());
+    value_of(&bytes)
 }
 
-fn mix_value<V: Value>(value: &mut V, seed: u8) {
+fn change_value<V: Value>(value: &mut V, seed: u8) {
     let mut bytes = value.as_bytes().to_vec();
-    mix(&mut bytes, seed);
+    change(&mut bytes, seed, V::FIXED);
     *value = value_of(&bytes);
 }
 
@@ -52,7 +55,7 @@ fn modify_of<V: Value>(seed: u8, veto: bool, seen: &SharedSeen) -> impl FnMut(&m
     let seen = Arc::clone(seen);
     move |value: &mut V| {
         *seen.lock().unwrap() = Some(value.as_bytes().to_vec());
-        mix_value(value, seed);
+        change_value(value, seed);
         !veto
     }
 }
@@ -71,7 +74,7 @@ impl<K: Key, V: Value> Harness<K, V> {
             Action::Rmw { seed, veto, .. } => {
                 let changed = session.rmw(name, |value: &mut V| {
                     seen = Some(value.as_bytes().to_vec());
-                    mix_value(value, *seed);
+                    change_value(value, *seed);
                     !veto
                 });
                 Reply::Changed(changed.unwrap())
@@ -118,7 +121,7 @@ impl<K: Key, V: Value> Harness<K, V> {
                 let logic: Vec<(u8, bool)> = actions.iter().filter_map(Action::logic).collect();
                 let changed = session.rmw_batch(&names, |at, value| {
                     let (seed, veto) = logic[at];
-                    mix_value(value, seed);
+                    change_value(value, seed);
                     !veto
                 });
                 assert_eq!(changed.unwrap(), logic.iter().filter(|(_, veto)| !veto).count());

@@ -1,7 +1,7 @@
 //! Runs a program on a store and on the model at the same time.
 
 use super::disk::Disk;
-use super::oracle::{Action, Content, KeyModel, OpId, Reply, mix};
+use super::oracle::{Action, Content, KeyModel, OpId, Reply, length_of, mix};
 use super::program::{Call, Face, Kind, Setup, Step};
 use crate::executor::wait_until_ready;
 use oxifaster::cache::ReadCacheConfig;
@@ -61,13 +61,18 @@ const WORLDS: usize = 300;
 const FLIGHTS: usize = 100;
 
 pub(super) fn bytes_of<V: Value>(seed: u8) -> Vec<u8> {
-    let mut bytes = vec![0; V::SIZE];
+    let mut bytes = vec![0; V::FIXED.unwrap_or(length_of(seed))];
     mix(&mut bytes, seed);
     bytes
 }
 
-pub(super) fn value_of<V: Value>(bytes: &[u8]) -> V {
-    V::build(|to| to.copy_from_slice(bytes))
+pub(super) fn value_of<'b, V: Value>(bytes: impl IntoIterator<Item = &'b u8>) -> V {
+    let bytes: Vec<u8> = bytes.into_iter().copied().collect();
+    let built = V::build(bytes.len(), |to| {
+        to.copy_from_slice(&bytes);
+        bytes.len()
+    });
+    built.unwrap()
 }
 
 pub(super) fn content_of<V: Value>(value: Option<V>) -> Content {
@@ -122,7 +127,7 @@ impl<K: Key, V: Value> Harness<K, V> {
     pub(super) fn saw(&mut self, number: u16, seen: Option<Vec<u8>>) {
         let seen = seen.expect("a read-modify-write runs its closure");
         let face = self.face;
-        self.key(number).was_seen(&seen).unwrap_or_else(|wrong| panic!("key {number}, by {face:?}: {wrong}"));
+        self.key(number).was_seen(&seen, V::FIXED).unwrap_or_else(|wrong| panic!("key {number}, by {face:?}: {wrong}"));
     }
 
     /// An operation on the key is pending; gives it its number.

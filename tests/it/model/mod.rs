@@ -47,6 +47,13 @@ follows_the_model! {
     keys_and_values_of_less_than_a_word_follow_the_model: u32 => u8, 64 of program on Disk::Memory;
     odd_keys_and_large_values_follow_the_model: [u8; 13] => [u64; 40], 64 of program on Disk::Memory;
     values_of_no_bytes_follow_the_model: u64 => (), 64 of program on Disk::Memory;
+    text_and_bytes_follow_the_model: String => Vec<u8>, 96 of program on Disk::Memory;
+    bytes_of_any_length_follow_the_model: Vec<u8> => Vec<u8>, 64 of program on Disk::Memory;
+    one_word_values_of_keys_of_any_length_follow_the_model: Box<[u8]> => u64, 64 of program on Disk::Memory;
+    latched_values_of_keys_of_any_length_follow_the_model: String => [u8; 100], 32 of program on Disk::Memory;
+    values_of_any_length_of_one_word_keys_follow_the_model: u64 => Vec<u8>, 64 of program on Disk::Memory;
+    text_and_bytes_on_files_read_through_rings_follow_the_model: String => Vec<u8>, 32 of short_program on Disk::rings();
+    text_and_bytes_on_files_read_by_threads_follow_the_model: String => Vec<u8>, 32 of short_program on Disk::threads();
     one_word_values_on_files_read_through_rings_follow_the_model: u64 => u64, 32 of short_program on Disk::rings();
     latched_values_on_files_read_through_rings_follow_the_model: u64 => [u8; 100], 32 of short_program on Disk::rings();
     one_word_values_on_files_read_by_threads_follow_the_model: u64 => u64, 32 of short_program on Disk::threads();

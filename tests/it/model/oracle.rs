@@ -18,7 +18,12 @@ pub(super) enum Action {
     Upsert(Vec<u8>),
     Delete,
     Insert(Vec<u8>),
-    Rmw { seed: u8, veto: bool, size: usize },
+    /// Of values of this size, or of any.
+    Rmw {
+        seed: u8,
+        veto: bool,
+        size: Option<usize>,
+    },
 }
 
 /// What an operation told its caller.
@@ -42,7 +47,34 @@ pub(super) struct KeyModel {
     pending: BTreeMap<OpId, Action>,
 }
 
-/// What a read-modify-write makes of a value. Doing it twice, or on another value, gives something else.
+/// The largest value of any length: one with its key fits on the smallest page, with not much else.
+const LENGTH_MAX: usize = 3900;
+
+/// The length of a value of any length.
+pub(super) fn length_of(seed: u8) -> usize {
+    match seed % 8 {
+        0 => 0,
+        1..=4 => usize::from(seed) % 40,
+        5 | 6 => 100 + usize::from(seed),
+        _ => 1000 + 11 * usize::from(seed),
+    }
+}
+
+/// What a read-modify-write makes of a value, which becomes shorter or longer, by a little or by much, if it can.
+pub(super) fn change(bytes: &mut Vec<u8>, seed: u8, size: Option<usize>) {
+    if size.is_none() {
+        let len = match seed % 4 {
+            0 => bytes.len(),
+            1 => bytes.len() + 1 + usize::from(seed) % 12,
+            2 => bytes.len() / 2,
+            _ => bytes.len() + 300,
+        };
+        bytes.resize(len.min(LENGTH_MAX), seed);
+    }
+    mix(bytes, seed);
+}
+
+/// What becomes of each byte. Doing it twice, or on another value, gives something else.
 pub(super) fn mix(bytes: &mut [u8], seed: u8) {
     for (at, byte) in bytes.iter_mut().enumerate() {
         *byte = byte.wrapping_mul(31).wrapping_add(seed).wrapping_add(at as u8 | 1);
@@ -76,7 +108,7 @@ impl Action {
             }
             Self::Rmw { veto: true, .. } => Reply::Changed(false),
             Self::Rmw { seed, veto: false, size } => {
-                mix(content.get_or_insert_with(|| vec![0; *size]), *seed);
+                change(content.get_or_insert_with(|| vec![0; size.unwrap_or(0)]), *seed, *size);
                 Reply::Changed(true)
             }
         }
@@ -104,8 +136,8 @@ impl KeyModel {
     }
 
     /// The value was seen by the closure of a read-modify-write that is about to run to its end.
-    pub(super) fn was_seen(&mut self, bytes: &[u8]) -> Result<(), String> {
-        let zeros = vec![0; bytes.len()];
+    pub(super) fn was_seen(&mut self, bytes: &[u8], size: Option<usize>) -> Result<(), String> {
+        let zeros = vec![0; size.unwrap_or(0)];
         let agrees = |world: &mut World| world.content.as_ref().unwrap_or(&zeros) == bytes;
         self.keep(agrees, || format!("a closure saw {bytes:?}"))
     }

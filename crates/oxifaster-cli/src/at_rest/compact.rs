@@ -50,15 +50,21 @@ pub(super) fn execute(options: &CompactOptions) -> Result<u8, Failure> {
 fn by_size(
     options: &CompactOptions,
     directory: &FileDirectory,
-    key_size: u32,
-    value_size: u32,
+    key_size: Option<u32>,
+    value_size: Option<u32>,
 ) -> Result<Outcome, Failure> {
+    let bytes = |size: Option<u32>| size.map_or("any length".to_owned(), |size| format!("{size} bytes"));
     macro_rules! of_sizes {
         ($($key:literal: $($value:literal)*;)*) => {
             match (key_size, value_size) {
-                $($(($key, $value) => run::<[u8; $key], [u8; $value]>(options, directory),)*)*
+                (None, None) => run::<Vec<u8>, Vec<u8>>(options, directory),
+                $($((Some($key), Some($value)) => run::<[u8; $key], [u8; $value]>(options, directory),)*)*
                 _ => Err(Failure::usage(
-                    format!("this command has no store for keys of {key_size} and values of {value_size} bytes"),
+                    format!(
+                        "this command has no store for keys of {} and values of {}",
+                        bytes(key_size),
+                        bytes(value_size)
+                    ),
                     "call FasterKv::compact in a program that has the types",
                 )),
             }

@@ -25,8 +25,8 @@ pub(super) struct Document {
     checkpoint: String,
     kind: &'static str,
     version: u64,
-    key_size: u32,
-    value_size: u32,
+    key_size: Option<u32>,
+    value_size: Option<u32>,
     page_size: u64,
     pub(super) regions: Vec<Region>,
     pub(super) log: Contents,
@@ -171,7 +171,9 @@ impl fmt::Display for Document {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "checkpoint {} ({}, version {})", self.checkpoint, self.kind, grouped(self.version))?;
         let Self { key_size, value_size, page_size, .. } = self;
-        writeln!(f, "keys of {key_size} bytes, values of {value_size} bytes, pages of {}\n", size(*page_size))?;
+        let bytes = |size: &Option<u32>| size.map_or("any length".to_owned(), |size| format!("{size} bytes"));
+        let (keys, values) = (bytes(key_size), bytes(value_size));
+        writeln!(f, "keys of {keys}, values of {values}, pages of {}\n", size(*page_size))?;
         writeln!(f, "regions of the log")?;
         for region in &self.regions {
             writeln!(f, "  {:>10}  {:#x} to {:#x}  {}", size(region.bytes), region.from, region.to, region.place)?;

@@ -86,7 +86,7 @@ const BUCKET: u64 = 72;
 impl AllInMemory {
     /// For `records` with values of `N` bytes.
     pub(crate) fn new<const N: usize>(records: u64) -> Self {
-        let record = RecordLayout::of::<u64, [u8; N]>().record_size() as u64;
+        let record = RecordLayout::of::<u64, [u8; N]>().record_size().unwrap_or_default() as u64;
         let buckets = (records / 5 + 1).next_power_of_two();
         // A page may end in a place that no record fits into; there are up to 64 pages. Up to a thirty-second of the log's
         // memory is less than a page, and read buffers take as much of all. Write buffers take up to a mebibyte.
