@@ -121,6 +121,11 @@ impl RecordInfo {
         self.0 & (INVALID | TOMBSTONE | CLOSED | PRESENT) == PRESENT
     }
 
+    /// True for what may be the header of a record or of a mark: a mark is always invalid as a record.
+    pub(crate) const fn is_possible(self) -> bool {
+        self.is_present() && (self.0 & MARK == 0 || self.is_mark())
+    }
+
     /// True if the value is not changed any more where it lies.
     #[inline]
     pub(crate) const fn is_closed(self) -> bool {

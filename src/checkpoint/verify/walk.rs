@@ -106,7 +106,7 @@ impl<'a> RecordWalk<'a> {
 
     fn record(&mut self, header: u64, size: u64) -> Result<(), &'static str> {
         let (info, address) = (RecordInfo::from_word(header), Address::from_word(self.next));
-        if !info.is_present() {
+        if !info.is_possible() {
             return Err("this is no header");
         }
         if self.map.page_offset(address) + size > self.map.page_size() {
