@@ -1,4 +1,6 @@
 //! Changes that depend on what is there, from several threads: a lock, a queue of work, and counts.
+//!
+//! Run with `cargo run --example conditional`.
 
 use oxifaster::device::MemoryDisk;
 use oxifaster::store::{Conditional, FasterKv, FasterKvConfig, Max, Mergeable};
@@ -24,10 +26,12 @@ fn main() -> oxifaster::Result<()> {
 
     // Each number is drawn once.
     std::thread::scope(|scope| {
-        for _ in 0..WORKERS {
-            scope.spawn(|| draw(&store).expect("memory does not fail"));
-        }
-    });
+        let workers: Vec<_> = (0..WORKERS).map(|_| scope.spawn(|| draw(&store))).collect();
+        let join = |worker: std::thread::ScopedJoinHandle<'_, _>| {
+            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        workers.into_iter().try_for_each(join)
+    })?;
     assert_eq!(session.read(&3)?, Some(100 * WORKERS));
 
     // Operators may be chosen by name.

@@ -4,9 +4,8 @@ use super::session::Session;
 use crate::device::StorageDevice;
 use crate::record::{Key, Value};
 use crate::store::FasterKv;
-use crate::sync::Mutex;
+use crate::sync::{AtomicUsize, Mutex, Ordering};
 use std::cell::Cell;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Lists of idle sessions; threads spread over them, so that they seldom meet at a lock.
 const LISTS: usize = 16;

@@ -34,7 +34,7 @@ struct Rounds {
 }
 
 fn measure<const N: usize>(options: &OverwriteOptions) -> Result<String, Failure> {
-    let record = RecordLayout::of::<u64, [u64; N]>().record_size() as u64;
+    let record = RecordLayout::fixed(8, 8 * N).record_size().unwrap_or(0) as u64;
     let keys = (options.data / record).max(1);
     let place = directory(options.dir.as_deref())?;
     let live = keys * record;
@@ -181,7 +181,7 @@ fn delete<const N: usize>(
         Ok(())
     })?;
     let (since, kept) = (Instant::now(), keys.div_ceil(KEPT_ONE_OF));
-    let bound = kept * RecordLayout::of::<u64, [u64; N]>().record_size() as u64 * 3 / 2;
+    let bound = kept * RecordLayout::fixed(8, 8 * N).record_size().unwrap_or(0) as u64 * 3 / 2;
     loop {
         let left = crate::bench::occupied(path).unwrap_or(0);
         if left <= bound || since.elapsed() > Duration::from_secs(options.give_back_within) {

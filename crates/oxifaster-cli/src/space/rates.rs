@@ -37,7 +37,7 @@ struct Rates {
 }
 
 fn measure<const N: usize>(options: &RatesOptions) -> Result<String, Failure> {
-    let record = RecordLayout::of::<u64, [u64; N]>().record_size() as u64;
+    let record = RecordLayout::fixed(8, 8 * N).record_size().unwrap_or(0) as u64;
     let keys = (options.data / record).max(1);
     let place = directory(options.dir.as_deref())?;
     place.require_space(options.data * 4)?;
