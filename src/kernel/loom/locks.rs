@@ -50,11 +50,11 @@ fn a_group_is_seen_as_a_whole() {
                 unlock(&store);
             })
         };
-        let first = run(&store, ReadOp::new(&1), &mut participant);
-        let second = run(&store, ReadOp::new(&2), &mut participant);
+        let first = run(&store, ReadOp::new(1u64), &mut participant);
+        let second = run(&store, ReadOp::new(2u64), &mut participant);
         assert!(first <= second, "{first:?} and then {second:?}");
         writer.join().unwrap();
-        assert_eq!(run(&store, ReadOp::new(&1), &mut participant), Some(1));
+        assert_eq!(run(&store, ReadOp::new(1u64), &mut participant), Some(1));
     });
 }
 
@@ -103,12 +103,12 @@ fn the_first_lock_is_heeded_by_all() {
         }
         lock(&store);
         participant.slip().set_own_lock(Some((ONLY.0, false)));
-        let value = run(&store, ReadOp::new(&1), &mut participant).unwrap();
+        let value = run(&store, ReadOp::new(1u64), &mut participant).unwrap();
         let writes = [Write { key: 1, value: Some(value + 1) }];
         run(&store, GroupOp::new(&writes), &mut participant);
         participant.slip().set_own_lock(None);
         unlock(&store);
         plain.join().unwrap();
-        assert_eq!(run(&store, ReadOp::new(&1), &mut participant), Some(2));
+        assert_eq!(run(&store, ReadOp::new(1u64), &mut participant), Some(2));
     });
 }
