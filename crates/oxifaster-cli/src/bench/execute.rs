@@ -129,9 +129,10 @@ fn configure<const N: usize>(plan: &Plan) -> Result<(FasterKvConfig, Division), 
         Api::Batch => (plan.depth, plan.batch),
         _ => (plan.depth.max(FINAL_DEPTH), 0),
     };
-    let division = Division::new(plan.memory, plan.threads as u64, (pending + collected) as u64, N as u64)?;
+    let division = Division::new(plan.memory, plan.threads as u64, (pending + collected) as u64, N as u64);
     let config = FasterKvConfig::default().with_memory_budget(division.store()).with_max_pending(pending);
     if plan.device != Device::None {
+        division.check()?;
         return Ok((config, division));
     }
     let need = AllInMemory::new::<N>(plan.records);

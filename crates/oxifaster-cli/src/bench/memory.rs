@@ -97,24 +97,27 @@ pub(crate) struct Division {
 impl Division {
     /// Sets aside what the process holds already and what of the program will be, which is asked for just before the store is opened, and what `threads`
     /// with `depth` operations of `value_size` bytes in flight will take.
-    pub(crate) fn new(budget: u64, threads: u64, depth: u64, value_size: u64) -> Result<Self, Failure> {
+    pub(crate) fn new(budget: u64, threads: u64, depth: u64, value_size: u64) -> Self {
         let process = resident().map_or(4 << 20, |resident| resident.now);
         let in_flight = threads * (PER_THREAD + depth * (PER_OPERATION + 2 * value_size));
         let reserve = process + program_to_come() + in_flight + SLACK + budget / 64;
-        if budget < reserve + STORE_MINIMUM {
-            let what = format!(
-                "a memory budget of {} is too small: the benchmark itself takes {}",
-                size(budget),
-                size(reserve)
-            );
-            let enough = (reserve + STORE_MINIMUM).next_multiple_of(1 << 20);
-            return Err(Failure::usage(what, format!("give at least --memory {}MiB or lower --depth", enough >> 20)));
-        }
-        Ok(Self { budget, reserve })
+        Self { budget, reserve }
     }
 
+    /// Refuses a budget that leaves the store less than a store can be opened with.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        if self.store() >= STORE_MINIMUM {
+            return Ok(());
+        }
+        let (budget, reserve) = (size(self.budget), size(self.reserve));
+        let what = format!("a memory budget of {budget} is too small: the benchmark itself takes {reserve}");
+        let memory = self.budget_for(STORE_MINIMUM) >> 20;
+        Err(Failure::usage(what, format!("give at least --memory {memory}MiB or lower --depth")))
+    }
+
+    /// What the store may have.
     pub(crate) fn store(&self) -> u64 {
-        self.budget - self.reserve
+        self.budget.saturating_sub(self.reserve)
     }
 
     /// A budget for the whole process that leaves the store at least `bytes`, in whole mebibytes.
@@ -158,9 +161,10 @@ mod tests {
 
     #[test]
     fn the_store_gets_what_the_benchmark_does_not_need() {
-        let division = Division::new(256 << 20, 2, 64, 100).unwrap();
+        let division = Division::new(256 << 20, 2, 64, 100);
         assert!(division.store() < 256 << 20);
-        let more_threads = Division::new(256 << 20, 8, 64, 100).unwrap();
+        division.check().unwrap();
+        let more_threads = Division::new(256 << 20, 8, 64, 100);
         assert!(more_threads.store() < division.store());
     }
 
@@ -176,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_budget_that_leaves_nothing_for_the_store_is_refused_with_the_next_step() {
-        let failure = Division::new(1 << 20, 2, 64, 100).unwrap_err();
+        let failure = Division::new(1 << 20, 2, 64, 100).check().unwrap_err();
         assert!(failure.to_string().contains("--memory"), "{failure}");
     }
 }
