@@ -52,6 +52,22 @@ impl HybridLog {
         }
     }
 
+    /// Takes up what somebody else has appended on the device, up to `end`, a block boundary, and given up below `begin`. Nobody
+    /// appends to this log.
+    pub(crate) fn follow(&self, begin: Address, end: Address) {
+        let pointers = &self.core.pointers;
+        // None of it is in memory. From the top down (L1), and the tail last: nobody looks beyond it.
+        pointers.advance_read_only(end);
+        pointers.advance_safe_read_only(end);
+        pointers.advance_flushed(end);
+        pointers.advance_head(end);
+        pointers.advance_safe_head(end);
+        pointers.advance_begin(begin);
+        self.core.head_wanted.advance_to(end.get());
+        self.core.durable.advance_to(end.get());
+        self.core.tail.follow(end);
+    }
+
     /// Everything below was durable when somebody last saw to it.
     pub(crate) fn durable(&self) -> Address {
         Address::of_pointer(self.core.durable.get())

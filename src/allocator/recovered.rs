@@ -6,13 +6,14 @@ use super::state::LogState;
 use crate::address::Address;
 use crate::epoch::LightEpoch;
 use crate::error::Result;
-use crate::memory::store_bytes;
+use crate::memory::{pretouch, store_bytes};
 use crate::record::{RecordInfo, RecordRef};
 use crate::sync::Arc;
 
 impl HybridLog {
     /// The log in `state`, with the pages in memory that the range of `scan` covers: from the block of `state.head` to
-    /// `state.end`. As many threads as `threads` says.
+    /// `state.end`. As many threads as `threads` says. With `touches`, all of the log's memory is taken from the system meanwhile:
+    /// the device is what the threads wait for.
     ///
     /// # Errors
     /// As for [`HybridLog::new`] and [`Scan::run`].
@@ -22,10 +23,16 @@ impl HybridLog {
         epoch: Arc<LightEpoch>,
         scan: &Scan<'_>,
         threads: usize,
+        touches: bool,
     ) -> Result<Self> {
         let has_aborted = scan.pieces.history.may_be_aborted(scan.range.start, scan.range.end);
         let log = Self::at(config, state, epoch, Arc::clone(&scan.pieces.device))?;
-        scan.run((0..threads).map(|_| Loader { log: &log, has_aborted }).collect())?;
+        std::thread::scope(|scope| {
+            let touched = touches.then(|| scope.spawn(|| pretouch(&[log.memory()])));
+            let loaded = scan.run((0..threads).map(|_| Loader { log: &log, has_aborted }).collect());
+            let touched = touched.map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            loaded.and(touched.unwrap_or(Ok(())))
+        })?;
         Ok(log)
     }
 }

@@ -87,6 +87,11 @@ impl Tail {
         self.word.swap(word, Ordering::AcqRel);
     }
 
+    /// Moves the tail to `end`, in a log that nobody appends to.
+    pub(super) fn follow(&self, end: Address) {
+        self.overwrite(pack(self.page.page(end), self.page.offset(end)));
+    }
+
     /// Moves the tail up to where `boundary` says the next block begins: what comes later shares no block with what is there.
     /// Returns where it was and where it is; what lies between is its caller's. `None` while a page is being turned.
     pub(super) fn close_block(&self, boundary: impl Fn(u64) -> u64) -> Option<(Address, Address)> {

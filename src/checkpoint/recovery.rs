@@ -38,6 +38,8 @@ pub(crate) struct RecoveryLimits {
     pub(crate) buffer_bytes: usize,
     /// How long a thread waits for one access.
     pub(crate) wait: Duration,
+    /// Whether the log's memory is taken from the system while its pages are read.
+    pub(crate) pretouch: bool,
 }
 
 /// A recovery under way. Its steps are called in the order in which they stand here.
@@ -295,7 +297,8 @@ impl<'r> Recovery<'r> {
         let bytes = scan.bytes();
         total.store(bytes, Ordering::Relaxed);
         self.tell(RecoveryPhase::Load, 0, bytes);
-        let log = HybridLog::recovered(config, state, Arc::clone(&self.epoch), &scan, self.limits.threads.max(1))?;
+        let RecoveryLimits { threads, pretouch, .. } = self.limits;
+        let log = HybridLog::recovered(config, state, Arc::clone(&self.epoch), &scan, threads.max(1), pretouch)?;
         let mut report = self.report;
         report.bytes_verified += bytes;
         report.times.load = started.elapsed();

@@ -53,6 +53,8 @@ struct State<R> {
     failure: Option<Error>,
     /// Why nothing is appended any more, though what was can be committed.
     refusal: Option<Error>,
+    /// Somebody else appends and commits: that nothing is committed here ends nobody's wait for more.
+    follows: bool,
     /// Something beside what was appended has changed.
     is_dirty: bool,
     /// The thread is to commit at once.
@@ -80,6 +82,7 @@ impl<R: Clone> GroupCommit<R> {
                 last,
                 failure: None,
                 refusal: None,
+                follows: false,
                 is_dirty: false,
                 asked: false,
                 due: None,
@@ -130,6 +133,20 @@ impl<R: Clone> GroupCommit<R> {
         self.is_closed.store(true, Ordering::Release);
         drop(self.tell(state));
         failure
+    }
+
+    /// Notes that it is somebody else who commits; whoever wants to do that here is told `why` not.
+    pub(crate) fn follow_only(&self, why: Error) {
+        self.state.lock().follows = true;
+        self.fail(why);
+    }
+
+    /// Notes that somebody else has made everything below `durable` so.
+    pub(crate) fn follow(&self, durable: Address, last: R) {
+        let mut state = self.state.lock();
+        self.durable.fetch_max(durable.get(), Ordering::AcqRel);
+        state.last = last;
+        drop(self.tell(state));
     }
 
     /// Notes that something is to be committed beside what was appended.
@@ -310,7 +327,7 @@ impl<R: Clone> GroupCommit<R> {
 
     /// Wakes everybody whose wait may be over.
     fn tell<'s>(&'s self, mut state: MutexGuard<'s, State<R>>) -> MutexGuard<'s, State<R>> {
-        let (durable, has_failed) = (self.durable(), state.failure.is_some());
+        let (durable, has_failed) = (self.durable(), state.failure.is_some() && !state.follows);
         let over: Vec<_> = state.wakers.extract_if(.., |(address, _)| has_failed || *address < durable).collect();
         self.changed.notify_all();
         if over.is_empty() {
@@ -340,7 +357,7 @@ impl<R: Clone> GroupCommit<R> {
         if self.durable() > address {
             return Poll::Ready(Ok(()));
         }
-        if let Some(failure) = &state.failure {
+        if let Some(failure) = state.failure.as_ref().filter(|_| asks || !state.follows) {
             return Poll::Ready(Err(failure.clone()));
         }
         if !state.wakers.iter().any(|(known, other)| *known == address && other.will_wake(waker)) {
@@ -356,7 +373,7 @@ impl<R: Clone> GroupCommit<R> {
     /// Waits until more than `address` is durable, nothing more will be, or `timeout` has passed; how far it is durable.
     pub(crate) fn wait_beyond(&self, address: Address, timeout: Duration) -> Address {
         let (started, mut state) = (Instant::now(), self.state.lock());
-        while self.durable() <= address && state.failure.is_none() {
+        while self.durable() <= address && (state.failure.is_none() || state.follows) {
             let Some(left) = timeout.checked_sub(started.elapsed()).filter(|left| !left.is_zero()) else { break };
             state = self.changed.wait_timeout(state, left);
         }

@@ -231,7 +231,8 @@ impl FasterLog {
     }
 
     /// Waits until the log is durable beyond `address`, which [`committed`](Self::committed) said, or until `timeout` has
-    /// passed; returns how far it is durable. For readers that follow the log.
+    /// passed; returns how far it is durable. For readers that follow the log. That of another process becomes longer here when it
+    /// is [refreshed](Self::refresh).
     pub fn wait_beyond(&self, address: Address, timeout: Duration) -> Address {
         self.core.group.wait_beyond(address, timeout)
     }

@@ -33,21 +33,24 @@ pub(super) struct Core {
     pub(super) next: Mutex<CommitRecord>,
     /// Up to where entries were counted. Locked before `next`.
     pub(super) count: Mutex<Count>,
-    /// Held by who cuts off an end.
+    /// Held by who cuts off an end, or looks for what somebody else has appended.
     pub(super) cutting: Mutex<()>,
+    /// Somebody else appends.
+    pub(super) follows: bool,
 }
 
 impl Core {
-    /// The log that goes on at `end`, where `next` is the next commit.
+    /// The log that goes on at `end`, where `next` is the next commit; everything below `durable` can be read.
     pub(super) fn new(
         config: FasterLogConfig,
         device: Arc<dyn StorageDevice>,
         generation: u32,
         next: CommitRecord,
+        durable: Address,
         end: Address,
     ) -> Result<Self> {
         let (geometry, epoch) = (config.geometry()?, LightEpoch::new());
-        let commit = Commit { number: next.number.saturating_sub(1), until: end, cookie: next.cookie.clone() };
+        let commit = Commit { number: next.number.saturating_sub(1), until: durable, cookie: next.cookie.clone() };
         let last = Report { commit, before: Address::INVALID };
         let begin = geometry.block_start(next.begin()).max(Address::new(FIRST)).min(end);
         let state = LogState { begin, head: end, flushed: end, end, history: History::of_new(generation) };
@@ -56,10 +59,11 @@ impl Core {
             log,
             lanes: (0..LANES).map(|_| Mutex::new(epoch.join())).collect(),
             next_lane: AtomicU64::new(0),
-            group: GroupCommit::new(config.policy(), config.wait_limit, end, last),
+            group: GroupCommit::new(config.policy(), config.wait_limit, durable, last),
             count: Mutex::new(Count { at: Address::from_word(next.counted), entries: next.entries }),
             next: Mutex::new(next),
             cutting: Mutex::new(()),
+            follows: false,
             epoch,
             config,
             generation,
@@ -107,6 +111,11 @@ impl Core {
             self.body_max(),
         )
         .help("use fewer cursors or a shorter cookie, truncate_before, or larger pages for a new log"))
+    }
+
+    /// Where what can be read ends.
+    pub(super) fn readable(&self) -> Address {
+        if self.follows { self.group.durable() } else { self.log.addresses().tail }
     }
 
     pub(super) fn is_complete(&self) -> bool {

@@ -40,6 +40,7 @@ mod config;
 mod durable;
 mod entry;
 pub mod faster_log;
+mod follow;
 mod image;
 mod log_core;
 mod open;

@@ -25,12 +25,12 @@ impl FasterLog {
         let found = if device.info().readable { explorer.find(config.damage_accepted)? } else { None };
         let Some(mut found) = found else {
             let found = Found::nothing(config.page_size_bits, random_bits() as u32);
-            let core = Arc::new(Core::new(config, device, found.generation, found.commit, found.end)?);
+            let core = Arc::new(Core::new(config, device, found.generation, found.commit, found.end, found.end)?);
             core.commit_with(Vec::new())?; // so that it is known for a log
             return Self::serve(core);
         };
         explorer.settle(&mut found)?;
-        let core = Arc::new(Core::new(config, device, found.generation, found.next(), found.end)?);
+        let core = Arc::new(Core::new(config, device, found.generation, found.next(), found.end, found.end)?);
         core.catch_up();
         Self::serve(core)
     }
@@ -70,22 +70,23 @@ impl FasterLog {
             ..found.next()
         };
         next.add_hole(past.until..found.end);
-        let core = Arc::new(Core::new(config, device, found.generation, next, found.end)?);
+        let core = Arc::new(Core::new(config, device, found.generation, next, found.end, found.end)?);
         core.commit_with(past.commit.cookie)?;
         Self::serve(core)
     }
 
     /// Opens the log on `device` to be read, as far as it is now; also while another process appends to it, if the device
-    /// allows that (`FileSystemDiskOptions::with_read_only`). Nothing is written. To see what came later, open it again, and
-    /// scan from the [`position`](super::LogScan::position) where the last scan ended.
+    /// allows that (`FileSystemDiskOptions::with_read_only`). Nothing is written. [`refresh`](Self::refresh) takes up what came
+    /// later.
     ///
     /// # Errors
     /// As for [`open`](Self::open); [`ErrorKind::NotFound`] if there is no log yet.
     pub fn open_read_only(config: FasterLogConfig, device: impl StorageDevice) -> Result<Self> {
         let device = Arc::new(device) as Arc<dyn StorageDevice>;
         let found = explorer(&config, &device)?.find(config.damage_accepted)?.ok_or_else(nothing_there)?;
-        let (core, _) = view(&config, &device, &found)?;
-        Ok(Self { core, committer: None })
+        let core = Core { follows: true, ..view(&config, &device, &found)? };
+        core.group.follow_only(only_to_be_read());
+        Ok(Self { core: Arc::new(core), committer: None })
     }
 
     /// The same, as the log was at a commit.
@@ -100,8 +101,9 @@ impl FasterLog {
         let mut commit = past.commit;
         commit.begin_at(found.commit.begin(), found.commit.begin_number);
         let found = Found { commit, at: past.at, whole: past.until, end: past.until, ..found };
-        let (core, _) = view(&config, &device, &found)?;
-        Ok(Self { core, committer: None })
+        let core = view(&config, &device, &found)?;
+        core.group.fail(only_to_be_read());
+        Ok(Self { core: Arc::new(core), committer: None })
     }
 
     /// A log of this core, with its thread.
@@ -115,21 +117,21 @@ impl FasterLog {
     }
 }
 
-fn explorer<'d>(config: &FasterLogConfig, device: &'d Arc<dyn StorageDevice>) -> Result<Explorer<'d>> {
+pub(super) fn explorer<'d>(config: &FasterLogConfig, device: &'d Arc<dyn StorageDevice>) -> Result<Explorer<'d>> {
     Ok(Explorer { device, geometry: config.geometry()?, wait: config.wait_limit })
 }
 
-fn nothing_there() -> Error {
+pub(super) fn nothing_there() -> Error {
     Error::new(ErrorKind::NotFound, "there is no log on the device yet").help("append to it first")
 }
 
-/// A log that is only read, and the next commit if there were one.
-fn view(config: &FasterLogConfig, device: &Arc<dyn StorageDevice>, found: &Found) -> Result<(Arc<Core>, CommitRecord)> {
-    let mut next = found.next();
-    next.add_hole(found.whole..found.end);
-    let core = Core::new(config.clone(), Arc::clone(device), found.generation, next.clone(), found.end)?;
-    core.group.fail(Error::new(ErrorKind::Unsupported, "the log was opened to be read"));
-    Ok((Arc::new(core), next))
+fn only_to_be_read() -> Error {
+    Error::new(ErrorKind::Unsupported, "the log was opened to be read")
+}
+
+/// A log of which everything below its last whole entry can be read.
+fn view(config: &FasterLogConfig, device: &Arc<dyn StorageDevice>, found: &Found) -> Result<Core> {
+    Core::new(config.clone(), Arc::clone(device), found.generation, found.next(), found.whole, found.end)
 }
 
 /// A log as it was at a commit.
@@ -149,7 +151,7 @@ impl Past {
         found: &Found,
         name: &CommitName,
     ) -> Result<Self> {
-        let (core, _) = view(config, device, found)?;
+        let core = Arc::new(view(config, device, found)?);
         let Some((at, commit)) = core.commit_named(name)? else {
             return Err(Error::new(ErrorKind::NotFound, "the log has no such commit, or does not reach back to it")
                 .with("commit", format_args!("{name:?}"))

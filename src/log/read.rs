@@ -64,7 +64,7 @@ impl Reader {
         let (begin, holes) = self.core.holes();
         let is_there = address >= begin.max(Address::new(FIRST))
             && address.get().is_multiple_of(8)
-            && address < self.core.log.addresses().tail
+            && address < self.core.readable()
             && CommitRecord::behind_hole(&holes, address).is_none();
         let found = if is_there { self.at(address)? } else { None };
         match found {

@@ -135,7 +135,7 @@ impl LogScan {
                 Err(error) => return Poll::Ready(Some(Err(error))),
             }
             let core = &self.reader.core;
-            if self.at >= self.end || self.failed || (core.is_complete() && self.at >= core.log.addresses().tail) {
+            if self.at >= self.end || self.failed || (core.is_complete() && self.at >= core.readable()) {
                 return Poll::Ready(None);
             }
             match core.group.poll_growth(self.at, context.waker()) {

@@ -161,7 +161,7 @@ impl RecordLayout {
     fn value_len(self, sizes: RecordSizes, latch: u64) -> Option<usize> {
         let len = match self.value_size {
             Some(size) => {
-                let is_told = !self.is_latched() || latch as u32 as usize == size;
+                let is_told = !self.is_latched() || Latch::len_in(latch) == size;
                 is_told.then_some(size)
             }
             None => Some(Latch::len_in(latch)),

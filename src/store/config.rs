@@ -43,6 +43,8 @@ pub struct FasterKvConfig {
     pub max_pending: usize,
     /// See [`with_wait_limit`](Self::with_wait_limit).
     pub wait_limit: Duration,
+    /// See [`with_recovery_threads`](Self::with_recovery_threads).
+    pub recovery_threads: Option<usize>,
     /// See [`with_durability`](Self::with_durability).
     pub durability: Durability,
     /// See [`with_damage_accepted`](Self::with_damage_accepted).
@@ -77,6 +79,7 @@ impl Default for FasterKvConfig {
             read_cache: None,
             max_pending: 64,
             wait_limit: Duration::from_secs(30),
+            recovery_threads: None,
             durability: Durability::None,
             damage_accepted: false,
             overwrite: false,
@@ -171,6 +174,14 @@ impl FasterKvConfig {
         self
     }
 
+    /// Threads that a store comes back by, from 1 to 1024; fewer if the memory has no buffers for so many. `Default:` one for each
+    /// core.
+    #[must_use]
+    pub fn with_recovery_threads(mut self, threads: usize) -> Self {
+        self.recovery_threads = Some(threads);
+        self
+    }
+
     /// When changes are safe without a checkpoint. A store with a durability is opened by
     /// [`FasterKv::open_durable`](super::FasterKv::open_durable). `Default:` [`Durability::None`].
     #[must_use]
@@ -253,6 +264,11 @@ impl FasterKvConfig {
         if self.max_pending == 0 || self.max_pending > 1 << 16 {
             return Err(out_of_range("max_pending", self.max_pending as u64, 1, 1 << 16));
         }
+        if let Some(threads) = self.recovery_threads
+            && !(1..=1024).contains(&threads)
+        {
+            return Err(out_of_range("recovery_threads", threads as u64, 1, 1024));
+        }
         if let Some(size) = self.table_size
             && !(1..=1 << 40).contains(&size)
         {
@@ -293,8 +309,9 @@ impl FasterKvConfig {
         let read_buffers = (budget as usize / 32 / read_buffer).clamp(4, 4096);
         let read_cache = self.read_cache.map(|cache| cache.geometry(record_size)).transpose()?;
         let cache_bytes = read_cache.map_or(0, HybridLog::memory_bytes);
-        let checkpoint_buffer = checkpoint_buffer_for(budget);
-        let other = self.bytes_set_aside(index) + read_buffers * read_buffer + cache_bytes + checkpoint_buffer;
+        let (checkpoint_buffer, lookup_buffer) = (checkpoint_buffer_for(budget), lookup_buffer_for(budget));
+        let buffers = read_buffers * read_buffer + checkpoint_buffer + lookup_buffer;
+        let other = self.bytes_set_aside(index) + cache_bytes + buffers;
         let left = budget.saturating_sub(other as u64);
         let wished = self.log_memory_size.unwrap_or(left);
         let page_bits = self.page_size_bits.unwrap_or_else(|| page_bits_for(wished, record_size));
@@ -333,11 +350,20 @@ impl FasterKvConfig {
                 .with("taken by the index (table_size, table_size_max)", self.bytes_set_aside(index))
                 .with("taken by read buffers", read_buffers * read_buffer)
                 .with("taken by the read cache", cache_bytes)
-                .with("taken by the buffer for checkpoints", checkpoint_buffer)
+                .with("taken by the buffers for checkpoints and compactions", checkpoint_buffer + lookup_buffer)
                 .help("raise memory_budget, or lower log_memory_size or table_size"));
         }
         let budget = budget as usize;
-        Ok(StoreSizes { index, geometry, read_cache, read_buffers, read_buffer, checkpoint_buffer, budget })
+        Ok(StoreSizes {
+            index,
+            geometry,
+            read_cache,
+            read_buffers,
+            read_buffer,
+            checkpoint_buffer,
+            lookup_buffer,
+            budget,
+        })
     }
 }
 
@@ -350,6 +376,8 @@ pub(crate) struct StoreSizes {
     pub(crate) read_buffers: usize,
     pub(crate) read_buffer: usize,
     pub(crate) checkpoint_buffer: usize,
+    /// Bytes that a compaction keeps of what it has to look up.
+    pub(crate) lookup_buffer: usize,
     pub(crate) budget: usize,
 }
 
@@ -360,6 +388,11 @@ const MIN_BUDGET: u64 = 256 << 10;
 /// a processor away for long.
 fn checkpoint_buffer_for(budget: u64) -> usize {
     (budget as usize / 64 / BLOCK_SIZE * BLOCK_SIZE).clamp(BLOCK_SIZE, 64 * BLOCK_SIZE)
+}
+
+/// Bytes that a compaction keeps of records that it has to look up: the more of them, the longer are the accesses.
+fn lookup_buffer_for(budget: u64) -> usize {
+    (budget as usize / 32).min(64 << 20)
 }
 
 fn out_of_range(field: &'static str, value: u64, smallest: u64, largest: u64) -> Error {
@@ -377,7 +410,7 @@ impl StoreSizes {
         let page_bits = self.geometry.page().page_bits();
         let log = ((LogGeometry::MIN_FRAMES as usize) << page_bits) + HybridLog::write_buffer_bytes(page_bits);
         let cache = self.read_cache.map_or(0, HybridLog::memory_bytes);
-        let other = table + log + cache + self.read_buffers * self.read_buffer + self.checkpoint_buffer;
+        let other = table + log + cache + self.read_buffers * self.read_buffer + self.checkpoint_buffer + self.lookup_buffer;
         let left = self.budget.saturating_sub(other) / MemIndex::bytes(1, 0);
         self.index.overflow_buckets.max(left as u64)
     }
@@ -442,6 +475,7 @@ mod tests {
         assert!(field(config().with_memory_budget(1)).contains("memory_budget"));
         assert!(field(config().with_memory_budget(u64::MAX)).contains("memory_budget"));
         assert!(field(config().with_max_pending(0)).contains("max_pending"));
+        assert!(field(config().with_recovery_threads(0)).contains("recovery_threads"));
         assert!(field(config().with_memory_budget(1 << 20).with_table_size(1 << 20)).contains("table_size"));
         let parts = config().with_memory_budget(1 << 18).with_log_memory_size(1 << 20);
         assert!(field(parts).contains("log_memory_size"));

@@ -36,6 +36,8 @@ pub(crate) struct Database<K, V> {
     pub(crate) max_pending: usize,
     /// Bytes of the buffer that a checkpoint works with.
     pub(crate) checkpoint_buffer: usize,
+    /// Bytes that a compaction may keep of what it has to look up.
+    pub(crate) lookup_buffer: usize,
     /// What the next increment is to be based on; held by who takes a checkpoint.
     pub(crate) chain: Mutex<Option<Chain>>,
     #[cfg(not(oxifaster_loom))]
@@ -77,6 +79,7 @@ impl Memory {
         let mut held = vec![budget.reserve("read buffers", sizes.read_buffers * sizes.read_buffer)?];
         // Held for good, though used while there is a checkpoint: it is not to fail for want of it.
         held.push(budget.reserve("checkpoint buffer", sizes.checkpoint_buffer)?);
+        held.push(budget.reserve("look-ups of compactions", sizes.lookup_buffer)?);
         if let Some(cache) = sizes.read_cache {
             held.push(budget.reserve("read cache", HybridLog::memory_bytes(cache))?);
         }
@@ -227,6 +230,7 @@ impl<K: Key, V: Value> Database<K, V> {
             epoch,
             max_pending,
             checkpoint_buffer,
+            lookup_buffer: sizes.lookup_buffer,
             chain,
             #[cfg(not(oxifaster_loom))]
             compaction: config.compaction,

@@ -135,9 +135,9 @@ impl Plan {
     fn limits(&self, config: &FasterKvConfig) -> RecoveryLimits {
         let page_bits = self.sizes.geometry.page().page_bits();
         let buffer_bytes = self.sizes.read_buffers * self.sizes.read_buffer + HybridLog::write_buffer_bytes(page_bits);
-        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
-        let threads = cores.min(buffer_bytes / BUFFER_BYTES_PER_THREAD).max(1);
-        RecoveryLimits { threads, buffer_bytes, wait: config.wait_limit }
+        let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get());
+        let threads = config.recovery_threads.unwrap_or_else(cores).min(buffer_bytes / BUFFER_BYTES_PER_THREAD).max(1);
+        RecoveryLimits { threads, buffer_bytes, wait: config.wait_limit, pretouch: config.pretouch }
     }
 
     /// The sizes around the index that there is now. If it took more overflow buckets than planned, they are taken from the

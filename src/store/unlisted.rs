@@ -10,10 +10,10 @@ use crate::operation::Progress;
 use crate::record::{Key, RecordLayout, Value};
 
 /// An operation that needs a record on the device.
-struct Parked<O> {
-    place: usize,
+pub(super) struct Parked<O> {
+    pub(super) place: usize,
     operation: O,
-    wanted: Fetch,
+    pub(super) wanted: Fetch,
 }
 
 impl<K: Key, V: Value> Session<K, V> {
@@ -33,8 +33,8 @@ impl<K: Key, V: Value> Session<K, V> {
         Ok(())
     }
 
-    /// Runs what memory can answer, and gives back the rest.
-    fn run_in_memory<'k, O: Descent<K, V>>(
+    /// Runs what memory can answer, in any order, and gives back the rest.
+    pub(super) fn run_in_memory<'k, O: Descent<K, V>>(
         &mut self,
         count: usize,
         key: impl Fn(usize) -> &'k K,

@@ -499,6 +499,41 @@ fn a_configuration_that_opens_a_store_recovers_it() {
     (0..1000).for_each(|key| assert_eq!(session.read(&key).unwrap(), Some(key)));
 }
 
+/// Any number of threads brings back the same store: from the log alone, and from an image of the index and the log behind it; in
+/// memory that holds all of it, and in a part of that.
+#[test]
+fn any_number_of_threads_recovers_the_same_store() {
+    const KEYS: u64 = 60_000;
+    for with_image in [false, true] {
+        let (disk, directory) = (MemoryDisk::new(), MemoryDirectory::new());
+        let config = || config().with_memory_budget(8 << 20);
+        let store: Store = FasterKv::open(config(), disk.clone()).unwrap();
+        let mut session = store.start_session();
+        (0..KEYS).for_each(|key| session.upsert(key, key).unwrap());
+        if with_image {
+            store.checkpoint_to(&directory, &options(CheckpointKind::FoldOver)).unwrap();
+        }
+        // Each key has several records in the part that is read again, so it matters which one is found last.
+        for round in 1..4 {
+            store.flush().unwrap();
+            (0..KEYS).step_by(3).for_each(|key| session.upsert(key, key + round).unwrap());
+            (1..KEYS).step_by(3 * round as usize).for_each(|key| session.delete(&key).unwrap());
+        }
+        store.checkpoint_to(&directory, &options(CheckpointKind::FoldOver).with_index(false)).unwrap();
+        drop((session, store));
+        for (threads, memory) in [(1, 8), (2, 8), (5, 8), (16, 2)] {
+            let config = config().with_memory_budget(memory << 20).with_recovery_threads(threads);
+            let latest = RecoveryTarget::Latest;
+            let (store, _) = Store::recover_from(&directory, latest, config, disk.clone(), &|_| ()).unwrap();
+            let mut session = store.start_session();
+            for key in 0..KEYS {
+                let expected = [Some(key + 3), None, Some(key)][key as usize % 3];
+                assert_eq!(session.read(&key).unwrap(), expected, "{threads} threads, {memory} MiB");
+            }
+        }
+    }
+}
+
 /// Copies in a read cache are no part of a store: not of an image of its index, not of what is recovered.
 #[test]
 fn a_store_whose_chains_begin_in_the_read_cache_is_recovered_whole() {

@@ -1,9 +1,11 @@
 //! Conditional changes and merges: what they say, and that none of several at the same time is lost.
 
 use oxifaster::device::MemoryDisk;
+use oxifaster::directory::MemoryDirectory;
 use oxifaster::record::{Encoded, Value};
 use oxifaster::store::{
-    Add, Append, Conditional, FasterKv, FasterKvConfig, Max, MergeOperator, Mergeable, Min, Session, Union,
+    Add, Append, CheckpointOptions, Conditional, FasterKv, FasterKvConfig, Max, MergeOperator, Mergeable, Min, RecoveryTarget,
+    Session, Union,
 };
 use oxifaster::{Error, ErrorKind};
 use std::collections::BTreeSet;
@@ -70,6 +72,38 @@ fn a_conditional_change_says_what_it_found() {
     answers(|number| [u64::from(number); 5]);
     answers(|number| vec![number; usize::from(number) * 40]);
     answers(|number| "x".repeat(usize::from(number)));
+}
+
+/// What was closed or sealed because of a condition lies in the log as it is, and is read there: by compactions, scans and recoveries.
+#[test]
+fn what_was_deleted_on_a_condition_is_compacted_and_recovered() {
+    fn look<V: Value + PartialEq + std::fmt::Debug>(value: impl Fn(u8) -> V) {
+        let (disk, directory) = (MemoryDisk::new(), MemoryDirectory::new());
+        let config = || FasterKvConfig::default().with_page_size_bits(12).with_log_memory_size(8 << 12).with_table_size(64);
+        let store: FasterKv<u64, V, MemoryDisk> = FasterKv::open(config(), disk.clone()).unwrap();
+        let mut session = store.start_session();
+        for key in 0..60u8 {
+            session.upsert(u64::from(key), value(key)).unwrap();
+            assert!(session.delete_if(u64::from(key), |old| *old == value(key) && key % 2 == 0).is_ok());
+        }
+        let expected = |key: u8| (key % 2 == 1).then(|| value(key));
+        let check = |store: &FasterKv<u64, V, MemoryDisk>| {
+            let mut session = store.start_session();
+            (0..60u8).for_each(|key| assert_eq!(session.read(&u64::from(key)).unwrap(), expected(key), "{key}"));
+        };
+        store.checkpoint_to(&directory, &CheckpointOptions::default().with_index(false)).unwrap();
+        let recovered = FasterKv::recover_from(&directory, RecoveryTarget::Latest, config(), disk.clone(), &|_| ());
+        let (recovered, report) = recovered.unwrap();
+        assert!(report.records >= 60, "{report:?}");
+        check(&recovered);
+        drop((session, store));
+        recovered.log_compact_until(recovered.addresses().tail).unwrap();
+        check(&recovered);
+    }
+    look(u64::from);
+    look(|number| [u64::from(number); 5]);
+    look(|number| vec![number; usize::from(number) * 4]);
+    look(|number| "x".repeat(usize::from(number)));
 }
 
 /// Counts by adding one, while others take what was counted by deleting it. Nothing is taken twice, nothing is lost.

@@ -5,6 +5,9 @@ use oxifaster::device::{FaultyDisk, FileSystemDiskOptions, IoOp, MemoryDisk};
 use oxifaster::log::{FasterLog, FasterLogConfig};
 use oxifaster::{ErrorKind, Result};
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 fn config() -> FasterLogConfig {
@@ -114,6 +117,70 @@ fn futures_are_ready_when_their_entries_are_durable() {
     drop(log.append_async(b"nobody waits for this one").unwrap());
     assert_eq!(log.commit().unwrap().until, log.committed());
     assert_eq!(log.scan_all().count(), 101);
+}
+
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// One scan of one follower goes on from look to look: through entries larger than a page of which the beginning came first, what was
+/// given up and what was cut off meanwhile, a writer that ended and one that went on, to the end of a complete log.
+#[test]
+fn a_follower_takes_up_what_another_process_appends() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = || FileSystemDiskOptions::new().with_segment_size(64 << 10).open(directory.path()).unwrap();
+    let write = || FasterLog::open(config(), disk()).unwrap();
+    let entry = |number: u64| vec![number as u8; if number.is_multiple_of(5) { 30_000 } else { number as usize % 90 + 1 }];
+    let mut log = write();
+    let device = FileSystemDiskOptions::new().with_read_only(true).open(directory.path()).unwrap();
+    let follower = FasterLog::open_read_only(config(), device).unwrap();
+    let (mut scan, mut seen) = (follower.scan(..), 0);
+    let woken = Arc::new(Woken(AtomicBool::new(false)));
+    for number in 0..400 {
+        let address = log.append(&entry(number)).unwrap();
+        if number % 7 == 0 {
+            log.commit_with(&number.to_le_bytes()).unwrap();
+            let waker = Waker::from(Arc::clone(&woken));
+            assert!(matches!(scan.poll_next(&mut Context::from_waker(&waker)), Poll::Pending));
+        }
+        if number % 3 == 0 {
+            let until = follower.refresh().unwrap();
+            // Pages are written when they are full, committed or not; what a commit covers is there in any case.
+            assert!(until >= log.committed() && until <= log.tail(), "{until:?} of {:?}", log.tail());
+            assert!(number % 21 != 0 || woken.0.swap(false, Ordering::SeqCst), "nobody was told of entry {number}");
+            for found in scan.by_ref() {
+                assert_eq!(found.unwrap().1, entry(seen));
+                seen += 1;
+            }
+            assert!(number % 21 != 0 || seen == number + 1, "{seen} of {number}");
+            let last = follower.entry_at(seen - 1).unwrap().unwrap();
+            assert_eq!(follower.read_entry(last).unwrap(), entry(seen - 1));
+            assert!(number % 21 != 0 || follower.cookie() == number.to_le_bytes());
+            assert!(follower.read_entry(until).is_err());
+        }
+        match number {
+            120 => log.truncate_before(address).unwrap(),
+            200 => {
+                drop(log);
+                log = write();
+            }
+            _ => {}
+        }
+    }
+    assert!(follower.refresh().is_ok() && follower.begin() == log.begin());
+    log.complete().unwrap();
+    while seen < 400 {
+        follower.refresh().unwrap();
+        assert_eq!(block_on(scan.next_async()).unwrap().unwrap().1, entry(seen));
+        seen += 1;
+    }
+    follower.refresh().unwrap();
+    assert!(block_on(scan.next_async()).is_none(), "the log is complete");
+    assert_eq!(log.refresh().unwrap(), log.committed(), "who appends knows of all there is");
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod executor;
 mod faults;
 mod growth;
 mod larger_than_memory;
+mod linearizable;
 mod log;
 mod log_format;
 mod log_values;

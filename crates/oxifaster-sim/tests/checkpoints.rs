@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test panics when it fails")]
 
-use oxifaster_sim::program::{CheckpointProgram, Taking};
+use oxifaster_sim::program::{AnyLength, CheckpointProgram, CheckpointProgramOf, Taking};
 use oxifaster_sim::runner::{Campaign, Counts, Failure, Observer, Subject, Summary, explore};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -37,6 +37,17 @@ fn two_thousand_seeds_lose_nothing_that_was_reported() {
     assert_eq!(failures.0.into_inner().unwrap(), Vec::<String>::new());
     assert!(seeds == SEEDS && recoveries > 100_000 && faults > 10_000, "{seeds} {recoveries} {faults}");
     assert_eq!(unasked, 0, "what the clock moved may not repeat");
+}
+
+#[test]
+fn records_of_any_length_are_not_lost_either() {
+    let mut counts = Counts::default();
+    for seed in 0..200 {
+        let verdict = explore(&CheckpointProgramOf::<AnyLength>::default(), seed);
+        assert_eq!(verdict.failure.map(|failure| failure.to_string()), None);
+        counts.add(verdict.counts);
+    }
+    assert!(counts.recoveries > 10_000 && counts.faults > 1_000, "{counts:?}");
 }
 
 /// Five kinds of checkpoints, 200 operations, every write, sync, rename and removal, six sets of survivors each.

@@ -82,7 +82,7 @@ impl Left {
             read.fetch_add(bytes, Ordering::Relaxed);
         };
         let scan = Scan { pieces, layout: LAYOUT, range: head..self.end, limits: LIMITS, progress: &progress };
-        let log = HybridLog::recovered(config(self.page_bits, frames), state, Arc::clone(&epoch), &scan, 2).unwrap();
+        let log = HybridLog::recovered(config(self.page_bits, frames), state, Arc::clone(&epoch), &scan, 2, true).unwrap();
         assert_eq!(read.load(Ordering::Relaxed), scan.bytes());
         World { epoch, log, disk: self.disk.clone() }
     }
@@ -197,7 +197,7 @@ fn what_another_future_left_behind_the_cut_is_not_served() {
     let state = LogState { begin: Address::new(FIRST), head: left.end, flushed: left.end, end: left.end, history };
     let scan = Scan { pieces: &pieces, layout: LAYOUT, range: left.end..left.end, limits: LIMITS, progress: &|_| () };
     let epoch = LightEpoch::new();
-    let log = HybridLog::recovered(config(13, 4), state, Arc::clone(&epoch), &scan, 1).unwrap();
+    let log = HybridLog::recovered(config(13, 4), state, Arc::clone(&epoch), &scan, 1, false).unwrap();
     let world = World { epoch, log, disk: left.disk.clone() };
     let error = world.fetch::<u64>(address).unwrap_err();
     assert_corrupt(&error, address);

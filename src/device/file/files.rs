@@ -65,15 +65,7 @@ impl Files {
     /// The segment files of `directory`, which `lock` keeps others away from.
     pub(super) fn in_directory(directory: &Path, segment_size: u64, direct: bool, lock: File) -> Result<Self> {
         let segments = Segments::new(segment_size);
-        let found = list_segments(directory)?;
-        let (mut begin, mut end) = (0, 0);
-        if let (Some(first), Some(last)) = (found.first(), found.last()) {
-            let path = directory.join(NAME.file_name(*last));
-            let len =
-                fs::metadata(&path).map_err(|error| io_error("looking at a file of the device", &path, error))?.len();
-            begin = segments.start_of(*first);
-            end = segments.start_of(*last).saturating_add(len);
-        }
+        let (begin, end) = measure(directory, segments)?;
         let direct = direct && os::enable_direct(&lock);
         let place = Place::Directory(directory.to_path_buf());
         Ok(Self::new(place, segments, begin, end, direct, Some(lock)))
@@ -104,6 +96,17 @@ impl Files {
             keeps_space: AtomicBool::new(false),
             _lock: lock,
         }
+    }
+
+    /// Where the device begins and ends by now, for who only reads what somebody else may be writing.
+    fn look_again(&self) -> Result<()> {
+        let (begin, end) = match &self.place {
+            Place::Directory(directory) => measure(directory, self.segments)?,
+            Place::Single(path) => (0, len_of(path)?),
+        };
+        self.begin.fetch_max(begin, Ordering::AcqRel);
+        self.end.fetch_max(end, Ordering::AcqRel);
+        Ok(())
     }
 
     /// The same files, of which none is changed.
@@ -303,8 +306,13 @@ impl Files {
 
 impl BlockingDevice for Files {
     fn info(&self) -> DeviceInfo {
+        // What cannot be looked at now is as it was: whoever reads there is told why.
+        let extent = match self.read_only && self.look_again().is_ok() {
+            true => self.end.load(Ordering::Acquire),
+            false => self.extent,
+        };
         let begin = self.begin.load(Ordering::Acquire);
-        DeviceInfo::new(AlignedBuf::ALIGN).with_extent(self.extent).with_begin(begin)
+        DeviceInfo::new(AlignedBuf::ALIGN).with_extent(extent).with_begin(begin)
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<usize> {
@@ -351,6 +359,19 @@ impl BlockingDevice for Files {
             Place::Single(_) => self.free_front(offset),
         }
     }
+}
+
+/// Where the device in `directory` begins and ends.
+fn measure(directory: &Path, segments: Segments) -> Result<(u64, u64)> {
+    let found = list_segments(directory)?;
+    let (Some(first), Some(last)) = (found.first(), found.last()) else { return Ok((0, 0)) };
+    let len = len_of(&directory.join(NAME.file_name(*last)))?;
+    Ok((segments.start_of(*first), segments.start_of(*last).saturating_add(len)))
+}
+
+fn len_of(path: &Path) -> Result<u64> {
+    let metadata = fs::metadata(path).map_err(|error| io_error("looking at a file of the device", path, error))?;
+    Ok(metadata.len())
 }
 
 /// The segments that have a file in `directory`, in order.

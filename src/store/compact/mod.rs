@@ -1,5 +1,6 @@
 //! Compacting a store. [`crate::compaction`] has the picture and the invariants.
 
+mod doubts;
 mod estimate;
 mod pass;
 mod reclaim;

@@ -4,19 +4,20 @@ use crate::address::Address;
 use crate::allocator::{BLOCK_SIZE, Gather, HybridLog, LiveReader, ReadLimits};
 use crate::compaction::concurrent::{ConcurrentCompactionConfig, ConcurrentCompactor, Parts};
 use crate::compaction::config::CompactionConfig;
-use crate::compaction::pace::Pace;
+use crate::compaction::pace::{Pace, Stint};
 use crate::compaction::report::CompactionReport;
 use crate::error::Result;
 use crate::kernel::ConditionalInsertOp;
 use crate::operation::{Environment, HELD_UP_MAX};
-use crate::record::{Key, RecordLayout, Value};
+use crate::record::{Key, Record, RecordLayout, Value};
+use super::doubts::{Doubts, records_at};
 use crate::store::database::Database;
 use crate::store::session::Session;
 use crate::sync::Arc;
 use std::ops::Range;
 use std::time::Instant;
 
-/// Bytes of the records that are looked up in one call: so many that accesses to their chains often meet in a block.
+/// Bytes of the records that are looked up in one call.
 const TOGETHER: usize = 1 << 20;
 
 /// A part of the log that is to be compacted.
@@ -43,6 +44,13 @@ struct Candidate<K, V> {
     bytes: u64,
 }
 
+impl<K: Key, V: Value> Candidate<K, V> {
+    /// A record, unless it is a tombstone (C5).
+    fn of(at: Address, Record { key, value, .. }: Record<K, V>, bytes: u64) -> Option<Self> {
+        value.map(|value| Self { at, key, value, bytes })
+    }
+}
+
 impl<K: Key, V: Value> Pass<'_, K, V> {
     /// Moves every record of the range that is in use.
     ///
@@ -62,35 +70,27 @@ impl<K: Key, V: Value> Pass<'_, K, V> {
     /// One thread's part.
     fn work(&self, parts: &Parts) -> Result<Outcome> {
         let (log, layout) = (&self.database.kernel.log, RecordLayout::of::<K, V>());
-        let limits = ReadLimits { buffer_bytes: self.config.buffer_size, wait: self.database.kernel.wait_limit() };
-        let mut reader = LiveReader::new(log, layout, limits)?;
+        let mut reader = LiveReader::new(log, layout, self.limits())?;
         let mut participant = self.database.epoch.join();
-        let mut session = Session::unlisted(Arc::clone(self.database));
-        let mut outcome = Outcome { report: CompactionReport::default(), until: self.range.start };
-        let together = (TOGETHER / size_of::<Candidate<K, V>>()).max(64);
-        let mut candidates = Vec::with_capacity(together);
-        let mut gather = Gather::new(limits);
-        let (mut stint, mut unpaid, mut room) = (self.pace.begin(), 0, Room::new());
+        let mut mover = Mover::new(self);
+        let mut until = self.range.start;
+        let mut unpaid = 0;
         while let Some(part) = parts.take() {
             reader.go_to(part.clone())?;
             loop {
                 let before = reader.bytes();
                 let more = reader.advance(log, &mut participant, &mut |at, info, bytes| {
-                    outcome.report.records += 1;
+                    mover.report.records += 1;
                     if info.is_live() {
-                        let (record, bytes) = (RecordLayout::parse::<K, V>(bytes)?, bytes.len() as u64);
-                        let (key, value) = (record.key, record.value);
-                        candidates.extend(value.map(|value| Candidate { at, key, value, bytes }));
+                        let record = RecordLayout::parse::<K, V>(bytes)?;
+                        mover.candidates.extend(Candidate::of(at, record, bytes.len() as u64));
                     }
                     Ok(())
                 })?;
-                outcome.report.scanned += reader.bytes() - before;
+                mover.report.scanned += reader.bytes() - before;
                 unpaid += reader.bytes() - before;
-                if candidates.len() >= together || !more {
-                    move_live(&mut session, &mut gather, &mut candidates, &mut outcome.report)?;
-                    room.grant(log, &outcome.report);
-                    // Nobody is to wait for a compaction that rests.
-                    self.pace.check(&mut stint, std::mem::take(&mut unpaid), || log.keep_room(Address::MAX))?;
+                if mover.is_full() || !more {
+                    mover.run(std::mem::take(&mut unpaid))?;
                 }
                 if !more {
                     break;
@@ -98,9 +98,118 @@ impl<K: Key, V: Value> Pass<'_, K, V> {
             }
             // A part that ends with its page ends there; the last one may end within a record.
             let end = if part.end < self.range.end { part.end } else { reader.position().max(part.end) };
-            outcome.until = outcome.until.max(end);
+            until = until.max(end);
         }
-        Ok(outcome)
+        Ok(Outcome { report: mover.finish()?, until })
+    }
+
+    fn limits(&self) -> ReadLimits {
+        ReadLimits { buffer_bytes: self.config.buffer_size, wait: self.database.kernel.wait_limit() }
+    }
+
+    /// Bytes that each thread may keep of records in doubt.
+    fn lookup_memory(&self) -> usize {
+        self.database.lookup_buffer / self.config.num_threads
+    }
+}
+
+/// Moves what one thread has found, if it is in use.
+struct Mover<'a, K: Key, V: Value> {
+    pass: &'a Pass<'a, K, V>,
+    session: Session<K, V>,
+    gather: Gather,
+    candidates: Vec<Candidate<K, V>>,
+    doubts: Doubts<K>,
+    report: CompactionReport,
+    stint: Stint,
+    room: Room,
+}
+
+impl<'a, K: Key, V: Value> Mover<'a, K, V> {
+    /// Records that are looked up in one call.
+    const TOGETHER: usize = if TOGETHER / size_of::<Candidate<K, V>>() > 64 {
+        TOGETHER / size_of::<Candidate<K, V>>()
+    } else {
+        64
+    };
+
+    fn new(pass: &'a Pass<'a, K, V>) -> Self {
+        Self {
+            pass,
+            session: Session::unlisted(Arc::clone(pass.database)),
+            gather: Gather::new(pass.limits()),
+            candidates: Vec::with_capacity(Self::TOGETHER),
+            doubts: Doubts::new(pass.lookup_memory()),
+            report: CompactionReport::default(),
+            stint: pass.pace.begin(),
+            room: Room::new(),
+        }
+    }
+
+    const fn is_full(&self) -> bool {
+        self.candidates.len() >= Self::TOGETHER
+    }
+
+    /// Looks the candidates up, and moves those that memory shows to be in use. Others are put off. So many bytes of the log were read.
+    fn run(&mut self, bytes: u64) -> Result<()> {
+        if self.candidates.last().is_some_and(|candidate| !self.doubts.reach(candidate.at)) {
+            self.settle()?;
+        }
+        let Self { session, candidates, doubts, report, .. } = self;
+        let make = |place: usize| of_candidate(&candidates[place]);
+        let mut done = |place: usize, is_moved: bool| note(report, &candidates[place], is_moved);
+        let parked = session.run_in_memory(candidates.len(), |place| &candidates[place].key, make, &mut done)?;
+        for parked in &parked {
+            let Candidate { at, key, .. } = &candidates[parked.place];
+            doubts.push(parked.wanted, *at, key.clone());
+        }
+        candidates.clear();
+        self.pause(bytes)?;
+        if self.doubts.is_full() { self.settle() } else { Ok(()) }
+    }
+
+    /// Nobody is to wait for a compaction that rests.
+    fn pause(&mut self, bytes: u64) -> Result<()> {
+        let log = &self.pass.database.kernel.log;
+        self.room.grant(log, &self.report);
+        self.pass.pace.check(&mut self.stint, bytes, || log.keep_room(Address::MAX))
+    }
+
+    /// Decides about what was put off.
+    fn settle(&mut self) -> Result<()> {
+        let kernel = &self.pass.database.kernel;
+        let mut doubts = std::mem::replace(&mut self.doubts, Doubts::new(self.pass.lookup_memory()));
+        let mut gather = std::mem::replace(&mut self.gather, Gather::new(self.pass.limits()));
+        let in_use = doubts.settle::<V>(kernel, &mut gather, || self.pause(0))?;
+        for places in in_use.chunks(Self::TOGETHER) {
+            let mut candidates = Vec::with_capacity(places.len());
+            records_at(kernel, &mut gather, places, |at, record, bytes| {
+                candidates.extend(Candidate::of(at, record, bytes));
+            })?;
+            let Self { session, report, .. } = self;
+            let make = |place: usize| of_candidate(&candidates[place]);
+            let done = |place: usize, is_moved: bool| note(report, &candidates[place], is_moved);
+            session.run_unlisted(&mut gather, candidates.len(), |place| &candidates[place].key, make, done)?;
+            self.pause(0)?;
+        }
+        self.gather = gather;
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<CompactionReport> {
+        self.settle()?;
+        Ok(self.report)
+    }
+}
+
+fn of_candidate<K: Key, V: Value>(candidate: &Candidate<K, V>) -> ConditionalInsertOp<'_, K, V> {
+    ConditionalInsertOp::new(candidate.key.clone(), Some(&candidate.value), candidate.at)
+}
+
+fn note<K, V>(report: &mut CompactionReport, candidate: &Candidate<K, V>, is_moved: bool) {
+    if is_moved {
+        report.live += candidate.bytes;
+        report.copied += candidate.bytes;
     }
 }
 
@@ -132,26 +241,4 @@ impl Room {
             self.held_up_since = None;
         }
     }
-}
-
-/// Looks the candidates up, and appends those that are in use.
-fn move_live<K: Key, V: Value>(
-    session: &mut Session<K, V>,
-    gather: &mut Gather,
-    candidates: &mut Vec<Candidate<K, V>>,
-    report: &mut CompactionReport,
-) -> Result<()> {
-    let make = |place: usize| {
-        let candidate: &Candidate<K, V> = &candidates[place];
-        ConditionalInsertOp::new(candidate.key.clone(), Some(&candidate.value), candidate.at)
-    };
-    let done = |place: usize, is_moved: bool| {
-        if is_moved {
-            report.live += candidates[place].bytes;
-            report.copied += candidates[place].bytes;
-        }
-    };
-    session.run_unlisted(gather, candidates.len(), |place| &candidates[place].key, make, done)?;
-    candidates.clear();
-    Ok(())
 }

@@ -73,24 +73,20 @@ pub(super) fn tail(options: &TailOptions) -> Result<u8, Failure> {
             last.pop_front();
         }
     }
-    let mut position = scan.position();
     for data in last {
         if !lines.print(None, &data)? {
             return Ok(0);
         }
     }
     let mut is_wanted = lines.flush()?;
-    drop((scan, log));
     while options.follow && is_wanted {
         std::thread::sleep(LOOK);
-        let log = open_to_read(&options.directory)?;
-        let mut scan = log.scan(position..);
+        log.refresh()?;
         for entry in scan.by_ref() {
             if !lines.print(None, &entry?.1)? {
                 return Ok(0);
             }
         }
-        position = scan.position();
         is_wanted = lines.flush()?;
     }
     Ok(0)

@@ -20,7 +20,7 @@ mod weather;
 mod workers;
 
 use super::flaw::StorageFlaw;
-use super::{Effort, Program, Stage, Violation};
+use super::{Effort, Program, Shape, Stage, Violation};
 use crate::oracle::{History, WORDS};
 use crate::world::{Latency, SimConfig};
 use crate::{SimRng, SimWorld};
@@ -29,10 +29,11 @@ use oxifaster::checkpoint::CheckpointToken;
 use oxifaster::store::FasterKv;
 use run::Run;
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 pub(super) type Words = [u64; WORDS];
-pub(super) type Store = FasterKv<u64, Words, InterruptedDisk>;
+pub(super) type Store<S> = FasterKv<<S as Shape<WORDS>>::Key, <S as Shape<WORDS>>::Value, InterruptedDisk>;
 /// The last operation of each session that is part of a state.
 pub(super) type Serials = BTreeMap<u128, u64>;
 
@@ -60,11 +61,13 @@ impl Taking {
 
 /// Takes checkpoints of a store and comes back to them.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct CheckpointProgram {
+pub struct CheckpointProgramOf<S> {
     /// What its storage does wrong, if anything: a mistake that is planted to see that it is found.
     pub flaw: Option<StorageFlaw>,
     /// Takes checkpoints of this kind only, in a program of 200 operations without faults, which is crashed everywhere.
     pub only: Option<Taking>,
+    /// Of which keys and values.
+    pub shape: PhantomData<S>,
 }
 
 /// A state to come back to.
@@ -106,11 +109,11 @@ struct Report {
     serials: Serials,
 }
 
-impl Program for CheckpointProgram {
+impl<S: Shape<WORDS>> Program for CheckpointProgramOf<S> {
     type Known = Known;
     type History = Past;
 
-    const NAME: &'static str = "checkpoint";
+    const NAME: &'static str = if S::ANY_LENGTH { "checkpoint-of-any-length" } else { "checkpoint" };
     const ABOUT: &'static str =
         "a store that takes checkpoints: after every crash each session is there up to one operation";
 
@@ -124,7 +127,7 @@ impl Program for CheckpointProgram {
     }
 
     fn run(&self, world: &SimWorld, known: &Known, stage: Stage, rng: &mut SimRng) -> Result<Past, Violation> {
-        let Some(mut run) = Run::begin(*self, world, known, stage, rng)? else {
+        let Some(mut run) = Run::<S>::begin(*self, world, known, stage, rng)? else {
             // Storage had lied, and now says so: nothing can be gone on with, and nothing is known anew.
             let (before, history) = (known.clone(), Arc::clone(&known.history));
             return Ok(Past { before, recovered_at: usize::MAX, history, reports: Vec::new(), is_damaged: true });

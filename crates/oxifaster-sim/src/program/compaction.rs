@@ -13,7 +13,7 @@
 mod follower;
 
 use self::follower::{Follower, Saved};
-use super::{Effort, Program, Stage, Violation, must};
+use super::{Effort, Program, Shape, Stage, Violation, must};
 use crate::world::{Latency, SimConfig};
 use crate::{SimDirectory, SimDisk, SimRng, SimWorld};
 use oxifaster::ErrorKind;
@@ -22,10 +22,12 @@ use oxifaster::checkpoint::{Catalog, CheckpointKind, verify};
 use oxifaster::directory::{Directory, DirectoryFile};
 use oxifaster::store::{CheckpointOptions, FasterKv, FasterKvConfig, RecoveryTarget, Session};
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 
 type Words = [u64; 3];
-type Store = FasterKv<u64, Words, SimDisk>;
+type Store<S> = FasterKv<<S as Shape<3>>::Key, <S as Shape<3>>::Value, SimDisk>;
+type Worker<S> = Session<<S as Shape<3>>::Key, <S as Shape<3>>::Value>;
 type Content = BTreeMap<u64, Words>;
 
 const KEYS: u64 = 64;
@@ -36,7 +38,7 @@ const NUMBER: u64 = u64::MAX;
 
 /// Compacts a store, takes checkpoints of it and comes back to them.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct CompactionProgram;
+pub struct CompactionProgramOf<S>(PhantomData<S>);
 
 /// What has to hold after a crash.
 #[derive(Debug, Clone, Default)]
@@ -60,11 +62,11 @@ pub struct Past {
     saves: Vec<(usize, Saved)>,
 }
 
-impl Program for CompactionProgram {
+impl<S: Shape<3>> Program for CompactionProgramOf<S> {
     type Known = Known;
     type History = Past;
 
-    const NAME: &'static str = "compaction";
+    const NAME: &'static str = if S::ANY_LENGTH { "compaction-of-any-length" } else { "compaction" };
     const ABOUT: &'static str =
         "a store that is compacted while it takes checkpoints: nothing is missing, nothing comes back";
 
@@ -78,7 +80,7 @@ impl Program for CompactionProgram {
     }
 
     fn run(&self, world: &SimWorld, known: &Known, stage: Stage, rng: &mut SimRng) -> Result<Past, Violation> {
-        let mut run = Run::begin(world, known, rng)?;
+        let mut run = Run::<S>::begin(world, known, rng)?;
         let rounds = if stage.is_first() { 2 + rng.below(3) } else { rng.below(3) };
         for _ in 0..rounds {
             for _ in 0..20 + rng.below(120) {
@@ -112,18 +114,18 @@ impl Program for CompactionProgram {
     }
 }
 
-struct Run<'a> {
+struct Run<'a, S: Shape<3>> {
     world: &'a SimWorld,
     directory: Meddling,
-    store: Arc<Store>,
-    session: Session<u64, Words>,
+    store: Arc<Store<S>>,
+    session: Worker<S>,
     content: Content,
     past: Past,
     counter: u64,
-    follower: Follower,
+    follower: Follower<S>,
 }
 
-impl<'a> Run<'a> {
+impl<'a, S: Shape<3>> Run<'a, S> {
     /// Comes back to what was reported last, or begins anew, and sees whether all is there.
     fn begin(world: &'a SimWorld, known: &Known, rng: &mut SimRng) -> Result<Self, Violation> {
         let directory = Meddling { directory: world.directory("checkpoints"), act: Arc::default() };
@@ -143,7 +145,7 @@ impl<'a> Run<'a> {
             Err(error) => return Err(Violation::new("recovers", error)),
         };
         let mut session = store.start_session();
-        let content = if is_new { Content::new() } else { recovered_content(&mut session, known)? };
+        let content = if is_new { Content::new() } else { recovered_content::<S>(&mut session, known)? };
         let past = Past { before: known.clone(), begun: known.begun.clone(), reports: Vec::new(), saves: Vec::new() };
         let follower = Follower::resume(&store, &known.saved, rng)?;
         let counter = world.now() as u64 * 1000;
@@ -160,34 +162,53 @@ impl<'a> Run<'a> {
         self.counter += 1;
         let value = [key, self.counter, key ^ self.counter];
         match rng.below(100) {
-            0..55 => {
-                must("upsert", self.session.upsert(key, value))?;
+            0..5 => self.transaction(key, value)?,
+            5..55 => {
+                must("upsert", self.session.upsert(S::key(key), S::value(value)))?;
                 self.content.insert(key, value);
             }
             55..75 => {
-                must("delete", self.session.delete(&key))?;
+                must("delete", self.session.delete(&S::key(key)))?;
                 self.content.remove(&key);
             }
             75..88 => {
-                let found = must("read", self.session.read(&key))?;
+                let found = must("read", self.session.read(&S::key(key)))?;
                 self.check(key, found)?;
             }
             88..91 => must("evict", self.store.evict())?,
-            91 => grow(&self.store, false)?,
+            91 => grow::<S>(&self.store, false)?,
             92..96 => {
                 self.follower.follow(&self.store, 1 + rng.index(40))?;
                 if rng.coin() {
                     self.past.saves.push((self.world.now(), self.follower.save()));
                 }
             }
-            _ => compact(&self.store, rng.below(11))?,
+            _ => compact::<S>(&self.store, rng.below(11))?,
         }
+        Ok(())
+    }
+
+    /// Two keys change as one step: one gets a value, what the other had goes.
+    fn transaction(&mut self, key: u64, value: Words) -> Result<(), Violation> {
+        let other = (key + 7) % KEYS;
+        let result = self.session.transaction(|transaction| {
+            let had = transaction.read(&S::key(other))?.map(|value| S::words(&value));
+            transaction.upsert(S::key(key), S::value(value));
+            transaction.delete(S::key(other));
+            Ok(had)
+        });
+        let had = must("transaction", result)?;
+        if had != self.content.get(&other).copied() {
+            return Err(Violation::new("right values", format_args!("key {other} gave {had:?} to a transaction")));
+        }
+        self.content.insert(key, value);
+        self.content.remove(&other);
         Ok(())
     }
 
     fn checkpoint(&mut self, rng: &mut SimRng) -> Result<(), Violation> {
         let number = self.past.begun.last_key_value().map_or(0, |(number, _)| number + 1);
-        must("upsert", self.session.upsert(NUMBER, [number, 0, 0]))?;
+        must("upsert", self.session.upsert(S::key(NUMBER), S::value([number, 0, 0])))?;
         self.content.insert(NUMBER, [number, 0, 0]);
         self.past.begun.insert(number, self.content.clone());
         let kinds = [CheckpointKind::FoldOver, CheckpointKind::Snapshot, CheckpointKind::Incremental];
@@ -202,8 +223,8 @@ impl<'a> Run<'a> {
             self.directory.meddle(Some(Box::new(move || {
                 left = left.wrapping_sub(1);
                 match left {
-                    0 => compact(&store, tenths),
-                    1 if grows => grow(&store, true),
+                    0 => compact::<S>(&store, tenths),
+                    1 if grows => grow::<S>(&store, true),
                     _ => Ok(()),
                 }
             })));
@@ -226,13 +247,14 @@ impl<'a> Run<'a> {
     /// Compares every key.
     fn compare(&mut self) -> Result<(), Violation> {
         for key in 0..KEYS {
-            let found = must("read", self.session.read(&key))?;
+            let found = must("read", self.session.read(&S::key(key)))?;
             self.check(key, found)?;
         }
         self.follower.compare(&self.store, &self.content)
     }
 
-    fn check(&self, key: u64, found: Option<Words>) -> Result<(), Violation> {
+    fn check(&self, key: u64, found: Option<S::Value>) -> Result<(), Violation> {
+        let found = found.map(|value| S::words(&value));
         let expected = self.content.get(&key).copied();
         if found == expected {
             return Ok(());
@@ -255,8 +277,8 @@ impl<'a> Run<'a> {
 }
 
 /// What the recovered store has to hold, by the number in it.
-fn recovered_content(session: &mut Session<u64, Words>, known: &Known) -> Result<Content, Violation> {
-    let number = must("read", session.read(&NUMBER))?.map(|words| words[0]);
+fn recovered_content<S: Shape<3>>(session: &mut Worker<S>, known: &Known) -> Result<Content, Violation> {
+    let number = must("read", session.read(&S::key(NUMBER)))?.map(|value| S::words(&value)[0]);
     let Some(number) = number else {
         return Err(Violation::new("right values", "the number of the checkpoint is gone"));
     };
@@ -269,7 +291,7 @@ fn recovered_content(session: &mut Session<u64, Words>, known: &Known) -> Result
 }
 
 /// Compacts so many tenths of the log.
-fn compact(store: &Store, tenths: u64) -> Result<(), Violation> {
+fn compact<S: Shape<3>>(store: &Store<S>, tenths: u64) -> Result<(), Violation> {
     let at = store.addresses();
     let until = at.begin.get() + (at.tail.get() - at.begin.get()) * tenths / 10;
     let report = must("compacts", store.log_compact_until(Address::new(until)))?;
@@ -278,7 +300,7 @@ fn compact(store: &Store, tenths: u64) -> Result<(), Violation> {
 }
 
 /// Doubles the index, unless it is as large as it may become. While a checkpoint is under way that may be refused.
-fn grow(store: &Store, may_be_busy: bool) -> Result<(), Violation> {
+fn grow<S: Shape<3>>(store: &Store<S>, may_be_busy: bool) -> Result<(), Violation> {
     let buckets = store.index_stats().buckets;
     if buckets >= TABLE_MAX {
         return Ok(());

@@ -1,7 +1,7 @@
 //! A store whose changes are durable without a checkpoint, whose power fails.
 //!
 //! Everything runs on one thread, so that a seed is a run, and the changes have one order: that of the log. Two sessions make
-//! them, in single calls and in batches, some of which wait until they are durable; checkpoints are taken in between, and
+//! them, in single calls, batches and transactions, some of which wait until they are durable; checkpoints are taken in between, and
 //! pages leave memory. Now and then a write or a sync fails for good.
 //!
 //! What must hold after a crash:
@@ -11,12 +11,13 @@
 //! * Of each session, exactly the changes up to the serial number that is found for it are part of it.
 //! * To open the store again finds the same.
 
-use super::{Effort, Program, Stage, Violation, must};
+use super::{Effort, Program, Shape, Stage, Violation, must};
 use crate::world::{Access, Cause, Latency, SimConfig, When};
 use crate::{SimDisk, SimRng, SimWorld};
 use oxifaster::store::{CheckpointOptions, Durability, FasterKv, FasterKvConfig, Session};
 use oxifaster::{ErrorKind, Result};
 use std::collections::HashMap;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,11 +26,12 @@ const SESSIONS: [u128; 2] = [1, 2];
 const LOG: &str = "log";
 const CHECKPOINTS: &str = "checkpoints";
 
-type Store = FasterKv<u64, u64, SimDisk>;
+type Store<S> = FasterKv<<S as Shape<1>>::Key, <S as Shape<1>>::Value, SimDisk>;
+type Worker<S> = Session<<S as Shape<1>>::Key, <S as Shape<1>>::Value>;
 
 /// Changes a durable store.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct DurabilityProgram;
+pub struct DurabilityProgramOf<S>(PhantomData<S>);
 
 /// A change: which operation of which session, and what the key has afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,11 +58,11 @@ pub struct Past {
     notes: Vec<(usize, usize, usize)>,
 }
 
-impl Program for DurabilityProgram {
+impl<S: Shape<1>> Program for DurabilityProgramOf<S> {
     type Known = Changes;
     type History = Past;
 
-    const NAME: &'static str = "durability";
+    const NAME: &'static str = if S::ANY_LENGTH { "durability-of-any-length" } else { "durability" };
     const ABOUT: &'static str =
         "a store whose changes are durable when a call returns: all of them are there after every crash";
 
@@ -80,7 +82,7 @@ impl Program for DurabilityProgram {
         stage: Stage,
         rng: &mut SimRng,
     ) -> std::result::Result<Past, Violation> {
-        let mut run = Run::open(world, known)?;
+        let mut run = Run::<S>::open(world, known)?;
         if stage.is_first() && rng.one_in(3) {
             let call = if rng.coin() { Access::DiskWrite } else { Access::DiskSync };
             world.fail(call, When::From(1 + rng.below(20)), Cause::ALL[rng.index(3)]);
@@ -114,10 +116,10 @@ impl Program for DurabilityProgram {
     }
 }
 
-struct Run<'a> {
+struct Run<'a, S: Shape<1>> {
     world: &'a SimWorld,
-    store: Store,
-    sessions: [Session<u64, u64>; 2],
+    store: Store<S>,
+    sessions: [Worker<S>; 2],
     model: HashMap<u64, u64>,
     before: Changes,
     all: Vec<Change>,
@@ -137,24 +139,24 @@ fn config() -> FasterKvConfig {
         .with_durability(Durability::EveryOperation)
 }
 
-fn open(world: &SimWorld) -> Result<Store> {
+fn open<S: Shape<1>>(world: &SimWorld) -> Result<Store<S>> {
     FasterKv::open_durable_in(&world.directory(CHECKPOINTS), config(), world.disk(LOG), &|_| ()).map(|(store, _)| store)
 }
 
-impl<'a> Run<'a> {
+impl<'a, S: Shape<1>> Run<'a, S> {
     /// Opens the store on what there is, and compares it with what may be there.
     fn open(world: &'a SimWorld, known: &Changes) -> std::result::Result<Self, Violation> {
-        let store = must("opens", open(world))?;
-        let serials = serials(&store);
+        let store = must("opens", open::<S>(world))?;
+        let serials = serials::<S>(&store);
         let all = found(known, &serials)?;
         let model = state(&all);
-        compare(&store, &model)?;
+        compare::<S>(&store, &model)?;
         drop(store);
-        let store = must("opens again", open(world))?;
-        if serials != self::serials(&store) {
+        let store = must("opens again", open::<S>(world))?;
+        if serials != self::serials::<S>(&store) {
             return Err(Violation::new("opens again", "other serial numbers were found"));
         }
-        compare(&store, &model)?;
+        compare::<S>(&store, &model)?;
         let session = |index: usize| {
             let recovered = store.get_recovered_sessions().into_iter().find(|cut| cut.guid == SESSIONS[index]);
             must(
@@ -197,33 +199,35 @@ impl<'a> Run<'a> {
         self.sessions[who].set_waits_for_durable(waits);
         let serial = self.sessions[who].serial() + 1;
         let change = |key, serial, value| Change { session: who, serial, key, value };
-        let result = match rng.below(20) {
+        let result = match rng.below(23) {
             0..8 => {
                 self.begin([change(key, serial, Some(value))]);
-                self.sessions[who].upsert(key, value)
+                self.sessions[who].upsert(S::key(key), S::value([value]))
             }
             8..11 => {
                 let sum = self.model.get(&key).copied().unwrap_or(0).wrapping_add(value);
                 self.begin([change(key, serial, Some(sum))]);
-                let add = |old: &mut u64| {
-                    *old = old.wrapping_add(value);
+                let add = |old: &mut S::Value| {
+                    *old = S::value([S::words(old)[0].wrapping_add(value)]);
                     true
                 };
-                self.sessions[who].rmw(key, add).map(drop)
+                self.sessions[who].rmw(S::key(key), add).map(drop)
             }
             11..13 => {
                 if self.model.contains_key(&key) {
                     self.begin([change(key, serial, None)]);
                 }
-                self.sessions[who].delete(&key)
+                self.sessions[who].delete(&S::key(key))
             }
             13..15 => {
                 let count = 1 + rng.below(200);
                 let pairs: Vec<_> = (0..count).map(|at| (at % KEYS, value * 1000 + at)).collect();
                 self.begin(pairs.iter().zip(serial..).map(|((key, value), serial)| change(*key, serial, Some(*value))));
+                let pairs: Vec<_> = pairs.into_iter().map(|(key, value)| (S::key(key), S::value([value]))).collect();
                 self.sessions[who].upsert_batch(&pairs)
             }
             15 | 16 => return self.read(who, key),
+            20..23 => self.transfer(who, [key, (key + 1 + rng.below(KEYS - 1)) % KEYS], rng.one_in(4)),
             17 => self.store.evict(),
             18 => {
                 let options = CheckpointOptions::default().with_index(rng.coin());
@@ -243,6 +247,24 @@ impl<'a> Run<'a> {
             }
             Err(error) => Err(Violation::new("no reason to fail", error)),
         }
+    }
+
+    /// Moves half of what one key has to another one; or all, and the key goes. A crash leaves both changes or none: they have
+    /// one serial number.
+    fn transfer(&mut self, who: usize, [from, to]: [u64; 2], all: bool) -> Result<()> {
+        let serial = self.sessions[who].serial() + 1;
+        let [left, there] = [from, to].map(|key| self.model.get(&key).copied().unwrap_or(0));
+        let moved = if all { left } else { left / 2 };
+        let rest = (!all).then_some(left - moved);
+        let change = |key, value| Change { session: who, serial, key, value };
+        self.begin([change(from, rest), change(to, Some(there.wrapping_add(moved)))]);
+        self.sessions[who].transaction(|transaction| {
+            match rest {
+                Some(rest) => transaction.upsert(S::key(from), S::value([rest])),
+                None => transaction.delete(S::key(from)),
+            }
+            transaction.rmw(S::key(to), |value| *value = S::value([S::words(value)[0].wrapping_add(moved)]))
+        })
     }
 
     fn begin(&mut self, changes: impl IntoIterator<Item = Change>) {
@@ -267,7 +289,7 @@ impl<'a> Run<'a> {
     }
 
     fn read(&mut self, who: usize, key: u64) -> std::result::Result<bool, Violation> {
-        match self.sessions[who].read(&key) {
+        match self.sessions[who].read(&S::key(key)).map(|value| value.map(|value| S::words(&value)[0])) {
             Ok(found) if found == self.model.get(&key).copied() => Ok(true),
             Ok(found) => Err(Violation::new("right values", format_args!("key {key} gave {found:?}"))),
             Err(error) => Err(Violation::new("no reason to fail", error)),
@@ -286,7 +308,7 @@ impl<'a> Run<'a> {
     }
 }
 
-fn serials(store: &Store) -> [u64; 2] {
+fn serials<S: Shape<1>>(store: &Store<S>) -> [u64; 2] {
     let cuts = store.get_recovered_sessions();
     SESSIONS.map(|guid| cuts.iter().find(|cut| cut.guid == guid).map_or(0, |cut| cut.serial))
 }
@@ -318,10 +340,11 @@ fn state(changes: &[Change]) -> HashMap<u64, u64> {
     state
 }
 
-fn compare(store: &Store, expected: &HashMap<u64, u64>) -> std::result::Result<(), Violation> {
+fn compare<S: Shape<1>>(store: &Store<S>, expected: &HashMap<u64, u64>) -> std::result::Result<(), Violation> {
     let mut session = store.start_session();
     for key in 0..KEYS {
-        let (found, expected) = (must("readable", session.read(&key))?, expected.get(&key).copied());
+        let found = must("readable", session.read(&S::key(key)))?.map(|value| S::words(&value)[0]);
+        let expected = expected.get(&key).copied();
         if found != expected {
             return Err(Violation::new("right values", format_args!("key {key} gave {found:?}, not {expected:?}")));
         }

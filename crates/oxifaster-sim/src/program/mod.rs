@@ -8,18 +8,27 @@ mod faster_log;
 mod flaw;
 mod log;
 mod manifest;
+mod shape;
 
 use crate::world::SimConfig;
 use crate::{SimRng, SimWorld};
 use std::fmt;
 
-pub use checkpoint::{CheckpointProgram, Taking};
-pub use compaction::CompactionProgram;
-pub use durability::DurabilityProgram;
+pub use checkpoint::{CheckpointProgramOf, Taking};
+pub use compaction::CompactionProgramOf;
+pub use durability::DurabilityProgramOf;
 pub use faster_log::FasterLogProgram;
 pub use flaw::StorageFlaw;
 pub use log::LogProgram;
 pub use manifest::{ManifestFlaw, ManifestProgram};
+pub use shape::{AnyLength, Fixed, Shape};
+
+/// Checkpoints of a store with keys and values of one length.
+pub type CheckpointProgram = CheckpointProgramOf<Fixed>;
+/// Compactions of a store with keys and values of one length.
+pub type CompactionProgram = CompactionProgramOf<Fixed>;
+/// Changes of a durable store with keys and values of one length.
+pub type DurabilityProgram = DurabilityProgramOf<Fixed>;
 
 /// A workload with its own judgement.
 ///

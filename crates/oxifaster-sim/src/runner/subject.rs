@@ -3,7 +3,8 @@
 use super::explore::{Look, Verdict, explore, replay};
 use super::path::CrashPath;
 use crate::program::{
-    CheckpointProgram, CompactionProgram, DurabilityProgram, FasterLogProgram, LogProgram, ManifestProgram, Program,
+    AnyLength, CheckpointProgram, CheckpointProgramOf, CompactionProgram, CompactionProgramOf, DurabilityProgram,
+    DurabilityProgramOf, FasterLogProgram, LogProgram, ManifestProgram, Program,
 };
 
 /// A program with everything about it that a command needs.
@@ -21,13 +22,16 @@ pub struct Subject {
 
 impl Subject {
     /// All programs.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::of::<ManifestProgram>(),
         Self::of::<LogProgram>(),
         Self::of::<CheckpointProgram>(),
         Self::of::<CompactionProgram>(),
         Self::of::<DurabilityProgram>(),
         Self::of::<FasterLogProgram>(),
+        Self::of::<CheckpointProgramOf<AnyLength>>(),
+        Self::of::<CompactionProgramOf<AnyLength>>(),
+        Self::of::<DurabilityProgramOf<AnyLength>>(),
     ];
 
     const fn of<P: Program + Default>() -> Self {

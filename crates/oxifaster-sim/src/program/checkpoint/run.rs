@@ -3,16 +3,17 @@
 use super::interlude::{Interlude, InterruptedDirectory, InterruptedDisk};
 use super::weather::Weather;
 use super::workers::{Look, Workers};
-use super::{CheckpointProgram, KEYS, Known, Past, Report, Serials, Store, Taking, Words};
-use crate::oracle::{self, Content, Found, History, Recovered};
+use super::{CheckpointProgramOf, KEYS, Known, Past, Report, Serials, Store, Taking};
+use crate::oracle::{self, Content, Found, History, Recovered, WORDS};
 use crate::program::flaw::{Flawed, FlawedDisk};
-use crate::program::{Stage, Violation};
+use crate::program::{Shape, Stage, Violation};
 use crate::{SimRng, SimWorld};
 use oxifaster::checkpoint::{Catalog, CheckpointKind, CheckpointToken, RecoveryReport, SessionCut, verify};
 use oxifaster::directory::Directory;
 use oxifaster::store::{CheckpointOptions, FasterKv, FasterKvConfig, RecoveryTarget};
 use oxifaster::{Error, ErrorKind};
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,17 +23,18 @@ const SESSIONS: usize = 3;
 const WAIT_LIMIT: Duration = Duration::from_secs(60);
 
 /// Where a store lives.
-struct Site<'a> {
+struct Site<'a, S> {
     world: &'a SimWorld,
     directory: InterruptedDirectory,
     interlude: Interlude,
     flawed: Flawed,
+    shape: PhantomData<S>,
 }
 
-pub(super) struct Run<'a> {
-    site: Site<'a>,
-    store: Store,
-    workers: Workers,
+pub(super) struct Run<'a, S: Shape<WORDS>> {
+    site: Site<'a, S>,
+    store: Store<S>,
+    workers: Workers<S>,
     before: Known,
     recovered_at: usize,
     reports: Vec<Report>,
@@ -42,13 +44,13 @@ pub(super) struct Run<'a> {
     attempts: u64,
 }
 
-type Opened = (Store, Option<RecoveryReport>);
+type Opened<S> = (Store<S>, Option<RecoveryReport>);
 
-impl<'a> Site<'a> {
-    fn new(program: CheckpointProgram, world: &'a SimWorld) -> Self {
+impl<'a, S: Shape<WORDS>> Site<'a, S> {
+    fn new(program: CheckpointProgramOf<S>, world: &'a SimWorld) -> Self {
         let (interlude, flawed) = (Interlude::default(), Flawed::new(program.flaw));
         let directory = InterruptedDirectory::new(world.directory("checkpoints"), interlude.clone(), flawed.clone());
-        Self { world, directory, interlude, flawed }
+        Self { world, directory, interlude, flawed, shape: PhantomData }
     }
 
     fn disk(&self) -> InterruptedDisk {
@@ -66,7 +68,7 @@ impl<'a> Site<'a> {
         target: Option<CheckpointToken>,
         has_images: bool,
         config: FasterKvConfig,
-    ) -> oxifaster::Result<(Store, RecoveryReport)> {
+    ) -> oxifaster::Result<(Store<S>, RecoveryReport)> {
         if has_images {
             let target = target.map_or(RecoveryTarget::Latest, RecoveryTarget::Token);
             return FasterKv::recover_from(&self.directory, target, config, self.disk(), &|_| ());
@@ -124,12 +126,12 @@ impl<'a> Site<'a> {
     }
 
     /// Compares all keys with what they may hold, if all of them can be read.
-    fn look_at(&self, known: &Known, store: &Store, report: &RecoveryReport) -> Result<(), Violation> {
+    fn look_at(&self, known: &Known, store: &Store<S>, report: &RecoveryReport) -> Result<(), Violation> {
         let (history, reported) = self.judge(known, None, report)?;
         let (mut session, mut contents) = (store.start_session(), BTreeMap::new());
         for key in 0..KEYS {
-            match session.read(&key) {
-                Ok(words) => contents.insert(key, found(words)),
+            match session.read(&S::key(key)) {
+                Ok(value) => contents.insert(key, found::<S>(value)),
                 Err(_) if known.is_damaged || self.world.faults_struck() > 0 => return Ok(()),
                 Err(error) => return Err(Violation::new("reads", format_args!("key {key}: {error}"))),
             };
@@ -176,7 +178,7 @@ impl<'a> Site<'a> {
         known: &Known,
         target: Option<CheckpointToken>,
         rng: &mut SimRng,
-    ) -> Result<Option<Opened>, Violation> {
+    ) -> Result<Option<Opened<S>>, Violation> {
         let config = config(rng);
         match self.recover(target, !rng.one_in(4), config.clone()) {
             Ok((store, report)) => Ok(Some((store, Some(report)))),
@@ -191,10 +193,10 @@ impl<'a> Site<'a> {
     }
 }
 
-impl<'a> Run<'a> {
+impl<'a, S: Shape<WORDS>> Run<'a, S> {
     /// Comes back to what was reported last, sees whether it is that, and lets the sessions go on. `None` if storage had lied.
     pub(super) fn begin(
-        program: CheckpointProgram,
+        program: CheckpointProgramOf<S>,
         world: &'a SimWorld,
         known: &Known,
         stage: Stage,
@@ -366,8 +368,8 @@ fn compare(history: &History, reported: &Serials, recovered: Recovered) -> Resul
     }
 }
 
-fn found(words: Option<Words>) -> Found {
-    words.map_or(Found::Nothing, |words| Content::from_words(&words))
+fn found<S: Shape<WORDS>>(value: Option<S::Value>) -> Found {
+    value.map_or(Found::Nothing, |value| Content::from_words(&S::words(&value)))
 }
 
 fn serials_of(sessions: &[SessionCut]) -> Serials {

@@ -2,8 +2,8 @@
 
 use super::interlude::Interlude;
 use super::{KEYS, Serials, Store, Words};
-use crate::oracle::{Action, Content, Found, History, Operation};
-use crate::program::{Stage, Violation};
+use crate::oracle::{Action, Content, Found, History, Operation, WORDS};
+use crate::program::{Shape, Stage, Violation};
 use crate::{SimRng, SimWorld};
 use oxifaster::Result as StoreResult;
 use oxifaster::store::{Begun, Completed, Outcome, Session, Ticket};
@@ -22,14 +22,14 @@ pub(super) enum Look {
 }
 
 /// The workers, shared with the interludes of checkpoints.
-pub(super) struct Workers {
-    crew: Arc<Mutex<Crew>>,
+pub(super) struct Workers<S: Shape<WORDS>> {
+    crew: Arc<Mutex<Crew<S>>>,
     interlude: Interlude,
 }
 
-struct Crew {
+struct Crew<S: Shape<WORDS>> {
     world: SimWorld,
-    workers: Vec<Worker>,
+    workers: Vec<Worker<S>>,
     history: History,
     /// What each key holds; exact, because everything runs on one thread and a key with a pending operation is left alone.
     model: BTreeMap<u64, Content>,
@@ -45,10 +45,10 @@ struct Crew {
     violation: Option<Violation>,
 }
 
-struct Worker {
+struct Worker<S: Shape<WORDS>> {
     /// Its number in the history.
     lane: usize,
-    session: Session<u64, Words>,
+    session: Session<S::Key, S::Value>,
     /// The serial number up to which operations are in the history, or have their serial number waiting.
     accounted: u64,
     /// Serial numbers of pending operations that completed and whose outcomes were not fetched.
@@ -63,7 +63,7 @@ struct Pending {
     seen: Seen,
 }
 
-impl Workers {
+impl<S: Shape<WORDS>> Workers<S> {
     pub(super) fn new(world: SimWorld, interlude: Interlude, history: History, stage: Stage, is_damaged: bool) -> Self {
         let world_struck = world.faults_struck();
         let crew = Crew {
@@ -82,12 +82,12 @@ impl Workers {
         Self { crew: Arc::new(Mutex::new(crew)), interlude }
     }
 
-    fn crew(&self) -> MutexGuard<'_, Crew> {
+    fn crew(&self) -> MutexGuard<'_, Crew<S>> {
         self.crew.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A recovered session goes on.
-    pub(super) fn take_up(&self, session: Session<u64, Words>) -> Result<(), Violation> {
+    pub(super) fn take_up(&self, session: Session<S::Key, S::Value>) -> Result<(), Violation> {
         let mut crew = self.crew();
         let Some(lane) = crew.history.session(session.guid()) else {
             return Err(Violation::new("session-unknown", format_args!("session {:#x}", session.guid())));
@@ -112,7 +112,7 @@ impl Workers {
     }
 
     /// Starts a session; false if there are as many as the history can tell apart.
-    pub(super) fn start(&self, store: &Store) -> bool {
+    pub(super) fn start(&self, store: &Store<S>) -> bool {
         let mut crew = self.crew();
         let session = store.start_session();
         let Some(lane) = crew.history.add_session(session.guid()) else { return false };
@@ -168,8 +168,8 @@ impl Workers {
     }
 }
 
-impl Worker {
-    fn new(lane: usize, session: Session<u64, Words>) -> Self {
+impl<S: Shape<WORDS>> Worker<S> {
+    fn new(lane: usize, session: Session<S::Key, S::Value>) -> Self {
         let accounted = session.serial();
         Self { lane, session, accounted, unfetched: VecDeque::new(), pending: HashMap::new() }
     }
@@ -190,7 +190,7 @@ impl Worker {
     }
 }
 
-impl Crew {
+impl<S: Shape<WORDS>> Crew<S> {
     fn now(&mut self) -> u64 {
         self.clock += 1;
         self.clock
@@ -221,9 +221,9 @@ impl Crew {
         for key in 0..KEYS {
             let begun = self.now();
             let Some(worker) = self.workers.first_mut() else { break };
-            match worker.session.read(&key) {
-                Ok(words) => {
-                    let found = words.map_or(Found::Nothing, |words| Content::from_words(&words));
+            match worker.session.read(&S::key(key)) {
+                Ok(value) => {
+                    let found = value.map_or(Found::Nothing, |value| Content::from_words(&S::words(&value)));
                     contents.insert(key, found);
                     if let Found::Content(content) = found {
                         self.model.insert(key, content);
@@ -264,7 +264,7 @@ impl Crew {
         self.next_number += 1;
         let (begun, number) = (self.now(), self.next_number);
         let content = Content::written(self.workers[who].lane, number);
-        let result = self.workers[who].session.upsert(key, content.to_words());
+        let result = self.workers[who].session.upsert(S::key(key), S::value(content.to_words()));
         if self.judge("upsert", result)?.is_some() {
             self.note(who, number, key, Action::Upsert, begun, None);
             self.model.insert(key, content);
@@ -274,7 +274,7 @@ impl Crew {
 
     fn delete(&mut self, who: usize, key: u64) -> Result<(), Violation> {
         let begun = self.now();
-        let result = self.workers[who].session.delete(&key);
+        let result = self.workers[who].session.delete(&S::key(key));
         if self.judge("delete", result)?.is_some() {
             self.note(who, 0, key, Action::Delete, begun, None);
             self.model.remove(&key);
@@ -284,7 +284,7 @@ impl Crew {
 
     fn read(&mut self, who: usize, key: u64) -> Result<(), Violation> {
         let begun = self.now();
-        let result = self.workers[who].session.read(&key);
+        let result = self.workers[who].session.read(&S::key(key)).map(|value| value.map(|value| S::words(&value)));
         if let Some(words) = self.judge("read", result)? {
             let saw = self.compare(key, words)?;
             self.note(who, 0, key, Action::Read, begun, Some(saw));
@@ -294,9 +294,9 @@ impl Crew {
 
     fn add(&mut self, who: usize, key: u64) -> Result<(), Violation> {
         let (begun, lane, mut seen) = (self.now(), self.workers[who].lane, None);
-        let result = self.workers[who].session.rmw(key, |words| {
-            seen = Some(*words);
-            add_to(words, lane)
+        let result = self.workers[who].session.rmw(S::key(key), |value| {
+            seen = Some(S::words(value));
+            add_to::<S>(value, lane)
         });
         if self.judge("rmw", result)?.is_some() {
             let saw = self.apply_add(lane, key, seen)?;
@@ -307,10 +307,10 @@ impl Crew {
 
     fn begin_read(&mut self, who: usize, key: u64) -> Result<(), Violation> {
         let begun = self.now();
-        let result = self.workers[who].session.begin_read(&key);
+        let result = self.workers[who].session.begin_read(&S::key(key));
         match self.judge("begin_read", result)? {
-            Some(Begun::Done(words)) => {
-                let saw = self.compare(key, words)?;
+            Some(Begun::Done(value)) => {
+                let saw = self.compare(key, value.map(|value| S::words(&value)))?;
                 self.note(who, 0, key, Action::Read, begun, Some(saw));
             }
             Some(Begun::Pending(ticket)) => {
@@ -326,9 +326,9 @@ impl Crew {
     fn begin_add(&mut self, who: usize, key: u64) -> Result<(), Violation> {
         let (begun, lane, seen) = (self.now(), self.workers[who].lane, Seen::default());
         let noted = Arc::clone(&seen);
-        let result = self.workers[who].session.begin_rmw(key, move |words| {
-            *noted.lock().unwrap_or_else(PoisonError::into_inner) = Some(*words);
-            add_to(words, lane)
+        let result = self.workers[who].session.begin_rmw(S::key(key), move |value| {
+            *noted.lock().unwrap_or_else(PoisonError::into_inner) = Some(S::words(value));
+            add_to::<S>(value, lane)
         });
         match self.judge("begin_rmw", result)? {
             Some(Begun::Done(_)) => {
@@ -354,7 +354,8 @@ impl Crew {
         if keys.iter().any(|key| self.workers.iter().any(|worker| worker.has_pending_on(*key))) {
             return Ok(());
         }
-        let result = self.workers[who].session.rmw_batch(&keys, |_, words| add_to(words, lane));
+        let names = Vec::from_iter(keys.iter().map(|key| S::key(*key)));
+        let result = self.workers[who].session.rmw_batch(&names, |_, value| add_to::<S>(value, lane));
         if self.judge("rmw_batch", result)?.is_none() {
             // Nobody knows which of them took effect: only a fault that began within the call leads here.
             return Err(Violation::new("harness", "a batch failed, and its effect is not known"));
@@ -393,7 +394,7 @@ impl Crew {
         }
     }
 
-    fn fetched(&mut self, who: usize, completed: Completed<Words>) -> Result<(), Violation> {
+    fn fetched(&mut self, who: usize, completed: Completed<S::Value>) -> Result<(), Violation> {
         let Some(Pending { key, action, begun, seen }) = self.workers[who].pending.remove(&completed.ticket) else {
             return Err(Violation::new("once", "an operation completed that was not pending"));
         };
@@ -403,7 +404,7 @@ impl Crew {
             return Err(Violation::new("serials", "an operation took effect and has no serial number"));
         };
         let saw = Some(match outcome {
-            Outcome::Read(words) => self.compare(key, words)?,
+            Outcome::Read(value) => self.compare(key, value.map(|value| S::words(&value)))?,
             _ => self.apply_add(lane, key, seen_by(&seen))?,
         });
         self.history.push(Operation { session: lane, number: 0, serial, key, action, begun, ended, saw });
@@ -433,7 +434,7 @@ impl Crew {
     }
 }
 
-impl Worker {
+impl<S: Shape<WORDS>> Worker<S> {
     fn has_pending_on(&self, key: u64) -> bool {
         self.pending.values().any(|pending| pending.key == key)
     }
@@ -444,9 +445,9 @@ fn seen_by(seen: &Seen) -> Option<Words> {
 }
 
 /// What is no content is left as it is: the comparison after the call finds it.
-fn add_to(words: &mut Words, lane: usize) -> bool {
-    if let Found::Content(content) = Content::from_words(words) {
-        *words = content.plus(lane).to_words();
+fn add_to<S: Shape<WORDS>>(value: &mut S::Value, lane: usize) -> bool {
+    if let Found::Content(content) = Content::from_words(&S::words(value)) {
+        *value = S::value(content.plus(lane).to_words());
     }
     true
 }

@@ -1,8 +1,8 @@
 //! Somebody who follows the changes of the store, keeps a map of them, and saves both the map and how far it has come.
 
-use super::{Content, Store, Words};
+use super::{Content, Store};
 use crate::SimRng;
-use crate::program::{Violation, must};
+use crate::program::{Shape, Violation, must};
 use oxifaster::ErrorKind;
 use oxifaster::address::Address;
 use oxifaster::store::{ChangeCursor, ChangeFeed, ChangeOptions, ChangeReach};
@@ -28,17 +28,17 @@ impl Default for Saved {
 }
 
 /// The follower, while the store is open.
-pub(super) struct Follower {
-    feed: ChangeFeed<u64, Words>,
+pub(super) struct Follower<S: Shape<3>> {
+    feed: ChangeFeed<S::Key, S::Value>,
     map: Content,
     options: ChangeOptions,
     /// From there on the map is what the store is: what was moved before the feed began lies below.
     whole_from: Address,
 }
 
-impl Follower {
+impl<S: Shape<3>> Follower<S> {
     /// Goes on from what was saved, or begins anew if the store says that this cannot be.
-    pub(super) fn resume(store: &Store, saved: &Saved, rng: &mut SimRng) -> Result<Self, Violation> {
+    pub(super) fn resume(store: &Store<S>, saved: &Saved, rng: &mut SimRng) -> Result<Self, Violation> {
         let is_anew = saved.cursor == ChangeCursor::START.to_bytes();
         let reach = if is_anew && rng.coin() { ChangeReach::Checkpointed } else { saved.reach };
         let max_held = if rng.one_in(4) { 8 << 10 } else { 1 << 30 };
@@ -62,13 +62,13 @@ impl Follower {
         }
     }
 
-    fn anew(store: &Store, options: ChangeOptions) -> Result<Self, Violation> {
+    fn anew(store: &Store<S>, options: ChangeOptions) -> Result<Self, Violation> {
         let feed = must("feed begins", store.changes_with(ChangeCursor::START, &options))?;
         Ok(Self { feed, map: Content::new(), options, whole_from: store.addresses().tail })
     }
 
     /// Takes about so many changes. False if there were none.
-    pub(super) fn follow(&mut self, store: &Store, about: usize) -> Result<bool, Violation> {
+    pub(super) fn follow(&mut self, store: &Store<S>, about: usize) -> Result<bool, Violation> {
         let changes = match self.feed.take(about) {
             Ok(changes) => changes,
             Err(error) if error.kind() == ErrorKind::Limit && self.options.max_held < 1 << 30 => {
@@ -79,8 +79,8 @@ impl Follower {
         };
         for change in &changes {
             match change.value() {
-                Some(value) => self.map.insert(*change.key(), *value),
-                None => self.map.remove(change.key()),
+                Some(value) => self.map.insert(S::number(change.key()), S::words(value)),
+                None => self.map.remove(&S::number(change.key())),
             };
         }
         if self.feed.held() > self.options.max_held + (1 << 20) {
@@ -90,13 +90,13 @@ impl Follower {
     }
 
     /// Takes all there is.
-    pub(super) fn drain(&mut self, store: &Store) -> Result<(), Violation> {
+    pub(super) fn drain(&mut self, store: &Store<S>) -> Result<(), Violation> {
         while self.follow(store, 64)? {}
         Ok(())
     }
 
     /// Takes all that is in the store, and sees whether that makes the map equal to it.
-    pub(super) fn compare(&mut self, store: &Store, content: &Content) -> Result<(), Violation> {
+    pub(super) fn compare(&mut self, store: &Store<S>, content: &Content) -> Result<(), Violation> {
         if self.options.reach == ChangeReach::Checkpointed {
             return Ok(());
         }
@@ -106,7 +106,7 @@ impl Follower {
     }
 
     /// After a checkpoint that holds `content`: what is given up to there makes the map equal to it.
-    pub(super) fn compare_at_checkpoint(&mut self, store: &Store, content: &Content) -> Result<(), Violation> {
+    pub(super) fn compare_at_checkpoint(&mut self, store: &Store<S>, content: &Content) -> Result<(), Violation> {
         if self.options.reach != ChangeReach::Checkpointed {
             return Ok(());
         }

@@ -1,0 +1,112 @@
+//! Short histories of concurrent calls, each looked at as a whole: is there an order in which they could have happened one by one?
+//! Every kind of call that takes effect at once, on few keys, while records leave memory, are compacted, and the index grows.
+
+mod history;
+mod search;
+
+use history::{Call, Caller, KEYS, Shape, could_be};
+use oxifaster::device::MemoryDisk;
+use oxifaster::record::Key;
+use oxifaster::store::{FasterKv, FasterKvConfig};
+use search::Event;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+const THREADS: usize = 3;
+/// Calls of one thread in a history.
+const CALLS: usize = 7;
+
+/// How keys of a store are made.
+trait Name: Key + Clone {
+    fn of(number: u64) -> Self;
+}
+
+impl Name for u64 {
+    fn of(number: u64) -> Self {
+        number
+    }
+}
+
+impl Name for String {
+    fn of(number: u64) -> Self {
+        format!("{number:x}.").repeat(1 + number as usize % 5)
+    }
+}
+
+/// Records `histories` histories, of new keys each, and looks at each.
+fn histories_could_be<K: Name, V: Shape>(histories: u64, transactions: bool) {
+    let config = FasterKvConfig::default().with_page_size_bits(12).with_log_memory_size(8 << 12).with_table_size(4);
+    let store: FasterKv<K, V, MemoryDisk> = FasterKv::open(config, MemoryDisk::new()).unwrap();
+    let clock = AtomicU64::new(0);
+    let keys = |history: u64| std::array::from_fn(|place| K::of(history * KEYS as u64 + place as u64));
+    let mut callers = Vec::from_iter((0..THREADS as u64).map(|thread| Caller {
+        session: store.start_session(),
+        clock: &clock,
+        keys: keys(0),
+        dice: thread,
+        transactions,
+    }));
+    let mut concurrent = 0;
+    for history in 0..histories {
+        let here = AtomicUsize::new(0);
+        // They begin together: a thread takes longer to start than all its calls.
+        let together = || {
+            here.fetch_add(1, Ordering::SeqCst);
+            while here.load(Ordering::SeqCst) < THREADS {
+                std::thread::yield_now();
+            }
+        };
+        let events: Vec<Vec<Event<Call>>> = std::thread::scope(|scope| {
+            let threads = Vec::from_iter(callers.iter_mut().map(|caller| {
+                caller.keys = keys(history);
+                scope.spawn(|| {
+                    together();
+                    (0..CALLS).map(|_| caller.event()).collect()
+                })
+            }));
+            disturb(&store, history);
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        concurrent += usize::from(events[1..].iter().flatten().any(|event| events[0].iter().any(|other| event.overlaps(other))));
+        let mut events = events.concat();
+        events.sort_by_key(|event| event.begun);
+        let told = || Vec::from_iter(events.iter().map(|event| format!("{event:?}"))).join("\n");
+        assert!(could_be(&events), "history {history} cannot have happened:\n{}", told());
+    }
+    assert!(concurrent > 0, "nothing was concurrent: nothing was tried");
+}
+
+/// What does not change what any call finds.
+fn disturb<K: Name, V: Shape>(store: &FasterKv<K, V, MemoryDisk>, history: u64) {
+    match history % 8 {
+        2 | 3 => store.evict().unwrap(),
+        1 | 6 => store.flush().unwrap(),
+        5 if history % 64 == 5 => drop(store.log_compact_until(store.addresses().tail).unwrap()),
+        0 if history.is_power_of_two() => store.grow_index(store.index_stats().buckets * 2).unwrap(),
+        _ => {}
+    }
+}
+
+#[test]
+fn one_word_values_are_linearizable() {
+    histories_could_be::<u64, u64>(1500, false);
+}
+
+#[test]
+fn one_word_values_with_transactions_are_linearizable() {
+    histories_could_be::<u64, u64>(1000, true);
+}
+
+#[test]
+fn latched_values_are_linearizable() {
+    histories_could_be::<u64, [u64; 13]>(1500, false);
+}
+
+#[test]
+fn text_and_bytes_are_linearizable() {
+    histories_could_be::<String, Vec<u8>>(1500, false);
+}
+
+#[test]
+fn text_and_bytes_with_transactions_are_linearizable() {
+    histories_could_be::<String, Vec<u8>>(1000, true);
+}
