@@ -11,7 +11,8 @@ pub struct DeviceInfo {
     pub sector_size: usize,
     /// False if the device keeps nothing: what was written cannot be read back.
     pub readable: bool,
-    /// Bytes from the start of the device up to the end of what it already held when it was opened.
+    /// Bytes from the start of the device up to the end of what it already held when it was opened; of a device that is only read,
+    /// and may be written by somebody else, what it holds now.
     pub extent: u64,
     /// Below, everything had been truncated when the device was opened, and no access is possible. It may have moved since.
     pub begin: u64,

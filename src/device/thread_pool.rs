@@ -39,7 +39,7 @@ pub struct ThreadPoolDevice<B: BlockingDevice> {
 #[derive(Debug)]
 struct Shared<B> {
     device: B,
-    info: DeviceInfo,
+    sector_size: usize,
     queue: Mutex<Queue>,
     arrived: Condvar,
     sync_failure: SyncFailure,
@@ -77,7 +77,7 @@ impl<B: BlockingDevice> ThreadPoolDevice<B> {
     /// Lets up to `thread_max` threads, at least one, work on `device`: that many accesses are under way at once.
     pub fn with_threads(device: B, thread_max: usize) -> Self {
         let shared = Shared {
-            info: device.info(),
+            sector_size: device.info().sector_size,
             device,
             queue: Mutex::default(),
             arrived: Condvar::new(),
@@ -128,12 +128,12 @@ impl<B: BlockingDevice> ThreadPoolDevice<B> {
 
 impl<B: BlockingDevice> StorageDevice for ThreadPoolDevice<B> {
     fn info(&self) -> DeviceInfo {
-        self.shared.info
+        self.shared.device.info()
     }
 
     fn submit(&self, request: IoRequest, sink: Arc<dyn CompletionSink>, token: Token) {
         let job = Job { request, sink, token };
-        if let Err(error) = job.request.check(self.shared.info.sector_size) {
+        if let Err(error) = job.request.check(self.shared.sector_size) {
             return job.complete(Err(error));
         }
         if let Err((job, error)) = self.enqueue(job) {

@@ -221,10 +221,11 @@ impl Core {
     /// The best place to begin counting at, of those for which `is_before` is true; it is for the beginning of the log.
     fn point(self: &Arc<Self>, is_before: impl Fn(Address, u64) -> bool) -> Result<Count> {
         let count = *self.count.lock();
-        if is_before(count.at, count.entries) {
+        let (begin, number) = self.first();
+        // What was given up is not there to be counted.
+        if count.at >= begin && is_before(count.at, count.entries) {
             return Ok(count);
         }
-        let (begin, number) = self.first();
         let record = self.last_commit(|_, record| is_before(Address::from_word(record.counted), record.entries))?;
         let point = record.map(|(_, record)| Count { at: Address::from_word(record.counted), entries: record.entries });
         Ok(point.filter(|point| point.at > begin).unwrap_or(Count { at: begin, entries: number }))
@@ -236,6 +237,11 @@ impl Core {
         let (mut scan, mut number) = (LogScan::starting_at(Arc::clone(self), point.at, address), point.entries);
         while scan.next_entry()?.is_some() {
             number += 1;
+        }
+        // Counting in memory goes on from here, if it was left behind by what has left memory.
+        let mut count = self.count.lock();
+        if address > count.at {
+            *count = Count { at: address, entries: number };
         }
         Ok(number)
     }

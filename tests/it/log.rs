@@ -153,18 +153,19 @@ fn a_follower_takes_up_what_another_process_appends() {
             assert!(until >= log.committed() && until <= log.tail(), "{until:?} of {:?}", log.tail());
             assert!(number % 21 != 0 || woken.0.swap(false, Ordering::SeqCst), "nobody was told of entry {number}");
             for found in scan.by_ref() {
-                assert_eq!(found.unwrap().1, entry(seen));
+                assert!(found.unwrap().1 == entry(seen), "entry {seen} is another one");
                 seen += 1;
             }
             assert!(number % 21 != 0 || seen == number + 1, "{seen} of {number}");
             let last = follower.entry_at(seen - 1).unwrap().unwrap();
-            assert_eq!(follower.read_entry(last).unwrap(), entry(seen - 1));
+            assert!(follower.read_entry(last).unwrap() == entry(seen - 1), "entry {} is another one", seen - 1);
             assert!(number % 21 != 0 || follower.cookie() == number.to_le_bytes());
             assert!(follower.read_entry(until).is_err());
         }
         match number {
             120 => log.truncate_before(address).unwrap(),
             200 => {
+                log.commit().unwrap();
                 drop(log);
                 log = write();
             }
@@ -175,7 +176,8 @@ fn a_follower_takes_up_what_another_process_appends() {
     log.complete().unwrap();
     while seen < 400 {
         follower.refresh().unwrap();
-        assert_eq!(block_on(scan.next_async()).unwrap().unwrap().1, entry(seen));
+        let (_, data) = block_on(scan.next_async()).unwrap().unwrap();
+        assert!(data == entry(seen), "entry {seen} is another one");
         seen += 1;
     }
     follower.refresh().unwrap();
