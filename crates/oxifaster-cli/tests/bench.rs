@@ -106,6 +106,22 @@ fn every_value_size_loads_and_verifies() {
 }
 
 #[test]
+fn values_of_any_length_load_run_and_verify() {
+    let parent = tempfile::tempdir().unwrap();
+    for (sizes, mean) in [("uniform:16..1015", 500..=530), ("zipf:16..3000", 200..=600), ("lognormal:100,1", 140..=190), ("300", 300..=300)] {
+        let output = small(&format!("--json --workload A,D,F --value-size {sizes}"), parent.path());
+        assert_eq!(output.status.code(), Some(0), "{sizes}: {}", stderr(&output));
+        let document = document(&output);
+        let options = &document["options"];
+        assert!(options["value_sizes"].as_str().unwrap().contains(sizes), "{options}");
+        let bytes = document["load"]["data_bytes"].as_u64().unwrap() / 20_000 - 8;
+        assert!(mean.contains(&bytes) && mean.contains(&options["value_bytes"].as_u64().unwrap()), "{sizes}: {bytes}");
+        let verification = &document["verification"];
+        assert_eq!((&verification["complete"], &verification["faults"]), (&true.into(), &0.into()), "{verification}");
+    }
+}
+
+#[test]
 fn a_gibibyte_of_data_is_served_from_64_mebibytes_of_memory() {
     let parent = tempfile::tempdir().unwrap();
     let arguments = "bench --json --records 262144 --value-size 4096 --memory 64MiB --seconds 1 --workload A,C";
@@ -235,7 +251,7 @@ fn wrong_options_exit_with_2_and_one_line_that_names_the_option_and_the_next_ste
     for (arguments, option, next) in [
         ("--records many", "--records", "10M"),
         ("--records 0", "--records", "from 1"),
-        ("--value-size 7", "--value-size", "100, 128"),
+        ("--value-size 7", "--value-size", "16 to"),
         ("--memory lots", "--memory", "MiB"),
         ("--memory 1MiB", "--memory", "at least"),
         ("--workload E", "--workload", "A, B, C, D, F"),
