@@ -130,7 +130,8 @@ impl Codec<Option<IpAddr>> for Octets {
         if let Ok(octets) = <[u8; 4]>::try_from(bytes) {
             return Ok(Some(octets.into()));
         }
-        let octets: [u8; 16] = bytes.try_into().map_err(|_| Error::new(ErrorKind::Corrupt, "an address has 4 or 16 bytes"))?;
+        let octets: [u8; 16] =
+            bytes.try_into().map_err(|_| Error::new(ErrorKind::Corrupt, "an address has 4 or 16 bytes"))?;
         Ok(Some(octets.into()))
     }
 }

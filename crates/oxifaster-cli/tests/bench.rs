@@ -108,7 +108,12 @@ fn every_value_size_loads_and_verifies() {
 #[test]
 fn values_of_any_length_load_run_and_verify() {
     let parent = tempfile::tempdir().unwrap();
-    for (sizes, mean) in [("uniform:16..1015", 500..=530), ("zipf:16..3000", 200..=600), ("lognormal:100,1", 140..=190), ("300", 300..=300)] {
+    for (sizes, mean) in [
+        ("uniform:16..1015", 500..=530),
+        ("zipf:16..3000", 200..=600),
+        ("lognormal:100,1", 140..=190),
+        ("300", 300..=300),
+    ] {
         let output = small(&format!("--json --workload A,D,F --value-size {sizes}"), parent.path());
         assert_eq!(output.status.code(), Some(0), "{sizes}: {}", stderr(&output));
         let document = document(&output);

@@ -44,7 +44,10 @@ fn what_is_put_is_got_until_it_is_deleted() {
     assert_eq!(run(place, "get store name --value-as base64"), (0, b"QWRh\n".to_vec()));
     assert_eq!(run(place, "get store 6e616d65 --key-as hex -o file"), (0, Vec::new()));
     assert_eq!(std::fs::read(place.join("file")).unwrap(), b"Ada");
-    assert_eq!((run(place, "del store name").0, run(place, "del store name").0, run(place, "get store name").0), (0, 1, 1));
+    assert_eq!(
+        (run(place, "del store name").0, run(place, "del store name").0, run(place, "get store name").0),
+        (0, 1, 1)
+    );
 }
 
 #[test]

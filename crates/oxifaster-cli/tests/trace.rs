@@ -60,7 +60,12 @@ fn made_up(requests: u64) -> (String, BTreeMap<&'static str, (u64, u64)>) {
 
 fn bench(place: &Path, arguments: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_oxifaster"));
-    command.arg("bench").args(arguments.split_whitespace()).current_dir(place).env("TMPDIR", place).stdin(Stdio::null());
+    command
+        .arg("bench")
+        .args(arguments.split_whitespace())
+        .current_dir(place)
+        .env("TMPDIR", place)
+        .stdin(Stdio::null());
     command
 }
 
@@ -97,9 +102,22 @@ fn a_trace_gives_the_answers_of_a_cache_with_any_number_of_threads() {
         assert_eq!(verification["faults"], 0, "{verification}");
         let checked = verification["answers_checked"].as_u64().unwrap();
         assert!(if arguments.contains("every") { checked == 20_000 } else { checked > 200 }, "{arguments}: {checked}");
-        assert_eq!((&document["ttl"]["writes_with_ttl"], &document["ttl"]["honoured"]), (&expected["set"].0.into(), &false.into()));
-        for path in ["/latency_ns/p99", "/requests_per_second", "/bytes_read", "/bytes_written", "/keys", "/memory/peak_resident_bytes"] {
-            assert!(document.pointer(path).and_then(Value::as_f64).is_some_and(|value| value > 0.0), "{path}: {document}");
+        assert_eq!(
+            (&document["ttl"]["writes_with_ttl"], &document["ttl"]["honoured"]),
+            (&expected["set"].0.into(), &false.into())
+        );
+        for path in [
+            "/latency_ns/p99",
+            "/requests_per_second",
+            "/bytes_read",
+            "/bytes_written",
+            "/keys",
+            "/memory/peak_resident_bytes",
+        ] {
+            assert!(
+                document.pointer(path).and_then(Value::as_f64).is_some_and(|value| value > 0.0),
+                "{path}: {document}"
+            );
         }
     }
     assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 1, "the temporary directories are gone");
@@ -120,7 +138,16 @@ fn a_trace_comes_through_a_pipe_and_is_reported_for_people() {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let requests = |verb: &str| expected[verb].0.to_string();
-    for part in ["trace standard input, 2 threads", "hits ", "| prepend", &requests("incr"), "IGNORED", "nothing wrong", "memory ", "(kept)"] {
+    for part in [
+        "trace standard input, 2 threads",
+        "hits ",
+        "| prepend",
+        &requests("incr"),
+        "IGNORED",
+        "nothing wrong",
+        "memory ",
+        "(kept)",
+    ] {
         assert!(said.contains(part), "{part:?} is missing in\n{said}");
     }
     assert!(said.lines().all(|line| line.len() <= 110), "{said}");

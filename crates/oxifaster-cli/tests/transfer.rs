@@ -99,15 +99,18 @@ fn an_error_names_its_place_and_the_import_goes_on_there_when_it_is_mended() {
     let place = tempfile::tempdir().unwrap();
     let place = place.path();
     let good = lines(1000);
-    let (first, second) = good.split_at(good.len() / 2);
-    let (first, second) = (&first[..=first.rfind('\n').unwrap()], second);
+    let middle = good[..good.len() / 2].rfind('\n').unwrap() + 1;
+    let (first, second) = good.split_at(middle);
     let broken = format!("{first}{{\"key\":\"a\",\"value_base64\":\"?\"}}\n{second}");
     std::fs::write(place.join("in.ndjson"), broken).unwrap();
     let output = run(place, "import store in.ndjson");
     let line = first.lines().count() + 1;
     let error = stderr(&output);
     assert_eq!((output.status.code(), error.lines().count()), (Some(1), 1), "{error}");
-    assert!(error.contains(&format!("in.ndjson: line {line}, column 28: ")) && error.contains("--on-error skip"), "{error}");
+    assert!(
+        error.contains(&format!("in.ndjson: line {line}, column 28: ")) && error.contains("--on-error skip"),
+        "{error}"
+    );
     // What came before is there.
     let before = text(&run(place, "export store"));
     assert_eq!(before.lines().count(), first.lines().count());
@@ -117,7 +120,8 @@ fn an_error_names_its_place_and_the_import_goes_on_there_when_it_is_mended() {
     assert_eq!(refused.status.code(), Some(2));
     assert!(stderr(&refused).contains("--restart") && stderr(&refused).contains("in.ndjson"), "{}", stderr(&refused));
     // Mended, it goes on at that line; what was before it is not read as records again.
-    std::fs::write(place.join("in.ndjson"), format!("{first}{{\"key\":\"a\",\"value_base64\":\"YQ==\"}}\n{second}")).unwrap();
+    std::fs::write(place.join("in.ndjson"), format!("{first}{{\"key\":\"a\",\"value_base64\":\"YQ==\"}}\n{second}"))
+        .unwrap();
     let output = run(place, "import store in.ndjson --json");
     let told = document(&output);
     assert_eq!((&told["gone_on_at_line"], &told["imported"]), (&line.into(), &1001.into()), "{told}");
@@ -139,7 +143,11 @@ fn what_cannot_be_imported_is_skipped_if_the_user_says_so() {
     let (said, errors) = (String::from_utf8_lossy(&output.stdout).into_owned(), stderr(&output));
     assert_eq!(output.status.code(), Some(1), "{errors}");
     assert!(said.contains("imported 3 records") && said.contains("SKIPPED 3"), "{said}");
-    for part in ["line 3, column 1: 1 fields", "line 6, column 1: the store does not take it", "line 8, column 1: the input ends within quotes"] {
+    for part in [
+        "line 3, column 1: 1 fields",
+        "line 6, column 1: the store does not take it",
+        "line 8, column 1: the input ends within quotes",
+    ] {
         assert!(errors.contains(part), "{part} is missing in {errors}");
     }
     assert_eq!(sorted(&text(&run(place, "export store"))).len(), 3);
@@ -198,7 +206,8 @@ fn an_import_that_is_killed_goes_on_where_it_was_and_loses_nothing() {
             newest.insert(text.split_once(",\"value").unwrap().0, text);
         }
         // A later value of the key may be there as well as this one.
-        let later: std::collections::HashSet<&str> = input.lines().skip(line as usize - 1).map(|text| text.split_once(",\"value").unwrap().0).collect();
+        let later: std::collections::HashSet<&str> =
+            input.lines().skip(line as usize - 1).map(|text| text.split_once(",\"value").unwrap().0).collect();
         let missing = newest.iter().find(|(key, text)| !there.contains(*text) && !later.contains(*key));
         assert!(missing.is_none(), "{missing:?} is missing behind line {line}");
         reached = line;

@@ -38,7 +38,7 @@ Examples:
 One line for each record: address, key, value. Keys and values of 1, 2, 4 and
 8 bytes are shown as numbers, others as hexadecimal digits. Keys come in the
 order of the log; without --all every key is kept in memory. What came after
-the checkpoint is not in it: `oxifaster export` shows a durable store as it is.
+the checkpoint is not shown: of a durable store `oxifaster export` has that.
 
 Exit codes:
   0  everything could be read

@@ -4,9 +4,9 @@ use super::campaign::{Campaign, FINAL_DEPTH, Ledger, Store};
 use super::device::{AllInMemory, Device};
 use super::directory::Directory;
 use super::issue::Api;
+use super::lengths::Values;
 use super::memory::Division;
 use super::options::{Options, Plan};
-use super::lengths::Values;
 use super::progress::Progress;
 use super::raw;
 use super::recovery::{self, RecoveryReport};
@@ -14,8 +14,8 @@ use super::report::{
     DeviceReport, DiskReport, LoadReport, MemoryReport, OptionsReport, Report, RunReport, VerificationReport,
 };
 use super::signal::{INTERRUPTED, Interrupt};
-use super::{table, trace};
 use super::value::Content;
+use super::{table, trace};
 use crate::failure::Failure;
 use crate::units::size;
 use oxifaster::stats::StatsSnapshot;
@@ -88,7 +88,8 @@ fn measure<V: Content>(
     let (config, division) = configure::<V>(plan)?;
     let store: Store<V> = Store::open(config.clone(), device)?;
     let checkpoints = directory.map(|directory| directory.path().join("checkpoints"));
-    let mut campaign = Campaign::new(&store, shape, plan, &ledger, interrupt, progress).with_checkpoints_in(checkpoints);
+    let mut campaign =
+        Campaign::new(&store, shape, plan, &ledger, interrupt, progress).with_checkpoints_in(checkpoints);
     let (load, loaded) = campaign.load()?;
     let mut runs = Vec::new();
     for (workload, preference) in &plan.runs {
@@ -137,7 +138,8 @@ fn configure<V: Content>(plan: &Plan) -> Result<(FasterKvConfig, Division), Fail
         Api::Batch => (plan.depth, plan.batch),
         _ => (plan.depth.max(FINAL_DEPTH), 0),
     };
-    let division = Division::new(plan.memory, plan.threads as u64, (pending + collected) as u64, plan.values.mean() as u64);
+    let division =
+        Division::new(plan.memory, plan.threads as u64, (pending + collected) as u64, plan.values.mean() as u64);
     let config = FasterKvConfig::default().with_memory_budget(division.store()).with_max_pending(pending);
     if plan.device != Device::None {
         division.check()?;

@@ -171,7 +171,9 @@ fn within(low: u64, high: u64) -> Result<(usize, usize), String> {
     if low >= HEADER as u64 && high <= LONGEST as u64 && low <= high {
         return Ok((low as usize, high as usize));
     }
-    Err(format!("values of {low} to {high} bytes are not possible: give {HEADER} to {LONGEST}, the smaller first, or 8"))
+    Err(format!(
+        "values of {low} to {high} bytes are not possible: give {HEADER} to {LONGEST}, the smaller first, or 8"
+    ))
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 use super::checkpoints::{Kind, Wish};
 use super::device::Device;
 use super::issue::Api;
-use super::trace::TracePlan;
 use super::lengths::{Values, parse_values};
+use super::trace::TracePlan;
 use super::workload::{Preference, Workload};
 use crate::failure::Failure;
 use crate::units::{parse_count, parse_size};
@@ -280,7 +280,10 @@ impl Options {
     pub(crate) fn plan(self) -> Result<Plan, Failure> {
         if let (Values::AnyLength(_), Device::None) = (self.value_size, self.device) {
             let what = "--device none needs to know how much memory the values take, and they have any length";
-            return Err(Failure::usage(what, "give --device memory, or --value-size a size that has a store of its own"));
+            return Err(Failure::usage(
+                what,
+                "give --device memory, or --value-size a size that has a store of its own",
+            ));
         }
         within("--records", self.records, 1, 1 << 40)?;
         let (api, depth, batch) = calls(self.api, self.depth, self.batch)?;

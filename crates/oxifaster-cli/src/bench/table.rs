@@ -1,7 +1,9 @@
 //! A report for people: what can be pasted into an issue.
 
 use super::recovery::RecoveryReport;
-use super::report::{DeviceReport, DiskReport, LatencyReport, MemoryReport, OptionsReport, Report, RunReport, VerificationReport};
+use super::report::{
+    DeviceReport, DiskReport, LatencyReport, MemoryReport, OptionsReport, Report, RunReport, VerificationReport,
+};
 use crate::units::{grouped, latency, rounded, size};
 use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
 use std::fmt::{self, Write};

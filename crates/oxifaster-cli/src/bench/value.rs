@@ -22,7 +22,7 @@ const SMALL_KEY_BITS: u32 = 28;
 const SMALL_VERSION_BITS: u32 = 20;
 
 /// A type of values that say what they are.
-pub(crate) trait Content: Value + Unpin {
+pub(crate) trait Content: Value + Unpin + fmt::Debug {
     /// What tells how long a value is.
     type Shape: Copy + Send + Sync + 'static;
     /// The largest version a value can carry; versions are compared modulo this plus one.
@@ -142,8 +142,7 @@ fn decode(value: &[u8]) -> Result<(u64, u64), Wrong> {
     let word = |at: usize| value[at..].iter().take(8).rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
     if value.len() == SMALL {
         let whole = word(0);
-        let (key, version) =
-            (whole & <[u8; SMALL]>::KEY_MASK, whole >> SMALL_KEY_BITS & <[u8; SMALL]>::VERSION_MASK);
+        let (key, version) = (whole & <[u8; SMALL]>::KEY_MASK, whole >> SMALL_KEY_BITS & <[u8; SMALL]>::VERSION_MASK);
         return if encode_small(key, version) == whole { Ok((key, version)) } else { Err(Wrong::Damaged) };
     }
     if value.len() < HEADER {
@@ -185,7 +184,11 @@ mod tests {
             for bit in 0..N * 8 {
                 let mut flipped = value;
                 flipped[bit / 8] ^= 1 << (bit % 8);
-                assert_eq!(judge(Some(&flipped), (), key, (version, version)), Err(Wrong::Damaged), "{N} bytes, bit {bit}");
+                assert_eq!(
+                    judge(Some(&flipped), (), key, (version, version)),
+                    Err(Wrong::Damaged),
+                    "{N} bytes, bit {bit}"
+                );
             }
         }
     }
@@ -253,7 +256,10 @@ mod tests {
     fn versions_beyond_the_field_are_compared_on_the_ring() {
         let wrap = <[u8; 8]>::VERSION_MASK + 1;
         assert_eq!(judge(Some(&<[u8; 8]>::encode(7, wrap + 1, ())), (), 7, (wrap - 1, wrap + 1)), Ok(()));
-        assert_eq!(judge(Some(&<[u8; 8]>::encode(7, wrap - 2, ())), (), 7, (wrap - 1, wrap + 1)), Err(Wrong::Version(wrap - 2)));
+        assert_eq!(
+            judge(Some(&<[u8; 8]>::encode(7, wrap - 2, ())), (), 7, (wrap - 1, wrap + 1)),
+            Err(Wrong::Version(wrap - 2))
+        );
         assert_eq!(judge(Some(&<[u8; 8]>::encode(7, 12, ())), (), 7, (0, wrap * 3)), Ok(()));
     }
 }

@@ -77,7 +77,8 @@ pub(crate) fn number_of(bytes: &[u8]) -> u64 {
 
 /// The `size` bytes of a number; `None` if it needs more.
 pub(crate) fn bytes_of(number: u64, size: usize) -> Option<Vec<u8>> {
-    let (bytes, rest) = number.to_le_bytes().split_at_checked(size).map(|(bytes, rest)| (bytes.to_vec(), rest.to_vec()))?;
+    let (bytes, rest) =
+        number.to_le_bytes().split_at_checked(size).map(|(bytes, rest)| (bytes.to_vec(), rest.to_vec()))?;
     rest.iter().all(|byte| *byte == 0).then_some(bytes)
 }
 

@@ -1,9 +1,9 @@
 //! What is done with one key.
 
+use super::NOT_FOUND;
 use super::form::Form;
 use super::open::{AnyStore, Missing, Shape, open};
 use super::options::{DelOptions, GetOptions, Place, PutOptions};
-use super::NOT_FOUND;
 use crate::failure::Failure;
 use std::ffi::{OsStr, OsString};
 use std::io::{ErrorKind, IsTerminal, Read, Write};

@@ -31,6 +31,9 @@ pub(crate) enum Missing {
     Make(Shape),
 }
 
+/// What is called with a key and its value.
+pub(crate) type Visit<'v> = dyn FnMut(&[u8], &[u8]) -> std::result::Result<(), Failure> + 'v;
+
 /// A store of some key and value type, called with bytes.
 pub(crate) trait AnyStore {
     fn shape(&self) -> Shape;
@@ -47,8 +50,7 @@ pub(crate) trait AnyStore {
     /// Keys, roughly.
     fn approximate_count(&self) -> u64;
     /// Calls `visit` with every key and its value, those first that were written first, until it fails.
-    fn each(&self, visit: &mut dyn FnMut(&[u8], &[u8]) -> std::result::Result<(), Failure>)
-    -> std::result::Result<(), Failure>;
+    fn each(&self, visit: &mut Visit<'_>) -> std::result::Result<(), Failure>;
 }
 
 impl<K: Key, V: Value> AnyStore for Store<K, V> {
@@ -87,10 +89,7 @@ impl<K: Key, V: Value> AnyStore for Store<K, V> {
         self.kv().approximate_count()
     }
 
-    fn each(
-        &self,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> std::result::Result<(), Failure>,
-    ) -> std::result::Result<(), Failure> {
+    fn each(&self, visit: &mut Visit<'_>) -> std::result::Result<(), Failure> {
         for pair in self.kv().iter()? {
             let (key, value) = pair?;
             visit(key.as_bytes(), value.as_bytes())?;
@@ -118,23 +117,20 @@ pub(crate) fn open(
     memory: Option<u64>,
     missing: Missing,
 ) -> std::result::Result<Box<dyn AnyStore>, Failure> {
-    let shape = match (newest(directory)?, missing) {
-        (Some(manifest), _) => shape_of(directory, &manifest)?,
-        (None, Missing::Make(shape)) if is_free(directory)? => shape,
-        (None, _) => return Err(no_store(directory)),
-    };
     // Memory is taken as it is used: most commands use little of it.
     let config = FasterKvConfig::default().with_pretouch(false);
+    let (shape, config) = match (newest(directory)?, missing) {
+        // With an index for the memory that is given here, the program with less could not open its store any more.
+        (Some(manifest), _) => (shape_of(directory, &manifest)?, with_index_of(config, &manifest)),
+        (None, Missing::Make(shape)) if is_free(directory)? => (shape, config),
+        (None, _) => return Err(no_store(directory)),
+    };
     let config = memory.into_iter().fold(config, FasterKvConfig::with_memory_budget);
     of_shape(directory, shape, config)
 }
 
 /// A store is made for keys and values of the lengths that are told: there is one in here for each of these.
-fn of_shape(
-    directory: &Path,
-    shape: Shape,
-    config: FasterKvConfig,
-) -> std::result::Result<Box<dyn AnyStore>, Failure> {
+fn of_shape(directory: &Path, shape: Shape, config: FasterKvConfig) -> std::result::Result<Box<dyn AnyStore>, Failure> {
     macro_rules! stores {
         ($($key:ty: $($value:ty),*;)*) => { $($(
             if shape == (Shape { key: <$key as Value>::FIXED, value: <$value as Value>::FIXED }) {
@@ -182,6 +178,10 @@ fn shape_of(directory: &Path, manifest: &Manifest) -> std::result::Result<Shape,
     }
     let size = |size: Option<u32>| size.map(|size| size as usize);
     Ok(Shape { key: size(manifest.schema.key_size), value: size(manifest.schema.value_size) })
+}
+
+fn with_index_of(config: FasterKvConfig, manifest: &Manifest) -> FasterKvConfig {
+    manifest.log.iter().fold(config, |config, log| config.with_table_size(log.buckets))
 }
 
 /// Whether a store may be made in `directory`: it is not there, is empty, or somebody was about to make one.
@@ -241,16 +241,24 @@ mod tests {
         let path = place.path().join("store");
         let missing = refused(&path, Missing::Refuse);
         assert!(missing.contains("no directory") && !path.exists(), "{missing}");
-        let store = open(&path, None, Missing::Make(shape)).unwrap();
+        let store = open(&path, Some(8 << 20), Missing::Make(shape)).unwrap();
         assert_eq!((store.shape(), store.get(key).unwrap()), (shape, None));
         store.put(key, value).unwrap();
         store.put_all(&[(key.to_vec(), value.to_vec())]).unwrap();
         store.sync().unwrap();
         drop(store);
+        // With more memory, and then with less again.
+        for memory in [None, Some(8 << 20)] {
+            let store = open(&path, memory, Missing::Refuse).unwrap();
+            assert_eq!(store.get(key).unwrap().as_deref(), Some(value));
+        }
         let store = open(&path, Some(8 << 20), Missing::Refuse).unwrap();
-        assert_eq!(store.get(key).unwrap().as_deref(), Some(value));
         let mut met = Vec::new();
-        store.each(&mut |key, value| Ok(met.push((key.to_vec(), value.to_vec())))).unwrap();
+        let mut meet = |key: &[u8], value: &[u8]| {
+            met.push((key.to_vec(), value.to_vec()));
+            Ok(())
+        };
+        store.each(&mut meet).unwrap();
         assert_eq!(met, [(key.to_vec(), value.to_vec())]);
         assert!(store.delete(key).unwrap() && !store.delete(key).unwrap());
         store.compact().unwrap();
@@ -288,7 +296,8 @@ mod tests {
     fn a_store_without_durability_is_not_made_one_that_has() {
         let place = tempfile::tempdir().unwrap();
         let device = FileSystemDisk::open(place.path().join(LOG)).unwrap();
-        let store = FasterKv::<u64, u64, _>::open(FasterKvConfig::default().with_memory_budget(1 << 20), device).unwrap();
+        let store =
+            FasterKv::<u64, u64, _>::open(FasterKvConfig::default().with_memory_budget(1 << 20), device).unwrap();
         let checkpoints = FileDirectory::open(place.path().join(CHECKPOINTS)).unwrap();
         store.checkpoint_to(&checkpoints, &CheckpointOptions::default()).unwrap();
         drop(store);

@@ -61,7 +61,10 @@ impl Half {
     pub(super) fn number(self, number: u64, shape: Shape) -> Result<Vec<u8>, Wrong> {
         match self.size(shape) {
             Some(size) if size <= 8 => bytes_of(number, size).ok_or_else(|| {
-                Wrong::new(format!("the {} {number} has no place in {size} bytes", self.name()), "give a smaller number")
+                Wrong::new(
+                    format!("the {} {number} has no place in {size} bytes", self.name()),
+                    "give a smaller number",
+                )
             }),
             size => Err(Wrong::new(
                 format!("the {} is a number, and in this store it has {}", self.name(), length(size)),
@@ -74,7 +77,10 @@ impl Half {
     pub(super) fn base64(self, text: &[u8], shape: Shape) -> Result<Vec<u8>, Wrong> {
         let bytes = BASE64.decode(text).map_err(|error| {
             let next = "write it with the standard alphabet, and = at the end";
-            Wrong { at: error.position, ..Wrong::new(format!("the {} is no base64: {}", self.name(), error.kind), next) }
+            Wrong {
+                at: error.position,
+                ..Wrong::new(format!("the {} is no base64: {}", self.name(), error.kind), next)
+            }
         })?;
         self.fitting(bytes, shape)
     }

@@ -161,14 +161,7 @@ impl Parser {
         })
     }
 
-    fn half(
-        &self,
-        half: Half,
-        column: usize,
-        is_coded: bool,
-        record: &[u8],
-        shape: Shape,
-    ) -> Result<Vec<u8>, Problem> {
+    fn half(&self, half: Half, column: usize, is_coded: bool, record: &[u8], shape: Shape) -> Result<Vec<u8>, Problem> {
         let field = self.field(column);
         let bytes = match (is_coded, half.is_number(shape)) {
             (true, _) => half.base64(field, shape),

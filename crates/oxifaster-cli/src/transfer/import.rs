@@ -207,7 +207,8 @@ impl<'i> Import<'i> {
         match self.splitter.advance()? {
             Found::Record => {
                 let columns = self.parser.header(self.splitter.record());
-                self.columns = Some(columns.map_err(|problem| self.failure(self.splitter.began().line, &problem, false))?);
+                self.columns =
+                    Some(columns.map_err(|problem| self.failure(self.splitter.began().line, &problem, false))?);
             }
             Found::End => {}
             other => return Err(self.failure(1, &self.misshapen(&other), false)),

@@ -90,7 +90,9 @@ fn half(half: Half, given: Given<'_>, record: &[u8], shape: Shape) -> Result<Vec
                     Some(number) => half.number(number, shape),
                     None => Err(Wrong::new(format!("the {name} {number} is no whole number from 0 on"), "write one")),
                 },
-                Ok(_) => Err(Wrong::new(format!("the {name} is neither text nor a number"), "write it as text in quotes")),
+                Ok(_) => {
+                    Err(Wrong::new(format!("the {name} is neither text nor a number"), "write it as text in quotes"))
+                }
                 Err(error) => Err(Wrong::new(format!("the {name} cannot be read: {error}"), "write it in base64")),
             };
             bytes.map_err(|wrong| wrong.within(record, place_of(field, record)))
@@ -108,7 +110,8 @@ fn half(half: Half, given: Given<'_>, record: &[u8], shape: Shape) -> Result<Vec
             Err(wrong.within(record, place_of(field, record)))
         }
         (None, None) => {
-            Err(Wrong::new(format!("there is no {name}"), "write it as \"key\" and \"value\", or with _base64").within(record, 0))
+            Err(Wrong::new(format!("there is no {name}"), "write it as \"key\" and \"value\", or with _base64")
+                .within(record, 0))
         }
     }
 }

@@ -91,7 +91,10 @@ fn import_line(directory: &Path, file: &Path, more: &[&str]) -> u8 {
 
 fn content(store: &dyn AnyStore) -> Pairs {
     let mut pairs = Pairs::new();
-    let mut add = |key: &[u8], value: &[u8]| Ok(assert_eq!(pairs.insert(key.to_vec(), value.to_vec()), None));
+    let mut add = |key: &[u8], value: &[u8]| {
+        assert_eq!(pairs.insert(key.to_vec(), value.to_vec()), None);
+        Ok(())
+    };
     store.each(&mut add).unwrap();
     pairs
 }

@@ -149,7 +149,7 @@ mod tests {
     fn what_is_wrong_with_a_line_is_named() {
         for (text, said) in [
             (&b""[..], "TTL"),
-            (b"0,k,1,2,3,get", "7 fields"),
+            (b"k,1,2,3,get,0", "7 fields"),
             (b"0,k,1,2,3,steal,0", "steal"),
             (b"0,k,x,2,3,get,0", "key size"),
             (b"0,k,1,-2,3,get,0", "value size"),

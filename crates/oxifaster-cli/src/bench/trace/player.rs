@@ -53,16 +53,16 @@ impl Player {
         Ok(match verb {
             Verb::Get | Verb::Gets => Reply::Value(session.read(&key)?),
             Verb::Set => self.set(key, value, ttl)?,
-            Verb::Add if session.insert(key, value)? => Reply::Done,
-            Verb::Add => Reply::NotStored,
+            Verb::Add => either(session.insert(key, value)?, Reply::NotStored),
             Verb::Replace => told(&session.replace_if(key, value, |_| true)?),
             Verb::Delete => told(&session.delete_if(key, |_| true)?),
             Verb::Cas => self.exchange(key, |_| value.clone())?,
             Verb::Append => self.exchange(key, |had| [had, &value].concat())?,
             Verb::Prepend => self.exchange(key, |had| [&value, had].concat())?,
             // A key that is not there starts from an empty value, which nothing can be counted with.
-            Verb::Incr | Verb::Decr if session.rmw(key, |value| count(value, verb == Verb::Incr))? => Reply::Done,
-            Verb::Incr | Verb::Decr => Reply::NotFound,
+            Verb::Incr | Verb::Decr => {
+                either(session.rmw(key, |value| count(value, verb == Verb::Incr))?, Reply::NotFound)
+            }
         })
     }
 
@@ -87,7 +87,11 @@ impl Player {
 }
 
 fn told<V>(outcome: &Conditional<V>) -> Reply {
-    if outcome.is_done() { Reply::Done } else { Reply::NotFound }
+    either(outcome.is_done(), Reply::NotFound)
+}
+
+fn either(is_done: bool, otherwise: Reply) -> Reply {
+    if is_done { Reply::Done } else { otherwise }
 }
 
 /// The value that the request in this line brings.
@@ -158,7 +162,10 @@ mod tests {
     fn a_record_that_the_store_does_not_take_is_counted_and_changes_nothing() {
         let store = store();
         let mut player = Player::new(&store, Model::new(1, 1 << 20));
-        play(&mut player, &["0,a,1,10,0,set,60", "0,a,1,9999999,0,set,0", "0,a,1,9999999,0,append,0", "0,a,1,0,0,get,0"]);
+        play(
+            &mut player,
+            &["0,a,1,10,0,set,60", "0,a,1,9999999,0,set,0", "0,a,1,9999999,0,append,0", "0,a,1,0,0,get,0"],
+        );
         let book = player.into_book();
         assert_eq!((book.too_large, book.faults, book.writes_with_ttl), (2, 0, 1), "{:?}", book.first_faults);
     }

@@ -55,9 +55,10 @@ fn operations(report: &Report) -> Table {
     table.load_style(ASCII_MARKDOWN);
     table.set_header(["operation", "requests", "successful", "p50", "p99", "p99.9", "max"]);
     let all = report.latency_ns.iter().map(|latencies| ("all", report.requests, None, latencies));
-    let each = report.by_operation.iter().map(|(name, operation)| {
-        (*name, operation.requests, Some(operation.successful), &operation.latency_ns)
-    });
+    let each = report
+        .by_operation
+        .iter()
+        .map(|(name, operation)| (*name, operation.requests, Some(operation.successful), &operation.latency_ns));
     for (name, requests, successful, latencies) in each.chain(all) {
         table.add_row([
             name.to_owned(),
