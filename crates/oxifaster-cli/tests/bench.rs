@@ -12,7 +12,7 @@ fn oxifaster(arguments: &str) -> Command {
 
 /// A run of a fraction of a second whose temporary directory lies in `parent`.
 fn small(arguments: &str, parent: &Path) -> Output {
-    let shared = "bench --records 20k --memory 17MiB --seconds 0.1 --threads 2";
+    let shared = "bench --records 20k --memory 24MiB --seconds 0.1 --threads 2";
     oxifaster(shared).args(arguments.split_whitespace()).env("TMPDIR", parent).output().unwrap()
 }
 
@@ -226,7 +226,7 @@ fn every_api_is_verified_on_the_device_that_keeps_nothing() {
 #[test]
 fn a_fallback_to_threads_is_reported_with_its_reason() {
     let parent = tempfile::tempdir().unwrap();
-    let arguments = "bench --records 1k --memory 17MiB --seconds 0.05 --workload C --device uring";
+    let arguments = "bench --records 1k --memory 24MiB --seconds 0.05 --workload C --device uring";
     let run = |form: &str| {
         let mut command = oxifaster(arguments);
         command.args(form.split_whitespace()).env("TMPDIR", parent.path()).env("OXIFASTER_IO_URING", "0");
@@ -307,7 +307,7 @@ fn help_shows_examples_workloads_and_exit_codes() {
 #[test]
 fn an_interrupt_stops_reports_what_there_is_and_leaves_nothing_behind() {
     let parent = tempfile::tempdir().unwrap();
-    let child = oxifaster("bench --records 20k --memory 17MiB --seconds 3600 --threads 2 --json")
+    let child = oxifaster("bench --records 20k --memory 24MiB --seconds 3600 --threads 2 --json")
         .env("TMPDIR", parent.path())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
