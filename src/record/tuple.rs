@@ -51,8 +51,8 @@ tuple! {
 #[cfg(test)]
 #[cfg(not(oxifaster_loom))]
 mod tests {
-    use super::super::{Key, Value};
-    use super::*;
+    use super::{Pair, Triple};
+    use crate::record::{Key, Value};
 
     fn back<T: Value>(value: &T) -> T {
         let bytes = value.as_bytes();

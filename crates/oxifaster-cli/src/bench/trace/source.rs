@@ -1,7 +1,7 @@
 //! Where a trace comes from: a file or a pipe, plain or compressed by zstd.
 
 use crate::failure::Failure;
-use ruzstd::decoding::StreamingDecoder;
+use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
@@ -9,6 +9,8 @@ use std::path::Path;
 const BUFFER: usize = 1 << 18;
 /// What a frame of zstd begins with.
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+/// The same of what is to be skipped, behind a first byte from 0x50 on.
+const SKIPPABLE: [u8; 3] = [0x2a, 0x4d, 0x18];
 
 /// A trace that can be read.
 pub(super) struct Source {
@@ -37,23 +39,52 @@ pub(super) fn open(file: Option<&Path>) -> Result<Source, Failure> {
 
 /// The plain bytes of what may be compressed, and whether it is.
 fn plain(input: Box<dyn Read>) -> io::Result<(Box<dyn BufRead>, bool)> {
-    let mut input = input;
-    let mut begin = Vec::new();
-    input.by_ref().take(MAGIC.len() as u64).read_to_end(&mut begin)?;
-    let is_compressed = begin == MAGIC;
-    let whole = BufReader::with_capacity(BUFFER, io::Cursor::new(begin).chain(input));
-    Ok(match is_compressed {
-        true => (Box::new(BufReader::with_capacity(BUFFER, Frames { input: Some(whole), frame: None })), true),
-        false => (Box::new(whole), false),
-    })
+    let mut input = Input { looked_at: Vec::new(), rest: BufReader::with_capacity(BUFFER, input) };
+    let begin = input.look()?;
+    let is_compressed = begin == MAGIC || is_skippable(&begin);
+    let reader: Box<dyn Read> = match is_compressed {
+        true => Box::new(Frames { input: Some(input), frame: None }),
+        false => Box::new(input),
+    };
+    Ok((Box::new(BufReader::with_capacity(BUFFER, reader)), is_compressed))
 }
 
-type Input = BufReader<io::Chain<io::Cursor<Vec<u8>>, Box<dyn Read>>>;
+/// What some programs put between frames.
+fn is_skippable(begin: &[u8]) -> bool {
+    begin.len() == MAGIC.len() && begin[0] & 0xf0 == 0x50 && begin[1..] == SKIPPABLE
+}
+
+/// An input whose next bytes can be looked at.
+struct Input {
+    looked_at: Vec<u8>,
+    rest: BufReader<Box<dyn Read>>,
+}
+
+impl Input {
+    /// The next four bytes, or as many as there are.
+    fn look(&mut self) -> io::Result<Vec<u8>> {
+        let missing = MAGIC.len().saturating_sub(self.looked_at.len()) as u64;
+        self.rest.by_ref().take(missing).read_to_end(&mut self.looked_at)?;
+        Ok(self.looked_at.clone())
+    }
+}
+
+impl Read for Input {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        if self.looked_at.is_empty() {
+            return self.rest.read(bytes);
+        }
+        let count = bytes.len().min(self.looked_at.len());
+        bytes[..count].copy_from_slice(&self.looked_at[..count]);
+        self.looked_at.drain(..count);
+        Ok(count)
+    }
+}
 
 /// Frames of zstd, one after the other.
 struct Frames {
     input: Option<Input>,
-    frame: Option<Box<StreamingDecoder<Input, ruzstd::decoding::FrameDecoder>>>,
+    frame: Option<Box<StreamingDecoder<Input, FrameDecoder>>>,
 }
 
 impl Read for Frames {
@@ -67,8 +98,19 @@ impl Read for Frames {
                 self.input = self.frame.take().map(|frame| frame.into_inner());
             }
             let Some(mut input) = self.input.take() else { return Ok(0) };
-            if input.fill_buf()?.is_empty() {
+            let begin = input.look()?;
+            if begin.is_empty() {
                 return Ok(0);
+            }
+            if is_skippable(&begin) {
+                let mut head = [0; 8];
+                input.read_exact(&mut head)?;
+                let length = head[4..].iter().rev().fold(0, |length, byte| length << 8 | u64::from(*byte));
+                if io::copy(&mut input.by_ref().take(length), &mut io::sink())? < length {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                self.input = Some(input);
+                continue;
             }
             let frame = StreamingDecoder::new(input).map_err(io::Error::other)?;
             self.frame = Some(Box::new(frame));
@@ -105,8 +147,10 @@ mod tests {
     fn frames_are_told_from_plain_text() {
         assert_eq!(read(b"0,k".to_vec()).unwrap(), ("0,k".to_owned(), false));
         assert_eq!(read(Vec::new()).unwrap(), (String::new(), false));
-        let two = [frame(b"hello "), frame(b"again\n")].concat();
-        assert_eq!(read(two).unwrap(), ("hello again\n".to_owned(), true));
+        let skipped = [0x5f, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3];
+        let all = [&skipped[..], &frame(b"hello "), &skipped, &frame(b"again\n"), &skipped].concat();
+        assert_eq!(read(all).unwrap(), ("hello again\n".to_owned(), true));
+        assert!(read(skipped[..9].to_vec()).is_err());
     }
 
     #[test]
