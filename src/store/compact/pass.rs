@@ -10,7 +10,9 @@ use crate::error::Result;
 use crate::kernel::ConditionalInsertOp;
 use crate::operation::{Environment, HELD_UP_MAX};
 use crate::record::{Key, RecordLayout, Value};
+use super::settle;
 use crate::store::database::Database;
+use crate::store::large::{Relocated, Title, relocate_live};
 use crate::store::session::Session;
 use crate::sync::Arc;
 use std::ops::Range;
@@ -68,7 +70,7 @@ impl<K: Key, V: Value> Pass<'_, K, V> {
         let mut session = Session::unlisted(Arc::clone(self.database));
         let mut outcome = Outcome { report: CompactionReport::default(), until: self.range.start };
         let together = (TOGETHER / size_of::<Candidate<K, V>>()).max(64);
-        let mut candidates = Vec::with_capacity(together);
+        let (mut candidates, mut titles) = (Vec::with_capacity(together), Vec::new());
         let mut gather = Gather::new(limits);
         let (mut stint, mut unpaid, mut room) = (self.pace.begin(), 0, Room::new());
         while let Some(part) = parts.take() {
@@ -79,13 +81,24 @@ impl<K: Key, V: Value> Pass<'_, K, V> {
                     outcome.report.records += 1;
                     if info.is_live() {
                         let (record, bytes) = (RecordLayout::parse::<K, V>(bytes)?, bytes.len() as u64);
+                        // The root of a large value goes with its title, which lies in this part too, or is gone.
                         let (key, value) = (record.key, record.value);
                         candidates.extend(value.map(|value| Candidate { at, key, value, bytes }));
+                    } else if const { V::FIXED.is_none() } {
+                        titles.extend(Title::parse::<V>(at, bytes)?);
                     }
                     Ok(())
                 })?;
                 outcome.report.scanned += reader.bytes() - before;
                 unpaid += reader.bytes() - before;
+                for title in titles.drain(..) {
+                    let settle = |at| settle(self.database, at);
+                    let check = |copied| self.pace.check(&mut stint, copied, || log.keep_room(Address::MAX));
+                    if let Some(Relocated { bytes }) = relocate_live(&mut session, title, settle, check)? {
+                        outcome.report.live += bytes;
+                        outcome.report.copied += bytes;
+                    }
+                }
                 if candidates.len() >= together || !more {
                     move_live(&mut session, &mut gather, &mut candidates, &mut outcome.report)?;
                     room.grant(log, &outcome.report);

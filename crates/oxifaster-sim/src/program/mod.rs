@@ -6,6 +6,7 @@ mod compaction;
 mod durability;
 mod faster_log;
 mod flaw;
+mod large;
 mod log;
 mod manifest;
 
@@ -15,9 +16,10 @@ use std::fmt;
 
 pub use checkpoint::{CheckpointProgram, Taking};
 pub use compaction::CompactionProgram;
-pub use durability::DurabilityProgram;
+pub use durability::{DurabilityProgram, Payload, Words};
 pub use faster_log::FasterLogProgram;
 pub use flaw::StorageFlaw;
+pub use large::Pieces;
 pub use log::LogProgram;
 pub use manifest::{ManifestFlaw, ManifestProgram};
 
