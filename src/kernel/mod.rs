@@ -20,20 +20,17 @@ mod cut;
 mod delete;
 mod fetch;
 mod find;
-#[cfg(not(oxifaster_loom))]
 mod fragment;
 mod group;
 mod is_newest;
 mod locked;
 mod logic;
-#[cfg(not(oxifaster_loom))]
 mod look;
 #[cfg(all(test, oxifaster_loom))]
 mod loom;
 mod read;
 mod records;
 mod rmw;
-#[cfg(not(oxifaster_loom))]
 mod root;
 mod upsert;
 mod version;
@@ -59,17 +56,14 @@ pub(crate) use cut::{Cut, Surroundings, closed_tail};
 pub(crate) use delete::DeleteOp;
 use fetch::TypicalSize;
 pub(crate) use fetch::{Fetch, Fetched};
-#[cfg(not(oxifaster_loom))]
 pub(crate) use fragment::{AppendFragmentOp, FragmentBytes, NewFragment, ReadFragmentOp};
 pub(crate) use group::{GroupOp, Write};
 pub(crate) use is_newest::IsNewestOp;
 pub(crate) use logic::{Fate, Insert, Merging, Modify, When};
-#[cfg(not(oxifaster_loom))]
 pub(crate) use look::LookOp;
 pub(crate) use read::ReadOp;
 pub(crate) use records::LogRecords;
 pub(crate) use rmw::RmwOp;
-#[cfg(not(oxifaster_loom))]
 pub(crate) use root::PublishRootOp;
 pub(crate) use upsert::UpsertOp;
 pub(crate) use version::{Versions, stamp};

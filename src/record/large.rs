@@ -228,3 +228,112 @@ impl Root {
 fn word_at(bytes: &[u8], at: usize) -> Option<u64> {
     bytes.get(at * 8..)?.first_chunk().map(|word| u64::from_le_bytes(*word))
 }
+
+#[cfg(test)]
+#[cfg(not(oxifaster_loom))]
+mod tests {
+    use super::*;
+    use crate::memory::{load_bytes, words_for};
+    use crate::record::{Content, RootDraft};
+    use crate::sync::AtomicU64;
+    use proptest::prelude::*;
+
+    const LAYOUT: RecordLayout = RecordLayout::new(Some(8), None);
+
+    fn bytes_of(size: usize, write: impl FnOnce(RecordRef<'_>)) -> Vec<u8> {
+        let words: Vec<AtomicU64> = (0..words_for(size)).map(|_| AtomicU64::new(0)).collect();
+        write(RecordRef::new(&words));
+        let mut bytes = vec![0; size];
+        load_bytes(&words, &mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn golden_bytes_of_a_fragment() {
+        let fragment = Fragment { title: Address::new(0x40), level: 2, number: 3 };
+        let bytes = bytes_of(48, |record| fragment.write(record, LAYOUT, 5, &[], &[1, 2, 3]));
+        let mut golden = vec![0, 0, 0, 0, 0, 0, 5, 0xd0]; // present, invalid, 60
+        golden.extend([0, 0, 0, 0, 3, 0, 0, 0]); // no key, 3 words
+        golden.extend([19, 0, 0, 0x80, 0, 0, 0, 0]); // length 19, sealed
+        golden.extend([0x40, 0, 0, 0, 0, 0, 2, 0]);
+        golden.extend([3, 0, 0, 0, 0, 0, 0, 0]);
+        golden.extend([1, 2, 3, 0, 0, 0, 0, 0]);
+        assert_eq!(bytes, golden);
+        assert_eq!(LAYOUT.size_in(&bytes), Some(48));
+        assert_eq!(Fragment::parse(LAYOUT, &bytes), Some((fragment, &[][..], &[1, 2, 3][..])));
+        assert_eq!(fragment.bytes_in(LAYOUT, &bytes, 3).unwrap(), 40);
+        for other in [
+            Fragment { title: Address::new(0x48), ..fragment },
+            Fragment { level: 1, ..fragment },
+            Fragment { number: 4, ..fragment },
+        ] {
+            assert_eq!(other.bytes_in(LAYOUT, &bytes, 3).unwrap_err().kind(), ErrorKind::Corrupt);
+        }
+        assert!(fragment.bytes_in(LAYOUT, &bytes, 2).is_err(), "another length");
+        assert_eq!(Fragment::parse(RecordLayout::fixed(8, 100), &bytes), None, "there are none where values have one length");
+    }
+
+    #[test]
+    fn golden_bytes_of_a_root() {
+        let below = vec![Address::new(0x80), Address::new(0x100)];
+        let root = Root { at: Address::INVALID, len: 30, title: Address::new(0x40), leaf: 16, level: 0, below };
+        let (key, value) = (7u64.to_le_bytes(), root.to_bytes());
+        let draft = RootDraft::new(&key, &value);
+        let info = RecordInfo::new(Address::new(0x50), 5);
+        let bytes = bytes_of(72, |record| Content::<u64, Vec<u8>>::write(draft, record, info));
+        let mut golden = vec![0x50, 0, 0, 0, 0, 0, 5, 0x90]; // present, 60
+        golden.extend([8, 0, 0, 0, 5, 0, 0, 0]);
+        golden.extend([7, 0, 0, 0, 0, 0, 0, 0]);
+        golden.extend([40, 0, 0, 0x80, 0, 0, 0, 0]); // length 40, sealed
+        golden.extend([30, 0x40, 16, 0x80].into_iter().flat_map(u64::to_le_bytes));
+        golden.extend(0x100u64.to_le_bytes());
+        assert_eq!(bytes, golden);
+        let record = RecordLayout::parse::<u64, Vec<u8>>(&bytes).unwrap();
+        assert_eq!((record.key, record.value.clone(), record.large_len()), (7, None, Some(30)));
+        assert_eq!(record.large, Some(root));
+        let record = RecordLayout::parse::<u64, [u8; 40]>(&bytes[..]);
+        assert!(record.is_err() || record.is_ok_and(|record| record.large_len().is_none()), "only where values are of any length");
+    }
+
+    #[test]
+    fn a_root_that_makes_no_sense_is_refused() {
+        let good = Root {
+            at: Address::INVALID,
+            len: 1000,
+            title: Address::new(64),
+            leaf: 64,
+            level: 1,
+            below: vec![Address::new(128), Address::new(256)],
+        };
+        assert_eq!(Root::parse(&good.to_bytes()).unwrap(), good);
+        let bad = [
+            Root { len: 0, ..good.clone() },
+            Root { len: 1025, ..good.clone() },
+            Root { len: u64::MAX, ..good.clone() },
+            Root { title: Address::INVALID, ..good.clone() },
+            Root { title: Address::new(128), ..good.clone() },
+            Root { leaf: 0, ..good.clone() },
+            Root { leaf: 60, ..good.clone() },
+            Root { level: 9, ..good.clone() },
+            Root { below: Vec::new(), ..good.clone() },
+            Root { below: vec![Address::new(256), Address::new(128)], ..good.clone() },
+            Root { below: vec![Address::new(128), Address::new(129)], ..good.clone() },
+        ];
+        for root in bad {
+            assert_eq!(Root::parse(&root.to_bytes()).unwrap_err().kind(), ErrorKind::Corrupt, "{root:?}");
+        }
+        assert!(Root::parse(&good.to_bytes()[..39]).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_root_or_an_error(words in proptest::collection::vec(prop_oneof![0u64..5000, any::<u64>()], 0..12)) {
+            let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+            if let Ok(root) = Root::parse(&bytes) {
+                prop_assert_eq!(root.to_bytes(), bytes);
+                prop_assert!(root.log_bytes() >= root.len);
+            }
+            let _ = Fragment::parse(RecordLayout::new(None, None), &bytes);
+        }
+    }
+}
