@@ -12,7 +12,7 @@ use crate::operation::{Environment, HELD_UP_MAX};
 use crate::record::{Key, RecordLayout, Value};
 use super::settle;
 use crate::store::database::Database;
-use crate::store::large::{Relocated, Title, relocate_live};
+use crate::store::large::{Title, relocate_live};
 use crate::store::session::Session;
 use crate::sync::Arc;
 use std::ops::Range;
@@ -92,12 +92,11 @@ impl<K: Key, V: Value> Pass<'_, K, V> {
                 outcome.report.scanned += reader.bytes() - before;
                 unpaid += reader.bytes() - before;
                 for title in titles.drain(..) {
-                    let settle = |at| settle(self.database, at);
-                    let check = |copied| self.pace.check(&mut stint, copied, || log.keep_room(Address::MAX));
-                    if let Some(Relocated { bytes }) = relocate_live(&mut session, title, settle, check)? {
-                        outcome.report.live += bytes;
-                        outcome.report.copied += bytes;
-                    }
+                    let close = |at| settle(self.database, at);
+                    let pause = |copied| self.pace.check(&mut stint, copied, || log.keep_room(Address::MAX));
+                    let moved = relocate_live(&mut session, title, close, pause)?;
+                    outcome.report.live += moved;
+                    outcome.report.copied += moved;
                 }
                 if candidates.len() >= together || !more {
                     move_live(&mut session, &mut gather, &mut candidates, &mut outcome.report)?;

@@ -29,7 +29,7 @@ mod writer;
 pub use async_reader::AsyncValueReader;
 pub use async_writer::AsyncValueWriter;
 pub use reader::ValueReader;
-pub(super) use relocate::{Relocated, Title, relocate_live};
+pub(super) use relocate::{Title, relocate_live};
 pub use writer::ValueWriter;
 
 /// Leaves that are read ahead.

@@ -128,16 +128,15 @@ impl<K: Key, V: Value> Session<K, V> {
         let hold = self.database.hold_log(); // V3
         let (held, waited) = self.run(&mut LookOp::new(ByRef(key)), |counters| &counters.reads)?;
         self.count_waits(usize::from(waited));
-        Ok(held.map(|held| {
-            let (len, bytes, stream) = match held {
-                Held::Value(value) => {
-                    let bytes = value.as_bytes().to_vec();
-                    (bytes.len() as u64, FragmentBytes::whole(bytes), None)
-                }
-                Held::Large(root) => (root.len, FragmentBytes::default(), Some(Stream::new(root, hold))),
-            };
-            ValueReader { session: self, len, position: 0, bytes, stream }
-        }))
+        let (len, bytes, stream) = match held {
+            None => return Ok(None),
+            Some(Held::Value(value)) => {
+                let bytes = value.as_bytes().to_vec();
+                (bytes.len() as u64, FragmentBytes::whole(bytes), None)
+            }
+            Some(Held::Large(root)) => (root.len, FragmentBytes::default(), Some(Stream::new(root, hold))),
+        };
+        Ok(Some(ValueReader { session: self, len, position: 0, bytes, stream }))
     }
 
     /// Writes the value of `key`, large or not, to `writer`, piece by piece. Returns how many bytes that were; `None`, and nothing

@@ -38,13 +38,7 @@ impl<K: Key> Title<K> {
     }
 }
 
-/// A value in use that was moved.
-pub(in crate::store) struct Relocated {
-    /// Bytes of the log.
-    pub(in crate::store) bytes: u64,
-}
-
-/// Moves the value whose title a compaction has met, if it is in use. `settle` makes the log immutable below an address, and
+/// Moves the value whose title a compaction has met, if it is in use, and returns how many bytes of the log that were. `settle` makes the log immutable below an address, and
 /// `check` is told of bytes that were copied.
 ///
 /// # Errors
@@ -54,11 +48,11 @@ pub(in crate::store) fn relocate_live<K: Key, V: Value>(
     title: Title<K>,
     settle: impl FnOnce(Address) -> Result<()>,
     mut check: impl FnMut(u64) -> Result<()>,
-) -> Result<Option<Relocated>> {
+) -> Result<u64> {
     let hold = session.database.hold_log();
     let held = session.run_uncounted(&mut LookOp::new(title.key.clone()))?;
     let Some(Held::Large(root)) = held.filter(|held| matches!(held, Held::Large(root) if root.title == title.at)) else {
-        return Ok(None);
+        return Ok(0);
     };
     // The copy takes the place of a record that is like any other that compaction moves: nobody of an older version is pinned.
     settle(root.at)?;
@@ -66,7 +60,7 @@ pub(in crate::store) fn relocate_live<K: Key, V: Value>(
     let copy = copied(session, title.key.as_bytes(), root, hold, true, |_, bytes| check(bytes))?;
     let root = copy.to_bytes();
     let is_moved = session.run_uncounted(&mut ConditionalInsertOp::of_root(title.key, &root, at))?;
-    Ok(is_moved.then_some(Relocated { bytes }))
+    Ok(if is_moved { bytes } else { 0 })
 }
 
 /// Copies the fragments of `root`, which `hold` keeps, to the end of the log. Gives the root of the copy.
