@@ -133,7 +133,7 @@ impl<K: Key, V: Value> LiveIterator<K, V> {
     }
 
     /// Gives only what `filter` says yes to. It is asked before a record is looked up, also about values that are not the newest:
-    /// what it refuses costs little.
+    /// what it refuses costs little. Keys with large values are given without asking it.
     #[must_use]
     pub fn with_filter(mut self, filter: impl Fn(&K, &V) -> bool + Send + 'static) -> Self {
         self.filter = Some(Box::new(filter));

@@ -46,7 +46,10 @@ pub trait Payload: Copy + Default + fmt::Debug {
     /// As of a [`Program`].
     const ABOUT: &'static str;
 
-    /// The value of a number, as one like any other.
+    /// The number of a value that may go in a batch.
+    fn for_batch(number: u64) -> u64;
+
+    /// The value of such a number.
     fn value(number: u64) -> Self::Value;
 
     /// Gives a key the value of a number.
@@ -71,6 +74,10 @@ impl Payload for Words {
     const NAME: &'static str = "durability";
     const ABOUT: &'static str =
         "a store whose changes are durable when a call returns: all of them are there after every crash";
+
+    fn for_batch(number: u64) -> u64 {
+        number
+    }
 
     fn value(number: u64) -> u64 {
         number
@@ -281,7 +288,7 @@ impl<'a, P: Payload> Run<'a, P> {
             }
             13..15 => {
                 let count = 1 + rng.below(200);
-                let pairs: Vec<_> = (0..count).map(|at| (at % KEYS, value * 1000 + at)).collect();
+                let pairs: Vec<_> = (0..count).map(|at| (at % KEYS, P::for_batch(value * 1000 + at))).collect();
                 self.begin(pairs.iter().zip(serial..).map(|((key, value), serial)| change(*key, serial, Some(*value))));
                 let pairs: Vec<_> = pairs.into_iter().map(|(key, value)| (key, P::value(value))).collect();
                 self.sessions[who].upsert_batch(&pairs)

@@ -13,10 +13,13 @@ const LARGEST: u64 = 40_000;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Pieces;
 
+/// Numbers from here on tell values that are smaller than a page.
+const SMALL: u64 = 1 << 63;
+
 /// As long as it is told by the number, and nowhere the same as another's.
 fn bytes_of(number: u64) -> Vec<u8> {
     let len = match number % 3 {
-        0 => number.wrapping_mul(0x9e37_79b9_7f4a_7c15) % LARGEST,
+        0 if number < SMALL => number.wrapping_mul(0x9e37_79b9_7f4a_7c15) % LARGEST,
         1 => number % 3000,
         _ => number % 100,
     };
@@ -38,12 +41,11 @@ impl Payload for Pieces {
     const NAME: &'static str = "large";
     const ABOUT: &'static str = "the same with values of any length, some larger than a page: they are whole after every crash";
 
+    fn for_batch(number: u64) -> u64 {
+        number | SMALL
+    }
+
     fn value(number: u64) -> Vec<u8> {
-        // What goes in a batch is no larger than a page.
-        let mut number = number;
-        while bytes_of(number).len() > 3500 {
-            number += 1;
-        }
         bytes_of(number)
     }
 
