@@ -155,7 +155,7 @@ impl From<Error> for std::io::Error {
             ErrorKind::Closed => std::io::ErrorKind::NotConnected,
             ErrorKind::NotFound => std::io::ErrorKind::NotFound,
             ErrorKind::Cancelled => std::io::ErrorKind::Interrupted,
-            ErrorKind::Unsupported => std::io::ErrorKind::Unsupported,
+            ErrorKind::Unsupported | ErrorKind::LargeValue => std::io::ErrorKind::Unsupported,
             ErrorKind::Io | ErrorKind::Limit | ErrorKind::DeviceFailed => error
                 .0
                 .source

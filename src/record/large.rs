@@ -330,7 +330,7 @@ mod tests {
         fn any_bytes_are_a_root_or_an_error(words in proptest::collection::vec(prop_oneof![0u64..5000, any::<u64>()], 0..12)) {
             let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
             if let Ok(root) = Root::parse(&bytes) {
-                prop_assert_eq!(root.to_bytes(), bytes);
+                prop_assert_eq!(&root.to_bytes(), &bytes);
                 prop_assert!(root.log_bytes() >= root.len);
             }
             let _ = Fragment::parse(RecordLayout::new(None, None), &bytes);

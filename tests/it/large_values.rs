@@ -398,7 +398,10 @@ fn scans_show_roots_with_their_lengths_and_nothing_of_the_pieces() {
     assert_eq!((store.count().unwrap(), store.approximate_count()), (2, 3));
     assert_eq!(store.for_each(1, |_, _| ()).unwrap_err().kind(), ErrorKind::LargeValue);
     let sum = AtomicU64::new(0);
-    store.for_each_key(2, |_, len| drop(sum.fetch_add(len, Ordering::Relaxed))).unwrap();
+    let add = |_: &String, len: u64| {
+        sum.fetch_add(len, Ordering::Relaxed);
+    };
+    store.for_each_key(2, add).unwrap();
     assert_eq!(sum.into_inner(), 20_001);
     let versions = store.versions_of(&"gone".to_owned()).unwrap();
     let told: Vec<_> = versions.iter().map(|version| (version.value.is_some(), version.large_len)).collect();

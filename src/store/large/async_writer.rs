@@ -5,7 +5,7 @@ use super::async_reader::Leaves;
 use super::writer::Draft;
 use crate::address::Address;
 use crate::error::Result;
-use crate::kernel::{AppendFragmentOp, PublishRootOp, UpsertOp};
+use crate::kernel::{AppendFragmentOp, PublishRootOp};
 use crate::record::{Key, Value};
 use crate::store::async_session::{AsyncSession, Use};
 use crate::store::op_future::{Home, OpFuture};

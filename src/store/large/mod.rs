@@ -26,6 +26,9 @@ mod stream;
 mod tests;
 mod writer;
 
+use crate::error::{Error, ErrorKind};
+use std::io;
+
 pub use async_reader::AsyncValueReader;
 pub use async_writer::AsyncValueWriter;
 pub use reader::ValueReader;
@@ -35,7 +38,7 @@ pub use writer::ValueWriter;
 /// Leaves that are read ahead.
 const AHEAD: usize = 4;
 
-/// The error as one of [`std::io`], which a caller can take it out of again.
-fn io_error(error: crate::Error) -> std::io::Error {
-    std::io::Error::other(error)
+/// The error as one of [`std::io`], which a caller can take it out of again. Nobody is to try again what was given up.
+fn io_error(error: Error) -> io::Error {
+    if error.kind() == ErrorKind::Cancelled { io::Error::other(error) } else { error.into() }
 }

@@ -113,7 +113,7 @@ fn a_damaged_piece_is_an_error_that_says_where_and_ends_the_read() {
     let config = config().with_durability(Durability::None);
     let store: Store = FasterKv::open(config, disk.clone()).unwrap();
     let mut session = store.start_session();
-    let bytes = bytes_of(1, 50_000);
+    let bytes = bytes_of(1, 24_000);
     session.upsert_from(1, None, &bytes[..]).unwrap();
     store.evict().unwrap();
     let held = session.run_uncounted(&mut crate::kernel::LookOp::new(1u64)).unwrap();
