@@ -510,7 +510,8 @@ fn a_large_value_is_read() {
     assert_eq!((report.records.values, report.records.invalid), (1, 1 + 19 + 10));
     let config = FasterKvConfig::default().with_page_size_bits(12).with_log_memory_size(8 << 12);
     let manifests = (&directory, RecoveryTarget::Token(manifest.token));
-    let (store, _) = FasterKv::<String, Vec<u8>, _>::recover_from(manifests.0, manifests.1, config, device, &|_| ()).unwrap();
+    let (store, _) =
+        FasterKv::<String, Vec<u8>, _>::recover_from(manifests.0, manifests.1, config, device, &|_| ()).unwrap();
     let mut read = Vec::new();
     assert_eq!(store.start_session().read_into("film", &mut read).unwrap(), Some(300));
     assert_eq!(read, value);

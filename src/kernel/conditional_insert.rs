@@ -68,9 +68,7 @@ impl<K: Key, V: Value> KeyOperation<K, V> for ConditionalInsertOp<'_, K, V> {
             Look::Newest => {
                 let moment = kernel.moment(guard);
                 let appended = match self.moved {
-                    Moved::Value(value) => {
-                        kernel.append_moved(slot, Draft { key: &self.key, value }, moment, guard)
-                    }
+                    Moved::Value(value) => kernel.append_moved(slot, Draft { key: &self.key, value }, moment, guard),
                     Moved::Root(root) => {
                         kernel.append_moved(slot, RootDraft::new(self.key.as_bytes(), root), moment, guard)
                     }

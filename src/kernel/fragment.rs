@@ -119,7 +119,8 @@ impl ReadFragmentOp {
     }
 
     fn made(&self, layout: RecordLayout, mut record: Vec<u8>) -> Result<FragmentBytes> {
-        let from = self.fragment.bytes_in(layout, &record, self.len).map_err(|error| error.with("log address", self.at))?;
+        let from =
+            self.fragment.bytes_in(layout, &record, self.len).map_err(|error| error.with("log address", self.at))?;
         record.truncate(from + self.len);
         Ok(FragmentBytes { record, from })
     }

@@ -52,12 +52,7 @@ impl<K: Key, V: Value, Q: KeyBytes> Operation<Kernel<K, V>> for LookOp<Q, V> {
 impl<K: Key, V: Value, Q: KeyBytes> KeyOperation<K, V> for LookOp<Q, V> {
     const WRITES: bool = false;
 
-    fn step_at<'g>(
-        &mut self,
-        kernel: &'g Kernel<K, V>,
-        slot: Slot<'g>,
-        guard: &'g Guard<'_>,
-    ) -> Step<Option<Held<V>>> {
+    fn step_at<'g>(&mut self, kernel: &'g Kernel<K, V>, slot: Slot<'g>, guard: &'g Guard<'_>) -> Step<Option<Held<V>>> {
         if let Some(copy) = kernel.cached(&self.key, &slot, guard) {
             return match copy.record.value::<K, V>() {
                 Ok(value) => Step::Done(Some(Held::Value(value))),

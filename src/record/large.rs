@@ -270,7 +270,11 @@ mod tests {
             assert_eq!(other.bytes_in(LAYOUT, &bytes, 3).unwrap_err().kind(), ErrorKind::Corrupt);
         }
         assert!(fragment.bytes_in(LAYOUT, &bytes, 2).is_err(), "another length");
-        assert_eq!(Fragment::parse(RecordLayout::fixed(8, 100), &bytes), None, "there are none where values have one length");
+        assert_eq!(
+            Fragment::parse(RecordLayout::fixed(8, 100), &bytes),
+            None,
+            "there are none where values have one length"
+        );
     }
 
     #[test]
@@ -292,7 +296,10 @@ mod tests {
         assert_eq!((record.key, record.value.clone(), record.large_len()), (7, None, Some(30)));
         assert_eq!(record.large, Some(root));
         let record = RecordLayout::parse::<u64, [u8; 40]>(&bytes[..]);
-        assert!(record.is_err() || record.is_ok_and(|record| record.large_len().is_none()), "only where values are of any length");
+        assert!(
+            record.is_err() || record.is_ok_and(|record| record.large_len().is_none()),
+            "only where values are of any length"
+        );
     }
 
     #[test]

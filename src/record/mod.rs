@@ -42,8 +42,8 @@ mod draft;
 mod encoded;
 mod field;
 mod info;
-mod latch;
 mod large;
+mod latch;
 mod layout;
 #[cfg(all(test, oxifaster_loom))]
 mod loom;

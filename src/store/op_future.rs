@@ -91,7 +91,10 @@ impl<K: Key, V: Value> Home<K, V> {
 impl<K: Key, V: Value, T: 'static> OpFuture<K, V, T> {
     /// An operation that is begun when the future is polled, and changes nothing that anybody sees.
     #[cfg(not(oxifaster_loom))]
-    pub(super) fn of(home: Arc<Home<K, V>>, operation: impl Operation<Kernel<K, V>, Output = T> + Send + 'static) -> Self {
+    pub(super) fn of(
+        home: Arc<Home<K, V>>,
+        operation: impl Operation<Kernel<K, V>, Output = T> + Send + 'static,
+    ) -> Self {
         let state = State::Stalled(Box::new(operation), Retry::Conflict, Stall::new());
         Self { home, state, durably: Durably::OVER }
     }

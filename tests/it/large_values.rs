@@ -7,7 +7,8 @@ use oxifaster::compaction::CompactionConfig;
 use oxifaster::device::{CompletionSink, DeviceInfo, IoDone, IoOp, IoRequest, MemoryDisk, StorageDevice, Token};
 use oxifaster::directory::MemoryDirectory;
 use oxifaster::store::{
-    AsyncSession, Change, ChangeCursor, CheckpointOptions, Conditional, FasterKv, FasterKvConfig, RecoveryTarget, Session, ValueWriter,
+    AsyncSession, Change, ChangeCursor, CheckpointOptions, Conditional, FasterKv, FasterKvConfig, RecoveryTarget,
+    Session, ValueWriter,
 };
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -59,7 +60,8 @@ fn open(page_bits: u32) -> Store {
 
 /// Bytes of which no part is the same as that of another version.
 fn bytes_of(version: u64, len: usize) -> Vec<u8> {
-    let word = |at: u64| (at ^ version.wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_mul(0xbf58_476d_1ce4_e5b9) ^ version;
+    let word =
+        |at: u64| (at ^ version.wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_mul(0xbf58_476d_1ce4_e5b9) ^ version;
     (0..).map(word).flat_map(u64::to_le_bytes).take(len).collect()
 }
 
@@ -219,7 +221,10 @@ fn a_writer_that_is_dropped_or_fails_leaves_what_was_there() {
     let error = session.upsert_from(key.clone(), None, Fails(300_000)).unwrap_err();
     assert!(error.kind() == ErrorKind::Io && error.field("bytes before").is_some(), "{error}");
     let error = session.upsert_from(key.clone(), Some(300_000), &old[..]).unwrap_err();
-    assert_eq!((error.kind(), error.field("bytes"), error.field("bytes told")), (ErrorKind::Limit, Some("5000"), Some("300000")));
+    assert_eq!(
+        (error.kind(), error.field("bytes"), error.field("bytes told")),
+        (ErrorKind::Limit, Some("5000"), Some("300000"))
+    );
     let mut writer = session.value_writer(key.clone(), Some(10)).unwrap();
     let error = writer.write_all(&[0; 11]).unwrap_err();
     let error = error.get_ref().unwrap().downcast_ref::<oxifaster::Error>().unwrap();
@@ -242,7 +247,11 @@ fn what_cannot_be_is_refused_before_anything_is_written() {
     let error = session.value_writer("k".repeat(4000), None).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Limit, "{error}");
     assert_eq!(store.addresses().tail, tail);
-    assert_eq!(session.upsert_from("k".repeat(3900), Some(10), io::repeat(1)).unwrap(), 10, "with so few bytes there is room");
+    assert_eq!(
+        session.upsert_from("k".repeat(3900), Some(10), io::repeat(1)).unwrap(),
+        10,
+        "with so few bytes there is room"
+    );
 }
 
 #[test]
@@ -359,7 +368,8 @@ fn every_kind_of_checkpoint_has_large_values_whole() {
             }
             drop(session);
             drop(store);
-            let (store, _) = Store::recover_from(&directory, RecoveryTarget::Latest, config(12), disk, &|_| ()).unwrap();
+            let (store, _) =
+                Store::recover_from(&directory, RecoveryTarget::Latest, config(12), disk, &|_| ()).unwrap();
             let mut session = store.start_session();
             for (key, bytes) in &model {
                 assert!(read(&mut session, key).as_ref() == Some(bytes), "{kind:?}, {key}");
@@ -384,7 +394,8 @@ fn scans_show_roots_with_their_lengths_and_nothing_of_the_pieces() {
     session.delete("gone").unwrap();
     session.value_writer("half".to_owned(), None).unwrap().write_all(&[0; 20_000]).unwrap();
     let records: Vec<_> = store.scan_log(..).unwrap().map(|record| record.unwrap()).collect();
-    let told: Vec<_> = records.iter().map(|record| (record.key.as_str(), record.large_len, record.is_tombstone)).collect();
+    let told: Vec<_> =
+        records.iter().map(|record| (record.key.as_str(), record.large_len, record.is_tombstone)).collect();
     let expected =
         [("small", None, false), ("large", Some(20_000), false), ("gone", Some(9_000), false), ("gone", None, true)];
     assert_eq!(told, expected);
@@ -472,7 +483,9 @@ fn nobody_ever_reads_a_mixture() {
                 round += 1;
                 store.log_compact_until(store.addresses().read_only).unwrap();
                 match round % 4 {
-                    0 => drop(store.checkpoint_to(&directory, &CheckpointOptions::default().with_keep_last(1)).unwrap()),
+                    0 => {
+                        drop(store.checkpoint_to(&directory, &CheckpointOptions::default().with_keep_last(1)).unwrap())
+                    }
                     1 => drop(store.compact(&CompactionConfig::default().with_target_utilization(0.9)).unwrap()),
                     2 => store.evict().unwrap(),
                     _ => drop(store.snapshot().unwrap().keys().map(|key| key.unwrap()).count()),

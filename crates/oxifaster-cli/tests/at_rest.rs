@@ -101,7 +101,8 @@ fn the_parts_of_large_values_count_with_their_keys() {
         let part = |name: &str| log[name].as_u64().unwrap();
         (part("keys"), part("large_values"), part("large_bytes"), part("live_bytes"), part("superseded_bytes"))
     };
-    let (keys, values, large, live, superseded) = sizes(&document(&run(&place, "inspect checkpoints --log log --json")));
+    let (keys, values, large, live, superseded) =
+        sizes(&document(&run(&place, "inspect checkpoints --log log --json")));
     assert_eq!((keys, values), (3, 2));
     assert!((700_000..720_000).contains(&large) && live > large, "{large} of {live}");
     assert!((400_000..420_000).contains(&superseded), "{superseded}");

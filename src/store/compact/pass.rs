@@ -1,5 +1,6 @@
 //! Going through a part of the log and moving what is in use to its end. Invariants C1, C2 and C5 of [`crate::compaction`].
 
+use super::settle;
 use crate::address::Address;
 use crate::allocator::{BLOCK_SIZE, Gather, HybridLog, LiveReader, ReadLimits};
 use crate::compaction::concurrent::{ConcurrentCompactionConfig, ConcurrentCompactor, Parts};
@@ -10,7 +11,6 @@ use crate::error::Result;
 use crate::kernel::ConditionalInsertOp;
 use crate::operation::{Environment, HELD_UP_MAX};
 use crate::record::{Key, RecordLayout, Value};
-use super::settle;
 use crate::store::database::Database;
 use crate::store::large::{Title, relocate_live};
 use crate::store::session::Session;

@@ -61,7 +61,9 @@ impl<K: Key, V: Value> Leaves<K, V> {
             }
             match self.ahead.pop_front() {
                 None => return Poll::Ready(Ok(None)),
-                Some(Ahead { wanted, state: State::There(Ok(bytes)) }) if !wanted.is_leaf() => self.path.take_in(&bytes),
+                Some(Ahead { wanted, state: State::There(Ok(bytes)) }) if !wanted.is_leaf() => {
+                    self.path.take_in(&bytes)
+                }
                 Some(Ahead { state: State::There(bytes), .. }) => return Poll::Ready(bytes.map(Some)),
                 Some(pending) => {
                     self.ahead.push_front(pending);

@@ -51,7 +51,8 @@ pub(in crate::store) fn relocate_live<K: Key, V: Value>(
 ) -> Result<u64> {
     let hold = session.database.hold_log();
     let held = session.run_uncounted(&mut LookOp::new(title.key.clone()))?;
-    let Some(Held::Large(root)) = held.filter(|held| matches!(held, Held::Large(root) if root.title == title.at)) else {
+    let Some(Held::Large(root)) = held.filter(|held| matches!(held, Held::Large(root) if root.title == title.at))
+    else {
         return Ok(0);
     };
     // The copy takes the place of a record that is like any other that compaction moves: nobody of an older version is pinned.

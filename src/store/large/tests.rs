@@ -48,7 +48,10 @@ fn a_crash_at_any_piece_leaves_the_old_value_and_after_the_commit_the_new_one() 
     let store = open(&directory, &disk);
     let mut session = store.start_session();
     for version in 1..6u64 {
-        let (old, new) = (bytes_of(version - 1, 20_000 + version as usize * 999), bytes_of(version, 20_999 + version as usize * 999));
+        let (old, new) = (
+            bytes_of(version - 1, 20_000 + version as usize * 999),
+            bytes_of(version, 20_999 + version as usize * 999),
+        );
         let before = (version > 1).then_some(old);
         let mut writer = session.value_writer(7, None).unwrap();
         for piece in new.chunks(6000) {

@@ -1,8 +1,8 @@
 //! Writing a value piece by piece, in a call or through [`std::io::Write`].
 
 use super::assembly::Assembly;
-use super::relocate::copied;
 use super::io_error;
+use super::relocate::copied;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{AppendFragmentOp, PublishRootOp};
 use crate::record::{Fragment, Key, KeyBytes, Root, Value};
@@ -33,7 +33,8 @@ impl<K: Key> Draft<K> {
         const { assert!(V::FIXED.is_none(), "values of one length are never written piece by piece") }
         let key_len = key.as_bytes().len();
         check_len(told.unwrap_or(0))?;
-        let shortest = usize::try_from(told.unwrap_or(u64::MAX)).map_or(Root::SIZE_MAX, |told| told.min(Root::SIZE_MAX));
+        let shortest =
+            usize::try_from(told.unwrap_or(u64::MAX)).map_or(Root::SIZE_MAX, |told| told.min(Root::SIZE_MAX));
         database.kernel.check_size(key_len, shortest)?;
         let leaf = Fragment::leaf_size(database.kernel.log.record_size_max());
         let assembly = Assembly::new(key.key_bytes(), leaf);

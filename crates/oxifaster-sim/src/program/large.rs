@@ -33,13 +33,16 @@ fn number_of(bytes: &[u8]) -> Result<u64> {
     if bytes_of(number) == bytes {
         return Ok(number);
     }
-    Err(Error::new(ErrorKind::Corrupt, "a value is not as it was written").with("number", number).with("bytes", bytes.len()))
+    Err(Error::new(ErrorKind::Corrupt, "a value is not as it was written")
+        .with("number", number)
+        .with("bytes", bytes.len()))
 }
 
 impl Payload for Pieces {
     type Value = Vec<u8>;
     const NAME: &'static str = "large";
-    const ABOUT: &'static str = "the same with values of any length, some larger than a page: they are whole after every crash";
+    const ABOUT: &'static str =
+        "the same with values of any length, some larger than a page: they are whole after every crash";
 
     fn for_batch(number: u64) -> u64 {
         number | SMALL
