@@ -29,6 +29,8 @@ pub enum ErrorKind {
     Cancelled,
     /// Intact, but written in a format that this version does not know.
     Unsupported,
+    /// A value that is larger than a page was asked for as a whole; it is read piece by piece.
+    LargeValue,
 }
 
 impl ErrorKind {
@@ -45,6 +47,7 @@ impl ErrorKind {
             Self::NotFound => "not found",
             Self::Cancelled => "cancelled",
             Self::Unsupported => "unsupported format",
+            Self::LargeValue => "large value",
         }
     }
 }
@@ -152,7 +155,7 @@ impl From<Error> for std::io::Error {
             ErrorKind::Closed => std::io::ErrorKind::NotConnected,
             ErrorKind::NotFound => std::io::ErrorKind::NotFound,
             ErrorKind::Cancelled => std::io::ErrorKind::Interrupted,
-            ErrorKind::Unsupported => std::io::ErrorKind::Unsupported,
+            ErrorKind::Unsupported | ErrorKind::LargeValue => std::io::ErrorKind::Unsupported,
             ErrorKind::Io | ErrorKind::Limit | ErrorKind::DeviceFailed => error
                 .0
                 .source

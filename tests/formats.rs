@@ -12,6 +12,7 @@ use oxifaster::checkpoint::{
 use oxifaster::device::FileSystemDisk;
 use oxifaster::directory::{Directory, FileDirectory};
 use oxifaster::scan::DoubleBufferedLogIterator;
+use oxifaster::store::{FasterKv, FasterKvConfig, RecoveryTarget};
 use oxifaster::utility::crc32c;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -437,6 +438,83 @@ fn a_checkpoint_of_records_of_any_length_is_read() {
         assert_eq!(&*record.key, key.as_bytes());
         assert_eq!(&*record.value, value.as_deref().unwrap_or_default(), "{key}");
     }
+}
+
+/// A log with one large value in one page of 4 KiB: leaves of 16 bytes, lists of two, and a root with ten of those.
+struct LargeLog {
+    log: TextLog,
+    value: Vec<u8>,
+}
+
+impl LargeLog {
+    fn new() -> Self {
+        let value: Vec<u8> = (0..300u64).map(|at| (at * 7) as u8).collect();
+        let mut log = TextLog { bytes: vec![0; 64], records: Vec::new() };
+        let title = 64u64;
+        let fragment = |log: &mut TextLog, key: &[u8], level: u64, number: u64, bytes: &[u8]| {
+            let at = log.bytes.len() as u64;
+            log.word(1 << 63 | 1 << 62 | 1 << 60 | 1 << 48);
+            log.word(key.len() as u64 | (2 + bytes.len().div_ceil(8) as u64) << 32);
+            log.padded(key, key.len().div_ceil(8));
+            log.word(16 + bytes.len() as u64 | 1 << 31);
+            log.word(level << 48 | title);
+            log.word(number);
+            log.padded(bytes, bytes.len().div_ceil(8));
+            at
+        };
+        fragment(&mut log, b"film", 255, 0, &[]);
+        let (mut leaves, mut lists) = (Vec::new(), Vec::new());
+        for (number, leaf) in value.chunks(16).enumerate() {
+            leaves.extend(fragment(&mut log, &[], 0, number as u64, leaf).to_le_bytes());
+            if leaves.len() == 16 || number == 18 {
+                lists.push(fragment(&mut log, &[], 1, lists.len() as u64, &leaves));
+                leaves.clear();
+            }
+        }
+        log.word(1 << 63 | 1 << 60 | 1 << 48);
+        log.word(4 | 13 << 32);
+        log.padded(b"film", 1);
+        log.word(13 * 8 | 1 << 31);
+        for word in [300, 1 << 48 | title, 16].into_iter().chain(lists) {
+            log.word(word);
+        }
+        log.bytes.resize(4096, 0);
+        Self { log, value }
+    }
+
+    fn manifest() -> Manifest {
+        let mut manifest = TextLog::manifest();
+        manifest.schema.page_bits = 12;
+        let log = manifest.log.as_mut().unwrap();
+        let end = Address::new(Log::BLOCK_PAYLOAD as u64);
+        (log.start, log.end, log.pieces[0].to) = (end, end, end);
+        manifest.sessions.clear();
+        manifest
+    }
+}
+
+#[test]
+fn a_large_value_is_read() {
+    let LargeLog { log, value } = LargeLog::new();
+    let manifest = LargeLog::manifest();
+    assert_golden("large/log/LOCK", b"segment_size 1073741824\n");
+    assert_golden("large/log/log.000000", &Log::sealed(&log.bytes[..Log::BLOCK_PAYLOAD], 0, GENERATION));
+    let bytes = manifest.to_bytes().unwrap();
+    assert_golden(&format!("large/checkpoints/{}", manifest.token.manifest_file()), &bytes);
+    let temporary = tempfile::tempdir().unwrap();
+    copy(&fixture("large/log"), temporary.path());
+    let device = FileSystemDisk::open(temporary.path()).unwrap();
+    let directory = FileDirectory::open(fixture("large/checkpoints")).unwrap();
+    let report = verify(&directory, Some(&device), manifest.token, &mut |_| {}).unwrap();
+    assert!(report.is_sound() && report.is_complete(), "{:?}", report.defects);
+    assert_eq!((report.records.values, report.records.invalid), (1, 1 + 19 + 10));
+    let config = FasterKvConfig::default().with_page_size_bits(12).with_log_memory_size(8 << 12);
+    let manifests = (&directory, RecoveryTarget::Token(manifest.token));
+    let (store, _) =
+        FasterKv::<String, Vec<u8>, _>::recover_from(manifests.0, manifests.1, config, device, &|_| ()).unwrap();
+    let mut read = Vec::new();
+    assert_eq!(store.start_session().read_into("film", &mut read).unwrap(), Some(300));
+    assert_eq!(read, value);
 }
 
 /// An image of four chains as `docs/format.md` has it: one entry, eight in two buckets, a saturated chain, and an empty one.

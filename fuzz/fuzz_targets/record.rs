@@ -21,6 +21,6 @@ fn parse<K: Key, V: Value>(bytes: &[u8]) {
         assert!(record.info.is_present(), "a record without a header");
         let value = record.value.as_ref().map_or(&[][..], Value::as_bytes);
         assert!(record.key.as_bytes().len() + value.len() <= bytes.len(), "more than there is");
-        assert_eq!(record.value.is_none(), record.info.is_tombstone());
+        assert_eq!(record.value.is_none() && record.large_len().is_none(), record.info.is_tombstone());
     }
 }

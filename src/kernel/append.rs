@@ -8,7 +8,7 @@ use crate::epoch::Guard;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::Slot;
 use crate::operation::Retry;
-use crate::record::{Draft, Key, KeyBytes, Mark, Origin, RecordInfo, RecordLayout, Value};
+use crate::record::{Content, Key, Mark, Origin, RecordInfo, RecordLayout, Value};
 use crate::sync::Ordering;
 
 impl<K: Key, V: Value> Kernel<K, V> {
@@ -20,7 +20,7 @@ impl<K: Key, V: Value> Kernel<K, V> {
     pub(crate) fn append(
         &self,
         slot: Slot<'_>,
-        draft: Draft<'_, impl KeyBytes + ?Sized, V>,
+        draft: impl Content<K, V>,
         moment: Moment,
         guard: &Guard<'_>,
     ) -> Result<Result<(), Retry>> {
@@ -39,23 +39,22 @@ impl<K: Key, V: Value> Kernel<K, V> {
     pub(super) fn append_moved(
         &self,
         slot: Slot<'_>,
-        draft: Draft<'_, impl KeyBytes + ?Sized, V>,
+        draft: impl Content<K, V>,
         moment: Moment,
         guard: &Guard<'_>,
     ) -> Result<Result<(), Retry>> {
-        let allocation = self.log.allocate_urgent(draft.sizes::<K>().record_size(), guard)?;
+        let allocation = self.log.allocate_urgent(draft.sizes().record_size(), guard)?;
         Ok(self.fill(allocation, slot, draft, moment, guard))
     }
 
     /// Bytes of the record of `draft`, without its origin.
     #[inline(always)]
-    fn size_of(&self, draft: Draft<'_, impl KeyBytes + ?Sized, V>) -> Result<usize> {
+    fn size_of(&self, draft: impl Content<K, V>) -> Result<usize> {
         if let Some(size) = const { RecordLayout::of::<K, V>().record_size() } {
             return Ok(size);
         }
-        let value = draft.value.map_or(0, |value| value.as_bytes().len());
-        self.check_size(draft.key.key_bytes().len(), value)?;
-        let size = draft.sizes::<K>().record_size();
+        self.check_size(draft.key_len(), draft.value_len())?;
+        let size = draft.sizes().record_size();
         self.typical_size.note(size);
         Ok(size)
     }
@@ -78,7 +77,7 @@ impl<K: Key, V: Value> Kernel<K, V> {
             .with("bytes of the key", key)
             .with("bytes of the value", value)
             .with("largest record", largest)
-            .help("raise page_size_bits, or the memory budget from which it is derived, of a new store; or divide the value"))
+            .help("write a large value by Session::upsert_from; or raise page_size_bits, or the memory budget from which it is derived, of a new store"))
     }
 
     #[inline]
@@ -86,13 +85,13 @@ impl<K: Key, V: Value> Kernel<K, V> {
         &self,
         allocation: Allocation,
         slot: Slot<'_>,
-        draft: Draft<'_, impl KeyBytes + ?Sized, V>,
+        draft: impl Content<K, V>,
         moment: Moment,
         guard: &Guard<'_>,
     ) -> Result<(), Retry> {
         let Allocation::At(address) = allocation else { return Err(Retry::Room) };
-        let record = self.log.space(address, draft.sizes::<K>().record_size(), guard);
-        record.write::<K, V>(RecordInfo::new(self.newest(&slot, guard), stamp(moment.version)), draft);
+        let record = self.log.space(address, draft.sizes().record_size(), guard);
+        draft.write(record, RecordInfo::new(self.newest(&slot, guard), stamp(moment.version)));
         self.index.try_update(slot, address).map_err(|_| {
             record.invalidate(); // K5
             Retry::Conflict
@@ -122,12 +121,12 @@ impl<K: Key, V: Value> Kernel<K, V> {
     fn append_with_origin(
         &self,
         slot: Slot<'_>,
-        draft: Draft<'_, impl KeyBytes + ?Sized, V>,
+        draft: impl Content<K, V>,
         moment: Moment,
         guard: &Guard<'_>,
     ) -> Result<Result<(), Retry>> {
         let (size, version, origin) =
-            (draft.sizes::<K>().record_size(), stamp(moment.version), Origin::from_word(guard.slip().origin()));
+            (draft.sizes().record_size(), stamp(moment.version), Origin::from_word(guard.slip().origin()));
         if let Err(retry) = self.introduce(guard)? {
             return Ok(Err(retry));
         }
@@ -139,7 +138,7 @@ impl<K: Key, V: Value> Kernel<K, V> {
             word.store(origin.word(), Ordering::Relaxed);
         }
         let record = self.log.space(address, size, guard);
-        record.write::<K, V>(RecordInfo::new(self.newest(&slot, guard), version).with_origin(), draft);
+        draft.write(record, RecordInfo::new(self.newest(&slot, guard), version).with_origin());
         Ok(match self.index.try_update(slot, address) {
             Ok(()) => {
                 guard.slip().note_change(address.get(), origin.next().word());

@@ -4,7 +4,7 @@ use super::{Fetch, Fetched, Kernel};
 use crate::address::Address;
 use crate::device::{IoDone, IoRequest};
 use crate::error::Result;
-use crate::record::{Key, KeyBytes, Value};
+use crate::record::{Held, Key, KeyBytes, Value};
 
 /// The newest version of a key at or below some record of its chain, as far as it has been looked for.
 pub(crate) enum Below<V> {
@@ -17,10 +17,10 @@ pub(crate) enum Below<V> {
         next: Fetch,
         /// What an earlier walk found out, and where that one began: this one need not go further (K4). Otherwise an
         /// operation on a chain that grows faster than the device answers would start at the same place for ever.
-        known: Option<(Address, Option<V>)>,
+        known: Option<(Address, Option<Held<V>>)>,
     },
     /// At or below `top` the key has this value, or none.
-    Known { top: Address, value: Option<V> },
+    Known { top: Address, value: Option<Held<V>> },
 }
 
 impl<V: Value> Below<V> {
@@ -71,7 +71,7 @@ impl<V: Value> Below<V> {
         };
         let previous = record.info.previous();
         *self = if record.key.as_bytes() == key.key_bytes() && !record.info.is_invalid() {
-            Self::Known { top, value: record.value }
+            Self::Known { top, value: record.held_at(next.at) }
         } else if previous < kernel.log.begin() {
             Self::Known { top, value: None }
         } else {

@@ -9,23 +9,35 @@ use crate::epoch::Guard;
 use crate::error::Result;
 use crate::index::Slot;
 use crate::operation::{Operation, Retry, Step};
-use crate::record::{Draft, Key, Value};
+use crate::record::{Draft, Key, RootDraft, Value};
 use crate::utility::KeyHash;
 
 /// Appends a copy of an immutable record in front of its chain, unless the key has a newer record. The search and the
 /// exchange that publishes the copy are of the same entry word: a record that comes in between makes the exchange fail.
 pub(crate) struct ConditionalInsertOp<'v, K, V> {
     key: K,
-    /// `None` for a tombstone.
-    value: Option<&'v V>,
+    moved: Moved<'v, V>,
     above: Above,
+}
+
+/// What a copy holds.
+enum Moved<'v, V> {
+    /// `None` for a tombstone.
+    Value(Option<&'v V>),
+    /// The bytes of a root whose fragments are copies already.
+    Root(&'v [u8]),
 }
 
 impl<'v, K: Key, V: Value> ConditionalInsertOp<'v, K, V> {
     /// Of the record at `at`, below `safe_read_only`.
     #[inline]
     pub(crate) const fn new(key: K, value: Option<&'v V>, at: Address) -> Self {
-        Self { key, value, above: Above::new(at, Extent::ALL) }
+        Self { key, moved: Moved::Value(value), above: Above::new(at, Extent::ALL) }
+    }
+
+    /// Of the root of a large value, in place of that at `at`.
+    pub(crate) const fn of_root(key: K, root: &'v [u8], at: Address) -> Self {
+        Self { key, moved: Moved::Root(root), above: Above::new(at, Extent::ALL) }
     }
 }
 
@@ -54,8 +66,14 @@ impl<K: Key, V: Value> KeyOperation<K, V> for ConditionalInsertOp<'_, K, V> {
             Look::Disk => self.above.request(kernel).map_or(Step::Retry(Retry::Conflict), Step::Wait),
             // The copy is of the version of this operation, whatever the record's was: it is there from now on.
             Look::Newest => {
-                let draft = Draft { key: &self.key, value: self.value };
-                match kernel.append_moved(slot, draft, kernel.moment(guard), guard) {
+                let moment = kernel.moment(guard);
+                let appended = match self.moved {
+                    Moved::Value(value) => kernel.append_moved(slot, Draft { key: &self.key, value }, moment, guard),
+                    Moved::Root(root) => {
+                        kernel.append_moved(slot, RootDraft::new(self.key.as_bytes(), root), moment, guard)
+                    }
+                };
+                match appended {
                     Ok(Ok(())) => Step::Done(true),
                     Ok(Err(retry)) => Step::Retry(retry),
                     Err(error) => Step::Failed(error),

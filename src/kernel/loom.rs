@@ -16,6 +16,7 @@ use loom::thread;
 use std::time::Duration;
 
 mod cut;
+mod large;
 mod locks;
 
 type Store = Kernel<u64, u64>;
@@ -36,7 +37,11 @@ fn store(epoch: &Arc<LightEpoch>) -> Arc<Store> {
 }
 
 fn store_with<V: Value>(epoch: &Arc<LightEpoch>, cache: Option<ReadCache>) -> Arc<Kernel<u64, V>> {
-    let geometry = LogGeometry::new(7, 4, 1.0).unwrap();
+    store_of_pages(epoch, cache, 7)
+}
+
+fn store_of_pages<V: Value>(epoch: &Arc<LightEpoch>, cache: Option<ReadCache>, bits: u32) -> Arc<Kernel<u64, V>> {
+    let geometry = LogGeometry::new(bits, 4, 1.0).unwrap();
     let log = LogConfig { geometry, generation: 1, record_size: 24, volatile: false, read_buffers: 1 };
     let log = HybridLog::new(log, Arc::clone(epoch), Arc::new(MemoryDisk::new())).unwrap();
     let index = MemIndex::new(IndexConfig { buckets: 1, overflow_buckets: 0 }).unwrap();

@@ -20,15 +20,18 @@ mod cut;
 mod delete;
 mod fetch;
 mod find;
+mod fragment;
 mod group;
 mod is_newest;
 mod locked;
 mod logic;
+mod look;
 #[cfg(all(test, oxifaster_loom))]
 mod loom;
 mod read;
 mod records;
 mod rmw;
+mod root;
 mod upsert;
 mod version;
 mod view;
@@ -41,7 +44,7 @@ use crate::index::{MemIndex, Slot};
 use crate::locks::{LockTable, Stripe};
 use crate::operation::{Environment, Operation, Step};
 use crate::record::{Key, KeyBytes, RecordLayout, Value};
-use crate::sync::{Arc, MonotonicU64};
+use crate::sync::{Arc, AtomicU64, MonotonicU64};
 use std::marker::PhantomData;
 use std::sync::OnceLock;
 use std::task::Waker;
@@ -53,12 +56,15 @@ pub(crate) use cut::{Cut, Surroundings, closed_tail};
 pub(crate) use delete::DeleteOp;
 use fetch::TypicalSize;
 pub(crate) use fetch::{Fetch, Fetched};
+pub(crate) use fragment::{AppendFragmentOp, FragmentBytes, NewFragment, ReadFragmentOp};
 pub(crate) use group::{GroupOp, Write};
 pub(crate) use is_newest::IsNewestOp;
 pub(crate) use logic::{Fate, Insert, Merging, Modify, When};
+pub(crate) use look::LookOp;
 pub(crate) use read::ReadOp;
 pub(crate) use records::LogRecords;
 pub(crate) use rmw::RmwOp;
+pub(crate) use root::PublishRootOp;
 pub(crate) use upsert::UpsertOp;
 pub(crate) use version::{Versions, stamp};
 pub(crate) use view::View;
@@ -71,8 +77,12 @@ pub(crate) struct Kernel<K, V> {
     pub(crate) versions: Versions,
     /// Below lies nothing any more that anybody may want, a scan or checkpoint of an older state included.
     pub(crate) kept_from: Arc<MonotonicU64>,
+    /// Records below are looked up by a compaction, or were: no root is published of fragments that lie there.
+    pub(crate) looked_up_below: MonotonicU64,
     /// How long records are.
     pub(crate) typical_size: TypicalSize,
+    /// Bytes of the fragments of large values that were written so far.
+    pub(crate) fragment_bytes: AtomicU64,
     /// There once a key was locked.
     locks: OnceLock<LockTable>,
     wait_limit: Duration,
@@ -92,7 +102,20 @@ impl<K: Key, V: Value> Kernel<K, V> {
         let kept_from = Arc::new(MonotonicU64::new(log.begin().get()));
         let (versions, typical_size) = (Versions::new(version), TypicalSize::new(Self::LAYOUT.planned_size()));
         let (locks, schema) = (OnceLock::new(), PhantomData);
-        Self { index, log, cache, versions, kept_from, typical_size, locks, wait_limit, schema }
+        let (looked_up_below, fragment_bytes) = (MonotonicU64::new(0), AtomicU64::new(0));
+        Self {
+            index,
+            log,
+            cache,
+            versions,
+            kept_from,
+            looked_up_below,
+            typical_size,
+            fragment_bytes,
+            locks,
+            wait_limit,
+            schema,
+        }
     }
 }
 

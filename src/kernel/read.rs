@@ -35,7 +35,11 @@ impl<K: Key, V: Value, Q: KeyBytes> Operation<Kernel<K, V>> for ReadOp<Q, V> {
     fn step(&mut self, kernel: &Kernel<K, V>, guard: &Guard<'_>) -> Step<Option<V>> {
         match &mut self.below {
             Below::Unknown => {}
-            Below::Known { top, value: Some(value) } => {
+            Below::Known { top, value: Some(held) } => {
+                let value = match held.value() {
+                    Ok(value) => value,
+                    Err(error) => return Step::Failed(error),
+                };
                 kernel.keep(&self.key, value, *top, guard);
                 return Step::Done(Some(value.clone()));
             }

@@ -11,7 +11,7 @@ use crate::epoch::Guard;
 use crate::error::Result;
 use crate::index::Slot;
 use crate::operation::{Operation, Retry, Step};
-use crate::record::{Draft, Key, Modified, RecordLayout, RecordRef, Seen, Value, Verdict};
+use crate::record::{Draft, Held, Key, Modified, RecordLayout, RecordRef, Seen, Value, Verdict};
 use crate::status::OperationStatus;
 use crate::sync::{Arc, AtomicBool, Ordering};
 use crate::utility::KeyHash;
@@ -113,6 +113,9 @@ impl<K: Key, V: Value, L: Logic<V>> RmwOp<K, V, L> {
         found: Found<'_>,
         guard: &Guard<'_>,
     ) -> Step<OperationStatus> {
+        if const { RecordLayout::of::<K, V>().is_latched() } {
+            return self.copy(kernel, slot, found.record, guard); // the root of a large value, as it ever was
+        }
         match &self.closed {
             Some((address, have_left)) if *address == found.address => {
                 if have_left.load(Ordering::Acquire) {
@@ -209,11 +212,14 @@ impl<K: Key, V: Value, L: Logic<V>> KeyOperation<K, V> for RmwOp<K, V, L> {
             Trace::Record(found) => self.on_record(kernel, slot, found, guard),
             Trace::End => self.append(kernel, slot, None, guard),
             Trace::Floor => {
-                let old = match &self.below {
-                    Below::Known { value, .. } => value.clone(), // K4
+                let known = match &self.below {
+                    Below::Known { value, .. } => value.as_ref().map(Held::value), // K4
                     Below::Unknown | Below::Walking { .. } => None,
                 };
-                self.append(kernel, slot, old, guard)
+                match known.transpose().map(Option::<&V>::cloned) {
+                    Ok(old) => self.append(kernel, slot, old, guard),
+                    Err(error) => Step::Failed(error),
+                }
             }
             Trace::Disk(address) => {
                 if let Some(copy) = kernel.cached(&self.key, &slot, guard) {

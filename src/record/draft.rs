@@ -1,6 +1,21 @@
 //! A record that is to be written.
 
-use super::{Key, KeyBytes, RecordLayout, RecordSizes, Value};
+use super::{Key, KeyBytes, RecordInfo, RecordLayout, RecordRef, RecordSizes, Root, Value};
+
+/// What a record is filled with, in a store of these keys and values.
+pub(crate) trait Content<K: Key, V: Value>: Copy {
+    /// Bytes of the key.
+    fn key_len(self) -> usize;
+
+    /// Bytes of the value.
+    fn value_len(self) -> usize;
+
+    /// The sizes of the record.
+    fn sizes(self) -> RecordSizes;
+
+    /// Fills words that were just given out, as [`RecordRef::write`].
+    fn write(self, record: RecordRef<'_>, info: RecordInfo);
+}
 
 /// Key and value of a record to come; without a value, a tombstone.
 pub(crate) struct Draft<'d, Q: ?Sized, V> {
@@ -39,3 +54,59 @@ impl<Q: ?Sized, V> Clone for Draft<'_, Q, V> {
 }
 
 impl<Q: ?Sized, V> Copy for Draft<'_, Q, V> {}
+
+impl<K: Key, V: Value, Q: KeyBytes + ?Sized> Content<K, V> for Draft<'_, Q, V> {
+    #[inline(always)]
+    fn key_len(self) -> usize {
+        self.key.key_bytes().len()
+    }
+
+    #[inline(always)]
+    fn value_len(self) -> usize {
+        self.value.map_or(0, |value| value.as_bytes().len())
+    }
+
+    #[inline(always)]
+    fn sizes(self) -> RecordSizes {
+        Draft::sizes::<K>(&self)
+    }
+
+    #[inline(always)]
+    fn write(self, record: RecordRef<'_>, info: RecordInfo) {
+        record.write::<K, V>(info, self);
+    }
+}
+
+/// Key and root of a large value to come, in a store with values of any length.
+#[derive(Clone, Copy)]
+pub(crate) struct RootDraft<'d> {
+    key: &'d [u8],
+    root: &'d [u8],
+}
+
+impl<'d> RootDraft<'d> {
+    /// Of the bytes that [`Root::to_bytes`] made.
+    pub(crate) fn new(key: &'d [u8], root: &'d [u8]) -> Self {
+        debug_assert!(root.len() <= Root::SIZE_MAX, "a root has a bound");
+        Self { key, root }
+    }
+}
+
+impl<K: Key, V: Value> Content<K, V> for RootDraft<'_> {
+    fn key_len(self) -> usize {
+        self.key.len()
+    }
+
+    fn value_len(self) -> usize {
+        self.root.len()
+    }
+
+    fn sizes(self) -> RecordSizes {
+        RecordLayout::of::<K, V>().sizes(self.key.len(), self.root.len())
+    }
+
+    fn write(self, record: RecordRef<'_>, info: RecordInfo) {
+        let sizes = Content::<K, V>::sizes(self);
+        record.write_sealed(sizes, info.with_large(), self.key, &[], self.root);
+    }
+}

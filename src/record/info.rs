@@ -16,6 +16,8 @@ pub(crate) const INVALID: u64 = 1 << 62;
 pub(crate) const TOMBSTONE: u64 = 1 << 61;
 /// The value of one word is not changed any more where it lies.
 pub(crate) const CLOSED: u64 = 1 << 60;
+/// The same bit where values are of any length, which are never closed: the root of a large value; with `INVALID`, a fragment of one.
+const LARGE: u64 = CLOSED;
 /// What the name of a session takes instead of a key and a value. An invalid record, to those who look for records.
 const MARK: u64 = 1 << 59;
 /// One more word behind the value.
@@ -90,6 +92,31 @@ impl RecordInfo {
     #[inline]
     pub(crate) const fn mark(version: u16) -> Self {
         Self(Self::new(Address::INVALID, version).0 | INVALID | MARK)
+    }
+
+    /// The header of a fragment of a large value. It is invalid as a record.
+    #[inline]
+    pub(crate) const fn fragment(version: u16) -> Self {
+        Self(Self::new(Address::INVALID, version).0 | INVALID | LARGE)
+    }
+
+    /// In a store with values of any length: true for what may be a fragment of a large value.
+    #[inline]
+    pub(crate) const fn is_fragment(self) -> bool {
+        self.0 & (INVALID | LARGE | MARK | PRESENT) == INVALID | LARGE | PRESENT
+    }
+
+    /// The same header as that of the root of a large value, in a store with values of any length.
+    #[inline]
+    #[must_use]
+    pub(crate) const fn with_large(self) -> Self {
+        Self(self.0 | LARGE)
+    }
+
+    /// In a store with values of any length: true for the root of a large value.
+    #[inline]
+    pub(crate) const fn is_large(self) -> bool {
+        self.0 & (LARGE | INVALID | TOMBSTONE | PRESENT) == LARGE | PRESENT
     }
 
     /// True for a mark.
@@ -182,7 +209,13 @@ mod tests {
         assert!(
             told.has_origin() && !told.is_mark() && told.is_tombstone() && !told.is_live() && !deleted.has_origin()
         );
+        let root = RecordInfo::new(Address::new(64), 3).with_large();
+        assert!(root.is_large() && root.is_live() && !root.is_open() && !root.is_fragment());
+        assert!(!root.invalidated().is_large() && !root.with_tombstone().is_large() && !deleted.is_large());
+        let fragment = RecordInfo::fragment(3);
+        assert!(fragment.is_fragment() && fragment.is_invalid() && !fragment.is_mark() && !fragment.is_large());
         let mark = RecordInfo::mark(1023);
+        assert!(!mark.is_fragment());
         assert!(mark.is_mark() && mark.is_invalid() && mark.is_present() && !mark.has_origin() && !mark.is_live());
     }
 }

@@ -53,6 +53,12 @@ impl<'a> Latch<'a> {
         len as u64
     }
 
+    /// The word of a value that nobody is ever to change where it lies.
+    #[inline]
+    pub(crate) const fn sealed(len: usize) -> u64 {
+        len as u64 | SEALED
+    }
+
     /// The length that a word tells.
     #[inline]
     pub(crate) const fn len_in(word: u64) -> usize {

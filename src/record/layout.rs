@@ -1,6 +1,7 @@
 //! What the records of a store look like, and what is taken out of their bytes.
 
-use super::{Key, Latch, Mark, Origin, RecordInfo, RecordSizes, Value};
+use super::{Held, Key, Latch, Mark, Origin, RecordInfo, RecordSizes, Root, Value};
+use crate::address::Address;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Whether all keys and all values of a store have the same length, and which. A plain value: what walks a log needs no key
@@ -176,7 +177,12 @@ impl RecordLayout {
     pub fn parse<K: Key, V: Value>(bytes: &[u8]) -> Result<Record<K, V>> {
         let layout = const { Self::of::<K, V>() };
         let RecordParts { info, key, value } = layout.split(bytes)?;
-        Ok(Record { info, key: built(key)?, value: value.map(built).transpose()? })
+        let key = built(key)?;
+        if const { V::FIXED.is_none() } && info.is_large() {
+            let large = value.map(Root::parse).transpose()?;
+            return Ok(Record { info, key, value: None, large });
+        }
+        Ok(Record { info, key, value: value.map(built).transpose()?, large: None })
     }
 }
 
@@ -210,15 +216,31 @@ pub struct Record<K, V> {
     pub info: RecordInfo,
     /// Its key.
     pub key: K,
-    /// Its value; `None` in a tombstone.
+    /// Its value; `None` in a tombstone, and if the value is a [large](crate::store::ValueReader) one.
     pub value: Option<V>,
+    pub(crate) large: Option<Root>,
+}
+
+impl<K, V> Record<K, V> {
+    /// Bytes of its value, if that is a [large](crate::store::ValueReader) one.
+    pub fn large_len(&self) -> Option<u64> {
+        self.large.as_ref().map(|root| root.len)
+    }
+
+    /// What it holds, with the address at which it lies; `None` if it is a tombstone.
+    #[inline]
+    pub(crate) fn held_at(self, at: Address) -> Option<Held<V>> {
+        match self.large {
+            None => self.value.map(Held::Value),
+            Some(root) => Some(Held::Large(Root { at, ..root })),
+        }
+    }
 }
 
 #[cfg(test)]
 #[cfg(not(oxifaster_loom))]
 mod tests {
     use super::*;
-    use crate::address::Address;
     use proptest::prelude::*;
 
     #[test]

@@ -34,12 +34,15 @@
 //!   deleted because of what it is, is sealed likewise.
 //! * **R8** A value without a latch that is to be deleted because of what it is, is *closed* by a bit of its header: who sees it
 //!   leaves the value alone. When all have left who may have looked before, the record is as good as immutable.
+//! * **R9** A large value is a root in the chain of its key, sealed from its first moment on, and fragments (`large.rs`), which are
+//!   invalid as records: nobody finds them but through the root. All of them are whole before the root is published, and lie below it.
 
 mod bytes;
 mod draft;
 mod encoded;
 mod field;
 mod info;
+mod large;
 mod latch;
 mod layout;
 #[cfg(all(test, oxifaster_loom))]
@@ -50,11 +53,12 @@ mod sizes;
 mod tuple;
 mod view;
 
-pub(crate) use draft::Draft;
+pub(crate) use draft::{Content, Draft, RootDraft};
 pub use encoded::{Codec, Encoded, Json};
 pub(crate) use field::ByRef;
 pub use field::{Key, KeyBytes, Value};
 pub use info::RecordInfo;
+pub(crate) use large::{Fragment, Held, Root};
 pub(crate) use latch::{Latch, Seen};
 pub use layout::{Record, RecordLayout};
 pub(crate) use origin::{Mark, Origin};

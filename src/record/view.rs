@@ -1,7 +1,7 @@
 //! A record where it lies, borrowed for as long as the thread stays pinned.
 
 use super::info::{CLOSED, INVALID, TOMBSTONE};
-use super::{Draft, Key, KeyBytes, Latch, RecordInfo, RecordLayout, RecordSizes, Seen, Value};
+use super::{Draft, Held, Key, KeyBytes, Latch, RecordInfo, RecordLayout, RecordSizes, Root, Seen, Value};
 use crate::address::Address;
 use crate::error::Result;
 use crate::memory::{equals_bytes, load_bytes, store_bytes};
@@ -104,6 +104,19 @@ impl<'g> RecordRef<'g> {
         self.words[0].store(info.word(), Ordering::Relaxed);
     }
 
+    /// The same with a value of any length that nobody ever changes where it lies: `head`, and behind it `rest`.
+    pub(crate) fn write_sealed(self, sizes: RecordSizes, info: RecordInfo, key: &[u8], head: &[u64], rest: &[u8]) {
+        let (value, len) = (sizes.value_word(), head.len() * 8 + rest.len());
+        self.words[1].store(sizes.word(), Ordering::Relaxed);
+        store_bytes(&self.words[sizes.key_word()..sizes.latch_word()], key);
+        self.words[sizes.latch_word()].store(Latch::sealed(len), Ordering::Relaxed);
+        for (word, place) in head.iter().zip(&self.words[value..]) {
+            place.store(*word, Ordering::Relaxed);
+        }
+        store_bytes(&self.words[value + head.len()..], rest);
+        self.words[0].store(info.word(), Ordering::Relaxed);
+    }
+
     /// Leads the chain on to `previous`. For a copy in a read cache only, by the one thread that makes room there (R2).
     pub(crate) fn lead_on_to(self, previous: Address) {
         let info = RecordInfo::new(previous, self.info().version());
@@ -170,9 +183,30 @@ impl<'g> RecordRef<'g> {
         self.look::<K, V>(&mut seen)
     }
 
+    /// What it holds, which nobody else writes if it is large.
+    ///
+    /// # Errors
+    /// As for [`value`](Self::value).
+    pub(crate) fn held<K: Key, V: Value>(self) -> Result<Held<V>> {
+        if const { V::FIXED.is_none() } && self.info().is_large() {
+            return self.root::<K, V>().map(Held::Large);
+        }
+        self.value::<K, V>().map(Held::Value)
+    }
+
+    #[cold]
+    fn root<K: Key, V: Value>(self) -> Result<Root> {
+        let mut bytes = Vec::new();
+        self.copy_value::<K, V>(&mut bytes);
+        Root::parse(&bytes)
+    }
+
     /// The value. If it is latched, `seen` is what it takes to write another one in its place.
     #[inline(always)]
     fn look<K: Key, V: Value>(self, seen: &mut Seen) -> Result<V> {
+        if const { V::FIXED.is_none() } && self.info().is_large() {
+            return Err(self.root::<K, V>()?.refuse());
+        }
         let sizes = self.sizes::<K, V>();
         let words = self.value_words::<K, V>(sizes);
         if const { RecordLayout::of::<K, V>().is_latched() } {

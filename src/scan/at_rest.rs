@@ -6,7 +6,7 @@ use crate::checkpoint::{Manifest, Schema};
 use crate::device::StorageDevice;
 use crate::directory::Directory;
 use crate::error::{Error, ErrorKind, Result};
-use crate::record::{RecordInfo, RecordLayout};
+use crate::record::{Fragment, RecordInfo, RecordLayout, Root};
 use crate::sync::Arc;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -26,8 +26,12 @@ pub struct RawRecord {
     pub info: RecordInfo,
     /// The bytes of its key. What is no record has neither key nor value: a mark, and an invalid one that makes no sense.
     pub key: Box<[u8]>,
-    /// The bytes of its value; none in a tombstone.
+    /// The bytes of its value; none in a tombstone, nor of a [large](crate::store::ValueReader) value.
     pub value: Box<[u8]>,
+    /// Bytes of its value, if that is a large one.
+    pub large_len: Option<u64>,
+    /// Which large value it belongs to, of its root and of every other part: where the first of them lies.
+    pub title: Option<Address>,
     /// Bytes that it takes in the log.
     pub size: usize,
 }
@@ -71,11 +75,17 @@ impl DoubleBufferedLogIterator {
             let (found, layout) = (&mut self.found, self.layout);
             self.is_over = !self.reader.advance(&mut |at, info, bytes| {
                 let parts = if info.is_mark() { None } else { layout.split(bytes).ok() };
+                let (key, value) = parts.map_or((&[][..], None), |parts| (parts.key, parts.value));
+                let is_root = layout.value_size().is_none() && info.is_large();
+                let root = value.filter(|_| is_root).map(Root::parse).transpose()?;
+                let fragment = Fragment::parse(layout, bytes).map(|(fragment, ..)| fragment.title);
                 found.push_back(RawRecord {
                     address: at,
                     info,
-                    key: parts.map_or_else(Box::default, |parts| parts.key.into()),
-                    value: parts.and_then(|parts| parts.value).map_or_else(Box::default, Into::into),
+                    key: key.into(),
+                    value: value.filter(|_| !is_root && fragment.is_none()).unwrap_or_default().into(),
+                    large_len: root.as_ref().map(|root| root.len),
+                    title: root.map(|root| root.title).or(fragment),
                     size: bytes.len(),
                 });
                 Ok(())

@@ -104,7 +104,7 @@ impl<K: Key, V: Value> AsyncSession<K, V> {
 
     /// Does what can be done at once.
     #[inline]
-    fn begin<O, T>(&mut self, mut operation: O, usage: Use, map: fn(O::Output) -> T) -> OpFuture<K, V, T>
+    pub(super) fn begin<O, T>(&mut self, mut operation: O, usage: Use, map: fn(O::Output) -> T) -> OpFuture<K, V, T>
     where
         O: Operation<Kernel<K, V>> + Send + 'static,
         T: 'static,
@@ -181,14 +181,14 @@ fn step_signed<E: Environment, O: Operation<E> + ?Sized>(
 
 /// What an operation does.
 #[derive(Clone, Copy)]
-struct Use {
+pub(super) struct Use {
     is_lookup: bool,
     writes: bool,
 }
 
 impl Use {
-    const READ: Self = Self { is_lookup: true, writes: false };
-    const WRITE: Self = Self { is_lookup: false, writes: true };
+    pub(super) const READ: Self = Self { is_lookup: true, writes: false };
+    pub(super) const WRITE: Self = Self { is_lookup: false, writes: true };
     const BOTH: Self = Self { is_lookup: true, writes: true };
 }
 

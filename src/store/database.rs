@@ -45,6 +45,9 @@ pub(crate) struct Database<K, V> {
     /// Who needs which part of the log.
     #[cfg(not(oxifaster_loom))]
     pub(crate) reclaim: Arc<Reclaim>,
+    /// Where the log ended when the store was opened.
+    #[cfg(not(oxifaster_loom))]
+    pub(crate) opened_at: Address,
     /// What lies below is in a checkpoint, and nothing of a later one does.
     pub(crate) checkpointed: MonotonicU64,
     /// Of a store with a durability.
@@ -224,7 +227,7 @@ impl<K: Key, V: Value> Database<K, V> {
         // Nothing, or all that was recovered.
         let checkpointed = MonotonicU64::new(kernel.log.safe_read_only().get());
         #[cfg(not(oxifaster_loom))]
-        let reclaim = Reclaim::new(kernel.log.begin());
+        let (reclaim, opened_at) = (Reclaim::new(kernel.log.begin()), kernel.log.addresses().tail);
         Ok(Self {
             kernel,
             epoch,
@@ -236,6 +239,8 @@ impl<K: Key, V: Value> Database<K, V> {
             compaction: config.compaction,
             #[cfg(not(oxifaster_loom))]
             reclaim,
+            #[cfg(not(oxifaster_loom))]
+            opened_at,
             checkpointed,
             committer,
             commit_thread,
@@ -243,6 +248,12 @@ impl<K: Key, V: Value> Database<K, V> {
             memory,
             sessions,
         })
+    }
+
+    /// Keeps what lies in the log from now on on the device.
+    #[cfg(not(oxifaster_loom))]
+    pub(crate) fn hold_log(&self) -> super::compact::Hold {
+        self.reclaim.hold(|| self.kernel.log.begin())
     }
 
     /// Bytes of a record, on the average if they are of any length.

@@ -13,6 +13,8 @@ mod database;
 mod durability;
 mod faster_kv;
 mod flight;
+#[cfg(not(oxifaster_loom))]
+mod large;
 mod locking;
 mod look;
 mod merge;
@@ -43,6 +45,8 @@ pub use conditional::Conditional;
 pub use config::FasterKvConfig;
 pub use durability::{Durability, DurableFuture};
 pub use faster_kv::FasterKv;
+#[cfg(not(oxifaster_loom))]
+pub use large::{AsyncValueReader, AsyncValueWriter, ValueReader, ValueWriter};
 pub use locking::LockedKeys;
 pub use merge::{Add, Append, Max, MergeOperator, Mergeable, Min, Union};
 pub use op_future::OpFuture;

@@ -8,7 +8,7 @@ use crate::epoch::Participant;
 use crate::error::Result;
 use crate::kernel::Kernel;
 use crate::memory::IoBuf;
-use crate::operation::{self, Account, Arrival, Gate, Place, Retry, Stall, Step};
+use crate::operation::{self, Account, Arrival, Gate, Operation, Place, Retry, Stall, Step};
 use crate::record::{Key, Value};
 use crate::sync::Arc;
 use std::future::Future;
@@ -79,7 +79,26 @@ enum State<K, V, T> {
     Over,
 }
 
+impl<K: Key, V: Value> Home<K, V> {
+    /// For operations that are no work of a user's, beside those of the session.
+    #[cfg(not(oxifaster_loom))]
+    pub(super) fn unlisted(&self) -> Arc<Self> {
+        let (database, gate) = (Arc::clone(&self.database), Arc::clone(&self.gate));
+        Arc::new(Self { database, gate, account: Arc::new(Account::new(0, 0)) })
+    }
+}
+
 impl<K: Key, V: Value, T: 'static> OpFuture<K, V, T> {
+    /// An operation that is begun when the future is polled, and changes nothing that anybody sees.
+    #[cfg(not(oxifaster_loom))]
+    pub(super) fn of(
+        home: Arc<Home<K, V>>,
+        operation: impl Operation<Kernel<K, V>, Output = T> + Send + 'static,
+    ) -> Self {
+        let state = State::Stalled(Box::new(operation), Retry::Conflict, Stall::new());
+        Self { home, state, durably: Durably::OVER }
+    }
+
     pub(super) fn ready(home: Arc<Home<K, V>>, outcome: Result<T>) -> Self {
         Self { home, state: State::Ready(outcome), durably: Durably::OVER }
     }

@@ -11,6 +11,7 @@ use crate::directory::FileDirectory;
 use crate::error::Result;
 use crate::record::{Key, KeyBytes, Value};
 use std::borrow::Borrow;
+use std::io::{Read, Write};
 use std::path::Path;
 
 /// Bytes of a bucket in an image of the index.
@@ -93,6 +94,25 @@ impl<K: Key, V: Value> Store<K, V> {
     /// As for [`Session::upsert`].
     pub fn put(&self, key: K, value: V) -> Result<()> {
         self.with_session(|session| session.upsert(key, value))
+    }
+
+    /// Gives `key` what `reader` yields, of any length up to 1 GiB: see [`Session::upsert_from`]. Returns how many bytes those are.
+    ///
+    /// # Errors
+    /// As for [`Session::upsert_from`].
+    pub fn put_from(&self, key: K, len: Option<u64>, reader: impl Read) -> Result<u64> {
+        self.with_session(|session| session.upsert_from(key, len, reader))
+    }
+
+    /// Writes the value of `key`, of whatever length, to `writer`: see [`Session::read_into`]. Returns how many bytes those are.
+    ///
+    /// # Errors
+    /// As for [`Session::read_into`].
+    pub fn get_into<Q: KeyBytes + ?Sized>(&self, key: &Q, writer: impl Write) -> Result<Option<u64>>
+    where
+        K: Borrow<Q>,
+    {
+        self.with_session(|session| session.read_into(key, writer))
     }
 
     /// Removes `key`, which is the key or what it can be borrowed as.

@@ -348,7 +348,11 @@ impl<K: Key, V: Value> Session<K, V> {
 
     /// Runs an operation to its end. Also says whether it had to wait for the device.
     #[inline]
-    fn run<O: Operation<Kernel<K, V>>>(&mut self, operation: &mut O, count_as: CountAs) -> Result<(O::Output, bool)> {
+    pub(super) fn run<O: Operation<Kernel<K, V>>>(
+        &mut self,
+        operation: &mut O,
+        count_as: CountAs,
+    ) -> Result<(O::Output, bool)> {
         match self.driver.advance(&self.database.kernel, operation, Some(count_as))? {
             Progress::Done(output) => Ok((output, false)),
             Progress::Wait(request) => self.finish(operation, Some(count_as), request).map(|output| (output, true)),

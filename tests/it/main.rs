@@ -18,6 +18,7 @@ mod damage;
 mod executor;
 mod faults;
 mod growth;
+mod large_values;
 mod larger_than_memory;
 mod linearizable;
 mod log;

@@ -105,6 +105,41 @@ fn a_store_in_a_directory_is_found_by_its_name_alone() {
 }
 
 #[test]
+fn the_parts_of_large_values_count_with_their_keys() {
+    let place = tempfile::tempdir().unwrap();
+    let directory = FileDirectory::open(place.path().join("checkpoints")).unwrap();
+    let config = FasterKvConfig::default().with_memory_budget(1 << 20);
+    let device = FileSystemDisk::open(place.path().join("log")).unwrap();
+    let store: FasterKv<Vec<u8>, Vec<u8>, _> = FasterKv::open(config, device).unwrap();
+    let mut session = store.start_session();
+    for (key, len) in [("a", 300_000), ("b", 500_000), ("a", 200_000), ("c", 100_000)] {
+        session.upsert_from(key.as_bytes().to_vec(), None, &vec![7; len][..]).unwrap();
+    }
+    session.delete(&b"c"[..]).unwrap();
+    session.upsert(b"small".to_vec(), vec![1; 50]).unwrap();
+    store.checkpoint_to(&directory, &CheckpointOptions::default()).unwrap();
+    drop((session, store));
+    let sizes = |document: &Value| {
+        let log = &document["log"];
+        let part = |name: &str| log[name].as_u64().unwrap();
+        (part("keys"), part("large_values"), part("large_bytes"), part("live_bytes"), part("superseded_bytes"))
+    };
+    let (keys, values, large, live, superseded) =
+        sizes(&document(&run(&place, "inspect checkpoints --log log --json")));
+    assert_eq!((keys, values), (3, 2));
+    assert!((700_000..720_000).contains(&large) && live > large, "{large} of {live}");
+    assert!((400_000..420_000).contains(&superseded), "{superseded}");
+    assert!(text(&run(&place, "inspect checkpoints --log log")).contains("large values"));
+    let scanned = text(&run(&place, "scan checkpoints --log log"));
+    assert!(scanned.contains("large value of 200000 bytes") && scanned.lines().count() == 3, "{scanned}");
+    assert!(text(&run(&place, "checkpoint verify checkpoints --log log")).contains("sound"));
+    document(&run(&place, "compact checkpoints --log log --memory 1MiB --json"));
+    let (keys, values, large, _, superseded) = sizes(&document(&run(&place, "inspect checkpoints --log log --json")));
+    assert_eq!((keys, values, superseded), (3, 2, 0));
+    assert!((700_000..720_000).contains(&large), "{large}");
+}
+
+#[test]
 fn what_is_not_there_is_said_in_one_line() {
     let place = place();
     for wrong in [

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test panics when it fails")]
 
-use oxifaster_sim::program::{AnyLength, CompactionProgram, CompactionProgramOf, DurabilityProgram, DurabilityProgramOf, Program};
+use oxifaster_sim::program::{AnyLength, CompactionProgram, CompactionProgramOf, DurabilityProgram, Pieces, Program};
 use oxifaster_sim::runner::explore;
 
 /// Recoveries of all seeds.
@@ -25,7 +25,7 @@ fn what_is_compacted_while_checkpoints_are_taken_is_there_after_every_crash() {
 
 #[test]
 fn what_was_reported_durable_is_there_after_every_crash() {
-    let recoveries = explore_all(&DurabilityProgram::default(), 0..4);
+    let recoveries = explore_all(&<DurabilityProgram>::default(), 0..4);
     assert!(recoveries > 1000, "{recoveries}");
 }
 
@@ -36,7 +36,7 @@ fn records_of_any_length_are_compacted_as_well() {
 }
 
 #[test]
-fn records_of_any_length_are_as_durable() {
-    let recoveries = explore_all(&DurabilityProgramOf::<AnyLength>::default(), 0..4);
+fn values_larger_than_a_page_are_whole_after_every_crash() {
+    let recoveries = explore_all(&DurabilityProgram::<Pieces>::default(), 0..4);
     assert!(recoveries > 1000, "{recoveries}");
 }

@@ -112,7 +112,7 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     /// Compacts the oldest part of the log if too little of it is in use. Its space is not given back yet.
     pub(crate) fn keep_up(&self, upkeep: Upkeep<'_>) -> Result<Option<CompactionReport>> {
         let (database, log) = (&self.database, &self.database.kernel.log);
-        let (begin, end) = (log.begin(), log.safe_read_only());
+        let (begin, end) = (log.begin(), log.safe_read_only().min(database.reclaim.oldest_writer()));
         let bytes = log.addresses().tail.get().saturating_sub(begin.get());
         if begin >= end || bytes < upkeep.min_log_size {
             log.keep_room(Address::MAX);
@@ -181,10 +181,7 @@ impl<'a, K: Key, V: Value> Compaction<'a, K, V> {
     /// Everything below `address`.
     fn until(&self, address: Address) -> Result<CompactionReport> {
         let log = &self.database.kernel.log;
-        if address > log.safe_read_only() {
-            let closed = close_tail(self.database)?;
-            wait_until(self.database, Retry::Fuzzy, || log.safe_read_only() >= closed)?;
-        }
+        settle(self.database, address)?;
         let begin = log.begin();
         let end = address.min(log.safe_read_only());
         let mut report = if begin < end {
@@ -201,7 +198,7 @@ impl<'a, K: Key, V: Value> Compaction<'a, K, V> {
     pub(crate) fn to_target(&self) -> Result<CompactionReport> {
         let log = &self.database.kernel.log;
         let mut report = CompactionReport { begin: log.begin(), ..CompactionReport::default() };
-        let end = log.safe_read_only();
+        let end = log.safe_read_only().min(self.database.reclaim.oldest_writer());
         let step = log.geometry().page().page_size().max((end.get() - log.begin().get().min(end.get())) / STEPS);
         while log.begin() < end && utilization(self.database) < self.config.target_utilization {
             let part = self.next_part(end, step);
@@ -223,6 +220,11 @@ impl<'a, K: Key, V: Value> Compaction<'a, K, V> {
     /// Moves what is in use of the oldest part of the log, and gives the part up. Its space is given back later.
     pub(crate) fn step(&self, range: Range<Address>) -> Result<CompactionReport> {
         let (database, log, since) = (self.database, &self.database.kernel.log, Instant::now());
+        if const { V::FIXED.is_none() } {
+            // C6: who is pinned may be about to publish a root without knowing.
+            database.kernel.looked_up_below.advance_to(range.end.get());
+            wait_for_pins(database)?;
+        }
         let Outcome { mut report, until } = Pass { database, range, config: self.config, pace: self.pace }.run()?;
         // C3: who is pinned may have looked up an entry before a copy was in front of it.
         wait_for_pins(database)?;
@@ -243,7 +245,12 @@ pub(crate) fn utilization<K: Key, V: Value>(database: &Database<K, V>) -> f64 {
 }
 
 fn live_bytes<K: Key, V: Value>(database: &Database<K, V>) -> u64 {
-    database.kernel.index.stats().entries * database.record_size()
+    let live = database.kernel.index.stats().entries * database.record_size();
+    // What was written of large values is in use to the same share as what leads to it.
+    let fragments = database.kernel.fragment_bytes.load(Ordering::Relaxed);
+    let written = database.kernel.log.addresses().tail.get().saturating_sub(database.opened_at.get());
+    let others = written.saturating_sub(fragments).max(1);
+    if fragments == 0 { live } else { (live as f64 * (1.0 + fragments as f64 / others as f64)) as u64 }
 }
 
 /// What `live` bytes are of the log; 1.0 of an empty one.
@@ -297,6 +304,16 @@ fn sweep_index<K: Key, V: Value>(database: &Database<K, V>, now: bool) {
         let is_whole = database.kernel.index.free_below(limit, &mut database.epoch.join());
         database.reclaim.note_sweep(limit, is_whole, begun.elapsed());
     }
+}
+
+/// Closes everything to updates, unless what lies below `address` is closed.
+fn settle<K: Key, V: Value>(database: &Database<K, V>, address: Address) -> Result<()> {
+    let log = &database.kernel.log;
+    if address > log.safe_read_only() {
+        let closed = close_tail(database)?;
+        wait_until(database, Retry::Fuzzy, || log.safe_read_only() >= closed)?;
+    }
+    Ok(())
 }
 
 fn close_tail<K: Key, V: Value>(database: &Database<K, V>) -> Result<Address> {

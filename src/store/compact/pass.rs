@@ -1,5 +1,7 @@
 //! Going through a part of the log and moving what is in use to its end. Invariants C1, C2 and C5 of [`crate::compaction`].
 
+use super::doubts::{Doubts, records_at};
+use super::settle;
 use crate::address::Address;
 use crate::allocator::{BLOCK_SIZE, Gather, HybridLog, LiveReader, ReadLimits};
 use crate::compaction::concurrent::{ConcurrentCompactionConfig, ConcurrentCompactor, Parts};
@@ -10,8 +12,8 @@ use crate::error::Result;
 use crate::kernel::ConditionalInsertOp;
 use crate::operation::{Environment, HELD_UP_MAX};
 use crate::record::{Key, Record, RecordLayout, Value};
-use super::doubts::{Doubts, records_at};
 use crate::store::database::Database;
+use crate::store::large::{Title, relocate_live};
 use crate::store::session::Session;
 use crate::sync::Arc;
 use std::ops::Range;
@@ -82,13 +84,17 @@ impl<K: Key, V: Value> Pass<'_, K, V> {
                 let more = reader.advance(log, &mut participant, &mut |at, info, bytes| {
                     mover.report.records += 1;
                     if info.is_live() {
+                        // The root of a large value goes with its title, which lies in this part too, or is gone.
                         let record = RecordLayout::parse::<K, V>(bytes)?;
                         mover.candidates.extend(Candidate::of(at, record, bytes.len() as u64));
+                    } else if const { V::FIXED.is_none() } {
+                        mover.titles.extend(Title::parse::<V>(at, bytes)?);
                     }
                     Ok(())
                 })?;
                 mover.report.scanned += reader.bytes() - before;
                 unpaid += reader.bytes() - before;
+                mover.move_large()?;
                 if mover.is_full() || !more {
                     mover.run(std::mem::take(&mut unpaid))?;
                 }
@@ -119,6 +125,7 @@ struct Mover<'a, K: Key, V: Value> {
     session: Session<K, V>,
     gather: Gather,
     candidates: Vec<Candidate<K, V>>,
+    titles: Vec<Title<K>>,
     doubts: Doubts<K>,
     report: CompactionReport,
     stint: Stint,
@@ -139,6 +146,7 @@ impl<'a, K: Key, V: Value> Mover<'a, K, V> {
             session: Session::unlisted(Arc::clone(pass.database)),
             gather: Gather::new(pass.limits()),
             candidates: Vec::with_capacity(Self::TOGETHER),
+            titles: Vec::new(),
             doubts: Doubts::new(pass.lookup_memory()),
             report: CompactionReport::default(),
             stint: pass.pace.begin(),
@@ -166,6 +174,20 @@ impl<'a, K: Key, V: Value> Mover<'a, K, V> {
         candidates.clear();
         self.pause(bytes)?;
         if self.doubts.is_full() { self.settle() } else { Ok(()) }
+    }
+
+    /// Moves the large values whose titles were met, if they are in use.
+    fn move_large(&mut self) -> Result<()> {
+        let Pass { database, pace, .. } = self.pass;
+        for title in std::mem::take(&mut self.titles) {
+            let log = &database.kernel.log;
+            let stint = &mut self.stint;
+            let pause = |copied| pace.check(stint, copied, || log.keep_room(Address::MAX));
+            let moved = relocate_live(&mut self.session, title, |at| settle(database, at), pause)?;
+            self.report.live += moved;
+            self.report.copied += moved;
+        }
+        Ok(())
     }
 
     /// Nobody is to wait for a compaction that rests.

@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 /// The share of the time that may go into freeing entries of the index is one of so many.
 const SWEEP_REST: u32 = 20;
 
+/// A writer of a large value that has written nothing for so long is not waited for any more.
+const WRITER_RESTS: Duration = Duration::from_secs(10);
+
 /// Who needs which part of the log.
 pub(crate) struct Reclaim {
     state: Mutex<State>,
@@ -44,6 +47,8 @@ struct Held {
     at: Address,
     /// How many bytes below where the log begins may be kept for it. When there are more it is lost.
     at_most: u64,
+    /// When a part of a large value was last written that begins here.
+    written: Option<Instant>,
 }
 
 impl Reclaim {
@@ -95,8 +100,15 @@ impl Reclaim {
     fn hold_in(this: &Arc<Self>, state: &mut State, at: Address, at_most: u64) -> Hold {
         let id = state.next_hold;
         state.next_hold += 1;
-        state.holds.push(Held { id, at, at_most });
+        state.holds.push(Held { id, at, at_most, written: None });
         Hold { reclaim: Arc::clone(this), id, at }
+    }
+
+    /// Where the oldest large value begins that is being written. A compaction that went further would have it written twice.
+    pub(super) fn oldest_writer(&self) -> Address {
+        let state = self.state.lock();
+        let is_written = |held: &&Held| held.written.is_some_and(|at| at.elapsed() < WRITER_RESTS);
+        state.holds.iter().filter(is_written).map(|held| held.at).min().unwrap_or(Address::MAX)
     }
 
     /// Notes what a checkpoint that was just made needs.
@@ -229,6 +241,15 @@ impl Hold {
         let mut state = self.reclaim.state.lock();
         if let Some(held) = state.holds.iter_mut().find(|held| held.id == self.id) {
             held.at = self.at;
+        }
+    }
+
+    /// The same for a large value that begins at `at`, of which a part was just written.
+    pub(crate) fn advance_writer(&mut self, at: Address) {
+        self.advance(at);
+        let mut state = self.reclaim.state.lock();
+        if let Some(held) = state.holds.iter_mut().find(|held| held.id == self.id) {
+            held.written = Some(Instant::now());
         }
     }
 

@@ -117,6 +117,13 @@ pub enum Change<K, V> {
         /// Its value.
         value: V,
     },
+    /// A key got a [large](crate::store::ValueReader) value, which is to be read by itself: what the key has by then may be newer.
+    Large {
+        /// The key.
+        key: K,
+        /// Bytes of its value.
+        len: u64,
+    },
     /// A key was deleted, or has no value for another reason.
     Delete {
         /// The key.
@@ -128,15 +135,15 @@ impl<K, V> Change<K, V> {
     /// Whose change it is.
     pub fn key(&self) -> &K {
         match self {
-            Self::Insert { key, .. } | Self::Update { key, .. } | Self::Delete { key } => key,
+            Self::Insert { key, .. } | Self::Update { key, .. } | Self::Large { key, .. } | Self::Delete { key } => key,
         }
     }
 
-    /// What the key has after it.
+    /// What the key has after it, unless that is a large value.
     pub fn value(&self) -> Option<&V> {
         match self {
             Self::Insert { value, .. } | Self::Update { value, .. } => Some(value),
-            Self::Delete { .. } => None,
+            Self::Large { .. } | Self::Delete { .. } => None,
         }
     }
 }
@@ -274,10 +281,11 @@ impl<K: Key, V: Value> ChangeFeed<K, V> {
             if !info.is_invalid() {
                 last = Some((at, crc32c(bytes)));
                 let record = RecordLayout::parse::<K, V>(bytes)?;
-                changes.push(match (record.key, record.value) {
-                    (key, None) => Change::Delete { key },
-                    (key, Some(value)) if !info.previous().is_valid() => Change::Insert { key, value },
-                    (key, Some(value)) => Change::Update { key, value },
+                changes.push(match (record.large_len(), record.key, record.value) {
+                    (Some(len), key, _) => Change::Large { key, len },
+                    (None, key, None) => Change::Delete { key },
+                    (None, key, Some(value)) if !info.previous().is_valid() => Change::Insert { key, value },
+                    (None, key, Some(value)) => Change::Update { key, value },
                 });
             }
             Ok(())

@@ -8,7 +8,7 @@ use crate::epoch::Participant;
 use crate::error::Result;
 use crate::kernel::{Extent, IsNewestOp};
 use crate::operation::Environment;
-use crate::record::{Key, RecordInfo, RecordLayout, Value};
+use crate::record::{Held, Key, RecordInfo, RecordLayout, Value};
 use crate::store::Session;
 use crate::store::compact::Hold;
 use crate::store::database::Database;
@@ -44,7 +44,7 @@ pub struct LiveIterator<K: Key, V: Value> {
     extent: Extent,
     version: Option<u64>,
     filter: Option<Filter<K, V>>,
-    found: VecDeque<(Address, K, V)>,
+    found: VecDeque<(Address, K, Held<V>)>,
     is_over: bool,
 }
 
@@ -52,7 +52,7 @@ pub struct LiveIterator<K: Key, V: Value> {
 struct Candidate<K, V> {
     at: Address,
     key: K,
-    value: V,
+    held: Held<V>,
 }
 
 /// One thread's way through the records of a store.
@@ -95,10 +95,12 @@ impl<K: Key, V: Value> LiveWalk<K, V> {
             let mut take = |at: Address, info: RecordInfo, bytes: &[u8]| {
                 if info.is_live() && extent.counts(at, info) {
                     let record = RecordLayout::parse::<K, V>(bytes)?;
-                    if let Some(value) = record.value
+                    if let Some(large) = record.large {
+                        candidates.push(Candidate { at, key: record.key, held: Held::Large(large) });
+                    } else if let Some(value) = record.value
                         && is_wanted(&record.key, &value)
                     {
-                        candidates.push(Candidate { at, key: record.key, value });
+                        candidates.push(Candidate { at, key: record.key, held: Held::Value(value) });
                     }
                 }
                 Ok(())
@@ -131,7 +133,7 @@ impl<K: Key, V: Value> LiveIterator<K, V> {
     }
 
     /// Gives only what `filter` says yes to. It is asked before a record is looked up, also about values that are not the newest:
-    /// what it refuses costs little.
+    /// what it refuses costs little. Keys with large values are given without asking it.
     #[must_use]
     pub fn with_filter(mut self, filter: impl Fn(&K, &V) -> bool + Send + 'static) -> Self {
         self.filter = Some(Box::new(filter));
@@ -153,7 +155,7 @@ impl<K: Key, V: Value> LiveIterator<K, V> {
         while self.found.is_empty() && !self.is_over {
             let (found, filter) = (&mut self.found, &self.filter);
             let is_wanted = |key: &K, value: &V| filter.as_ref().is_none_or(|filter| filter(key, value));
-            let visit = |candidate: Candidate<K, V>| found.push_back((candidate.at, candidate.key, candidate.value));
+            let visit = |candidate: Candidate<K, V>| found.push_back((candidate.at, candidate.key, candidate.held));
             self.is_over = !self.walk.advance(self.extent, is_wanted, visit)?;
             // What was found and not given yet need not be read again, unless a cursor says so.
             let next = self.found.front().map_or_else(|| self.walk.reader.position(), |(at, ..)| *at);
@@ -166,14 +168,34 @@ impl<K: Key, V: Value> LiveIterator<K, V> {
 impl<K: Key, V: Value> Iterator for LiveIterator<K, V> {
     type Item = Result<(K, V)>;
 
+    /// A key with a [large](crate::store::ValueReader) value is an item of its own, [`ErrorKind::LargeValue`](crate::ErrorKind::LargeValue);
+    /// others follow it.
     fn next(&mut self) -> Option<Self::Item> {
+        Some(match self.next_held()? {
+            Ok((key, Held::Value(value))) => Ok((key, value)),
+            Ok((_, Held::Large(root))) => Err(root.refuse()),
+            Err(error) => Err(error),
+        })
+    }
+}
+
+impl<K: Key, V: Value> LiveIterator<K, V> {
+    /// The keys alone, each with the bytes of its value, whether that is a [large](crate::store::ValueReader) one or not.
+    pub fn keys(mut self) -> impl Iterator<Item = Result<(K, u64)>> {
+        std::iter::from_fn(move || match self.next_held()? {
+            Ok((key, held)) => Some(Ok((key, held.len()))),
+            Err(error) => Some(Err(error)),
+        })
+    }
+
+    fn next_held(&mut self) -> Option<Result<(K, Held<V>)>> {
         if self.found.is_empty()
             && let Err(error) = self.read_on()
         {
             self.is_over = true;
             return Some(Err(error));
         }
-        self.found.pop_front().map(|(_, key, value)| Ok((key, value)))
+        self.found.pop_front().map(|(_, key, held)| Ok((key, held)))
     }
 }
 
@@ -183,7 +205,7 @@ pub(super) fn for_each<K: Key, V: Value>(
     hold: &Hold,
     extent: Extent,
     threads: usize,
-    visit: impl Fn(&K, &V) + Sync,
+    visit: impl Fn(&K, &Held<V>) -> Result<()> + Sync,
 ) -> Result<u64> {
     let page_bits = database.kernel.log.geometry().page().page_bits();
     let parts = ConcurrentCompactionConfig::new(threads).with_part_bits(page_bits);
@@ -193,12 +215,15 @@ pub(super) fn for_each<K: Key, V: Value>(
         let mut walk = LiveWalk::new(database)?;
         while let Some(part) = parts.take() {
             walk.go_to(part)?;
-            let mut met = 0;
+            let (mut met, mut visited) = (0, Ok(()));
             let mut each = |candidate: Candidate<K, V>| {
                 met += 1;
-                visit(&candidate.key, &candidate.value);
+                if visited.is_ok() {
+                    visited = visit(&candidate.key, &candidate.held);
+                }
             };
             while walk.advance(extent, |_, _| true, &mut each)? {}
+            visited?;
             count.fetch_add(met, Ordering::Relaxed);
         }
         Ok(())

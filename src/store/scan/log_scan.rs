@@ -29,8 +29,10 @@ pub struct ScannedRecord<K, V> {
     pub is_tombstone: bool,
     /// Its key.
     pub key: K,
-    /// Its value.
+    /// Its value; [`Value::initial`] if that is a [large](crate::store::ValueReader) one.
     pub value: V,
+    /// Bytes of its value, if that is a large one.
+    pub large_len: Option<u64>,
 }
 
 /// The valid records of a range of a store's log. Pages on the device are read ahead while others are looked at.
@@ -78,6 +80,7 @@ impl<K: Key, V: Value> LogScanIterator<K, V> {
                             previous: info.previous(),
                             version: info.version(),
                             is_tombstone: info.is_tombstone(),
+                            large_len: record.large_len(),
                             key: record.key,
                             value: record.value.unwrap_or_else(V::initial),
                         });

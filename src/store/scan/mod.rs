@@ -29,7 +29,7 @@ use crate::device::StorageDevice;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::Extent;
 use crate::operation::{Retry, Stall};
-use crate::record::{Key, Value};
+use crate::record::{Held, Key, Value};
 use std::ops::{Bound, RangeBounds};
 
 pub use changes::{Change, ChangeCursor, ChangeFeed, ChangeOptions, ChangeReach};
@@ -76,7 +76,8 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
         LogScanIterator::new(&self.database, hold, start..end)
     }
 
-    /// Every key once, with its newest value at about this moment, in the order of the log. What is in memory is closed to updates
+    /// Every key once, with its newest value at about this moment, in the order of the log. (Where there may be large values, see
+    /// [`LiveIterator::keys`].) What is in memory is closed to updates
     /// in place. Keys that are changed while the iterator is made may have the old value or the new one; later changes are not
     /// seen. Memory that it needs does not depend on the number of keys.
     ///
@@ -124,8 +125,23 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     /// how many there were.
     ///
     /// # Errors
-    /// As for [`iter`](Self::iter), and those of the device.
+    /// As for [`iter`](Self::iter), and those of the device; [`ErrorKind::LargeValue`] if a key has a [large](super::ValueReader) value.
     pub fn for_each(&self, threads: usize, visit: impl Fn(&K, &V) + Sync) -> Result<u64> {
+        self.for_each_held(threads, |key, held| held.value().map(|value| visit(key, value)))
+    }
+
+    /// The same with the bytes of each value, whether that is a [large](super::ValueReader) one or not.
+    ///
+    /// # Errors
+    /// As for [`iter`](Self::iter), and those of the device.
+    pub fn for_each_key(&self, threads: usize, visit: impl Fn(&K, u64) + Sync) -> Result<u64> {
+        self.for_each_held(threads, |key, held| {
+            visit(key, held.len());
+            Ok(())
+        })
+    }
+
+    fn for_each_held(&self, threads: usize, visit: impl Fn(&K, &Held<V>) -> Result<()> + Sync) -> Result<u64> {
         let hold = self.database.reclaim.hold(|| self.database.kernel.log.begin());
         let end = immutable_up_to(&self.database, Address::MAX)?;
         live::for_each(&self.database, &hold, Extent { end, left_out: None }, threads, visit)
@@ -134,9 +150,9 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     /// How many keys there are, by looking at every record.
     ///
     /// # Errors
-    /// As for [`for_each`](Self::for_each).
+    /// As for [`for_each_key`](Self::for_each_key).
     pub fn count(&self) -> Result<u64> {
-        self.for_each(1, |_, _| ())
+        self.for_each_key(1, |_, _| ())
     }
 
     /// How many keys there are, roughly: entries of the index. Too few by those that share an entry with others, too many by those

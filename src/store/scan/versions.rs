@@ -5,7 +5,7 @@ use crate::device::access;
 use crate::error::Result;
 use crate::kernel::{Fetch, Fetched};
 use crate::operation::Environment;
-use crate::record::{Key, Record, RecordLayout, Value};
+use crate::record::{Held, Key, Record, RecordLayout, Value};
 use crate::store::database::Database;
 use crate::sync::Arc;
 use crate::utility::KeyHash;
@@ -18,8 +18,10 @@ pub struct KeyVersion<V> {
     pub address: Address,
     /// The store's version when it was written, modulo 1024.
     pub version: u16,
-    /// What it had; `None` if it was deleted.
+    /// What it had; `None` if it was deleted, or had a [large](crate::store::ValueReader) value.
     pub value: Option<V>,
+    /// Bytes of its value, if that was a large one.
+    pub large_len: Option<u64>,
 }
 
 /// Walks the chain of `key` from its newest record to where the log begins.
@@ -41,16 +43,22 @@ pub(super) fn versions_of<K: Key, V: Value>(database: &Arc<Database<K, V>>, key:
             if at >= view.head() {
                 let record = view.record(at, layout);
                 let info = record.info();
-                let value = || if info.is_tombstone() { Ok(None) } else { record.value::<K, V>().map(Some) };
-                (info, record.key_is::<K, V>(key).then(value).transpose()?)
+                let held = || if info.is_tombstone() { Ok(None) } else { record.held::<K, V>().map(Some) };
+                (info, record.key_is::<K, V>(key).then(held).transpose()?)
             } else {
                 drop(guard);
                 let record = fetch(database, at)?;
-                (record.info, (record.key.as_bytes() == key.as_bytes()).then_some(record.value))
+                let is_of_key = record.key.as_bytes() == key.as_bytes();
+                (record.info, is_of_key.then(|| record.held_at(at)))
             }
         };
-        if let Some(value) = found.filter(|_| !info.is_invalid()) {
-            versions.push(KeyVersion { address: at, version: info.version(), value });
+        if let Some(held) = found.filter(|_| !info.is_invalid()) {
+            let (value, large_len) = match held {
+                None => (None, None),
+                Some(Held::Value(value)) => (Some(value), None),
+                Some(Held::Large(root)) => (None, Some(root.len)),
+            };
+            versions.push(KeyVersion { address: at, version: info.version(), value, large_len });
         }
         at = info.previous();
     }

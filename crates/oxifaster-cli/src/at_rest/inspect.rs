@@ -6,6 +6,7 @@ use super::source::{find, records};
 use crate::failure::Failure;
 use crate::output::{print_json, print_text};
 use crate::units::{grouped, size};
+use oxifaster::address::Address;
 use oxifaster::checkpoint::Manifest;
 use oxifaster::scan::RawRecord;
 use oxifaster::utility::KeyHash;
@@ -53,6 +54,9 @@ pub(super) struct Contents {
     pub(super) superseded_bytes: u64,
     tombstones: u64,
     pub(super) tombstone_bytes: u64,
+    /// Values larger than a page, of the keys above; their parts count with their records, in use or superseded.
+    large_values: u64,
+    pub(super) large_bytes: u64,
     invalid: u64,
     pub(super) invalid_bytes: u64,
     /// Gaps at the ends of pages and blocks.
@@ -75,16 +79,26 @@ pub(super) struct IndexLoad {
 struct Newest {
     size: u64,
     is_tombstone: bool,
+    /// Of a large value.
+    title: Option<Address>,
+}
+
+/// What was met of the log so far.
+#[derive(Default)]
+struct Met {
+    newest: HashMap<Box<[u8]>, Newest>,
+    /// Bytes of the parts of each large value, by where the first of them lies.
+    parts: HashMap<Address, u64>,
 }
 
 pub(super) fn execute(options: &InspectOptions) -> Result<u8, Failure> {
     let found = find(&options.source, options.checkpoint)?;
     let mut document = Document::new(&found.manifest);
-    let mut newest: HashMap<Box<[u8]>, Newest> = HashMap::new();
+    let mut met = Met::default();
     for record in records(&options.source, &found)? {
-        document.add(record?, &mut newest);
+        document.add(record?, &mut met);
     }
-    document.finish(&found.manifest, newest);
+    document.finish(&found.manifest, met);
     if let Some(path) = &options.svg {
         std::fs::write(path, picture::of(&document)).map_err(|error| Failure::path("writing", path, error))?;
     }
@@ -123,24 +137,32 @@ impl Document {
         }
     }
 
-    fn add(&mut self, record: RawRecord, newest: &mut HashMap<Box<[u8]>, Newest>) {
+    fn add(&mut self, record: RawRecord, met: &mut Met) {
         let size = record.size as u64;
         *self.record_sizes.entry(record.size).or_default() += 1;
+        if record.info.is_invalid()
+            && let Some(title) = record.title
+        {
+            *met.parts.entry(title).or_default() += size;
+            return;
+        }
         if record.info.is_invalid() {
             self.log.invalid += 1;
             self.log.invalid_bytes += size;
             return;
         }
         let is_tombstone = record.info.is_tombstone();
-        if let Some(before) = newest.insert(record.key, Newest { size, is_tombstone }) {
+        let latest = Newest { size, is_tombstone, title: record.title };
+        if let Some(before) = met.newest.insert(record.key, latest) {
             self.log.superseded += 1;
             self.log.superseded_bytes += before.size;
         }
     }
 
-    fn finish(&mut self, manifest: &Manifest, newest: HashMap<Box<[u8]>, Newest>) {
+    fn finish(&mut self, manifest: &Manifest, met: Met) {
+        let Met { newest, mut parts } = met;
         let mut tags: HashMap<u64, HashSet<u16>> = HashMap::new();
-        for (key, Newest { size, is_tombstone }) in newest {
+        for (key, Newest { size, is_tombstone, title }) in newest {
             if is_tombstone {
                 self.log.tombstones += 1;
                 self.log.tombstone_bytes += size;
@@ -148,9 +170,16 @@ impl Document {
             }
             self.log.keys += 1;
             self.log.live_bytes += size;
+            if let Some(bytes) = title.and_then(|title| parts.remove(&title)) {
+                self.log.large_values += 1;
+                self.log.large_bytes += bytes;
+                self.log.live_bytes += bytes;
+            }
             let hash = KeyHash::of_bytes(&key);
             tags.entry(hash.bucket(self.index.buckets - 1)).or_default().insert(hash.tag());
         }
+        // Of values that were replaced or deleted, or never came to their end.
+        self.log.superseded_bytes += parts.values().sum::<u64>();
         let span = manifest.log.as_ref().map_or(0, |log| log.end.get() - log.begin.get());
         let log = &self.log;
         let held = log.live_bytes + log.superseded_bytes + log.tombstone_bytes + log.invalid_bytes;
@@ -185,6 +214,10 @@ impl fmt::Display for Document {
         for ((name, bytes), count) in log.parts().into_iter().zip(counts) {
             let count = count.map(grouped).unwrap_or_default();
             writeln!(f, "  {name:12} {count:>14}  {:>10}  {}", size(bytes), bar(bytes, all))?;
+        }
+        if log.large_values > 0 {
+            let (count, bytes) = (grouped(log.large_values), size(log.large_bytes));
+            writeln!(f, "  large values {count:>14}  {bytes:>10}  of those that are live")?;
         }
         writeln!(f, "\nrecord sizes in bytes")?;
         let most = self.record_sizes.values().copied().max().unwrap_or(0);

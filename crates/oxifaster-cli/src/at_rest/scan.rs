@@ -51,16 +51,22 @@ pub(super) fn execute(options: &ScanOptions) -> Result<u8, Failure> {
 }
 
 fn text(record: &RawRecord) -> String {
-    let value = if record.info.is_tombstone() { "deleted".to_owned() } else { shown(&record.value) };
+    let value = match record.large_len {
+        _ if record.info.is_tombstone() => "deleted".to_owned(),
+        Some(len) => format!("(large value of {len} bytes)"),
+        None => shown(&record.value),
+    };
     format!("{} {} {value}", record.address, shown(&record.key))
 }
 
 fn document(record: &RawRecord) -> String {
-    let value = (!record.info.is_tombstone()).then(|| shown(&record.value));
+    let has_value = !record.info.is_tombstone() && record.large_len.is_none();
+    let value = has_value.then(|| shown(&record.value));
     json!({
         "address": record.address.get(),
         "key": shown(&record.key),
         "value": value,
+        "large_len": record.large_len,
         "version": record.info.version(),
     })
     .to_string()

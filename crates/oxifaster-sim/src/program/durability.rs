@@ -10,13 +10,18 @@
 //! * What is there is a prefix of all changes: with every one that a call had waited for, and none that had not begun.
 //! * Of each session, exactly the changes up to the serial number that is found for it are part of it.
 //! * To open the store again finds the same.
+//!
+//! What the values are is a parameter: words, or bytes of any length, some of which are larger than a page and written piece by piece;
+//! then some writers are dropped half way, and the log is compacted.
 
-use super::{Effort, Program, Shape, Stage, Violation, must};
+use super::{Effort, Program, Stage, Violation, must};
 use crate::world::{Access, Cause, Latency, SimConfig, When};
 use crate::{SimDisk, SimRng, SimWorld};
+use oxifaster::record::Value;
 use oxifaster::store::{CheckpointOptions, Durability, FasterKv, FasterKvConfig, Session};
 use oxifaster::{ErrorKind, Result};
 use std::collections::HashMap;
+use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,12 +31,78 @@ const SESSIONS: [u128; 2] = [1, 2];
 const LOG: &str = "log";
 const CHECKPOINTS: &str = "checkpoints";
 
-type Store<S> = FasterKv<<S as Shape<1>>::Key, <S as Shape<1>>::Value, SimDisk>;
-type Worker<S> = Session<<S as Shape<1>>::Key, <S as Shape<1>>::Value>;
+type Store<V> = FasterKv<u64, V, SimDisk>;
 
 /// Changes a durable store.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct DurabilityProgramOf<S>(PhantomData<S>);
+pub struct DurabilityProgram<P = Words>(PhantomData<P>);
+
+/// What values are: each is told by a number.
+pub trait Payload: Copy + Default + fmt::Debug {
+    /// The type of values.
+    type Value: Value;
+    /// As of a [`Program`].
+    const NAME: &'static str;
+    /// As of a [`Program`].
+    const ABOUT: &'static str;
+
+    /// The number of a value that may go in a batch or a transaction.
+    fn for_batch(number: u64) -> u64;
+
+    /// The value of such a number.
+    fn value(number: u64) -> Self::Value;
+
+    /// Gives a key the value of a number.
+    fn upsert(session: &mut Session<u64, Self::Value>, key: u64, number: u64) -> Result<()>;
+
+    /// Has a key go on from the value of one number to that of another.
+    fn rmw(session: &mut Session<u64, Self::Value>, key: u64, from: u64, to: u64) -> Result<()>;
+
+    /// The number that tells the value of a key.
+    fn read(session: &mut Session<u64, Self::Value>, key: u64) -> Result<Option<u64>>;
+
+    /// Does something that changes nothing anybody sees.
+    fn disturb(store: &Store<Self::Value>, session: &mut Session<u64, Self::Value>, rng: &mut SimRng) -> Result<()>;
+}
+
+/// Values of one word: the number itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Words;
+
+impl Payload for Words {
+    type Value = u64;
+    const NAME: &'static str = "durability";
+    const ABOUT: &'static str =
+        "a store whose changes are durable when a call returns: all of them are there after every crash";
+
+    fn for_batch(number: u64) -> u64 {
+        number
+    }
+
+    fn value(number: u64) -> u64 {
+        number
+    }
+
+    fn upsert(session: &mut Session<u64, u64>, key: u64, number: u64) -> Result<()> {
+        session.upsert(key, number)
+    }
+
+    fn rmw(session: &mut Session<u64, u64>, key: u64, from: u64, to: u64) -> Result<()> {
+        let add = |old: &mut u64| {
+            *old = old.wrapping_add(to.wrapping_sub(from));
+            true
+        };
+        session.rmw(key, add).map(drop)
+    }
+
+    fn read(session: &mut Session<u64, u64>, key: u64) -> Result<Option<u64>> {
+        session.read(&key)
+    }
+
+    fn disturb(_: &Store<u64>, session: &mut Session<u64, u64>, _: &mut SimRng) -> Result<()> {
+        session.wait_durable()
+    }
+}
 
 /// A change: which operation of which session, and what the key has afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,13 +129,12 @@ pub struct Past {
     notes: Vec<(usize, usize, usize)>,
 }
 
-impl<S: Shape<1>> Program for DurabilityProgramOf<S> {
+impl<P: Payload> Program for DurabilityProgram<P> {
     type Known = Changes;
     type History = Past;
 
-    const NAME: &'static str = if S::ANY_LENGTH { "durability-of-any-length" } else { "durability" };
-    const ABOUT: &'static str =
-        "a store whose changes are durable when a call returns: all of them are there after every crash";
+    const NAME: &'static str = P::NAME;
+    const ABOUT: &'static str = P::ABOUT;
 
     fn config(&self, rng: &mut SimRng) -> SimConfig {
         let latencies = [Latency::None, Latency::Short, Latency::Uneven];
@@ -82,7 +152,7 @@ impl<S: Shape<1>> Program for DurabilityProgramOf<S> {
         stage: Stage,
         rng: &mut SimRng,
     ) -> std::result::Result<Past, Violation> {
-        let mut run = Run::<S>::open(world, known)?;
+        let mut run = Run::<P>::open(world, known)?;
         if stage.is_first() && rng.one_in(3) {
             let call = if rng.coin() { Access::DiskWrite } else { Access::DiskSync };
             world.fail(call, When::From(1 + rng.below(20)), Cause::ALL[rng.index(3)]);
@@ -116,10 +186,10 @@ impl<S: Shape<1>> Program for DurabilityProgramOf<S> {
     }
 }
 
-struct Run<'a, S: Shape<1>> {
+struct Run<'a, P: Payload> {
     world: &'a SimWorld,
-    store: Store<S>,
-    sessions: [Worker<S>; 2],
+    store: Store<P::Value>,
+    sessions: [Session<u64, P::Value>; 2],
     model: HashMap<u64, u64>,
     before: Changes,
     all: Vec<Change>,
@@ -139,24 +209,24 @@ fn config() -> FasterKvConfig {
         .with_durability(Durability::EveryOperation)
 }
 
-fn open<S: Shape<1>>(world: &SimWorld) -> Result<Store<S>> {
+fn open<V: Value>(world: &SimWorld) -> Result<Store<V>> {
     FasterKv::open_durable_in(&world.directory(CHECKPOINTS), config(), world.disk(LOG), &|_| ()).map(|(store, _)| store)
 }
 
-impl<'a, S: Shape<1>> Run<'a, S> {
+impl<'a, P: Payload> Run<'a, P> {
     /// Opens the store on what there is, and compares it with what may be there.
     fn open(world: &'a SimWorld, known: &Changes) -> std::result::Result<Self, Violation> {
-        let store = must("opens", open::<S>(world))?;
-        let serials = serials::<S>(&store);
+        let store = must("opens", open(world))?;
+        let serials = serials(&store);
         let all = found(known, &serials)?;
         let model = state(&all);
-        compare::<S>(&store, &model)?;
+        compare::<P>(&store, &model)?;
         drop(store);
-        let store = must("opens again", open::<S>(world))?;
-        if serials != self::serials::<S>(&store) {
+        let store = must("opens again", open(world))?;
+        if serials != self::serials(&store) {
             return Err(Violation::new("opens again", "other serial numbers were found"));
         }
-        compare::<S>(&store, &model)?;
+        compare::<P>(&store, &model)?;
         let session = |index: usize| {
             let recovered = store.get_recovered_sessions().into_iter().find(|cut| cut.guid == SESSIONS[index]);
             must(
@@ -202,28 +272,25 @@ impl<'a, S: Shape<1>> Run<'a, S> {
         let result = match rng.below(23) {
             0..8 => {
                 self.begin([change(key, serial, Some(value))]);
-                self.sessions[who].upsert(S::key(key), S::value([value]))
+                P::upsert(&mut self.sessions[who], key, value)
             }
             8..11 => {
-                let sum = self.model.get(&key).copied().unwrap_or(0).wrapping_add(value);
+                let old = self.model.get(&key).copied().unwrap_or(0);
+                let sum = old.wrapping_add(value);
                 self.begin([change(key, serial, Some(sum))]);
-                let add = |old: &mut S::Value| {
-                    *old = S::value([S::words(old)[0].wrapping_add(value)]);
-                    true
-                };
-                self.sessions[who].rmw(S::key(key), add).map(drop)
+                P::rmw(&mut self.sessions[who], key, old, sum)
             }
             11..13 => {
                 if self.model.contains_key(&key) {
                     self.begin([change(key, serial, None)]);
                 }
-                self.sessions[who].delete(&S::key(key))
+                self.sessions[who].delete(&key)
             }
             13..15 => {
                 let count = 1 + rng.below(200);
-                let pairs: Vec<_> = (0..count).map(|at| (at % KEYS, value * 1000 + at)).collect();
+                let pairs: Vec<_> = (0..count).map(|at| (at % KEYS, P::for_batch(value * 1000 + at))).collect();
                 self.begin(pairs.iter().zip(serial..).map(|((key, value), serial)| change(*key, serial, Some(*value))));
-                let pairs: Vec<_> = pairs.into_iter().map(|(key, value)| (S::key(key), S::value([value]))).collect();
+                let pairs: Vec<_> = pairs.into_iter().map(|(key, value)| (key, P::value(value))).collect();
                 self.sessions[who].upsert_batch(&pairs)
             }
             15 | 16 => return self.read(who, key),
@@ -234,7 +301,7 @@ impl<'a, S: Shape<1>> Run<'a, S> {
                 let options = if rng.coin() { options.with_keep_last(1) } else { options };
                 self.store.checkpoint_to(&self.world.directory(CHECKPOINTS), &options).map(drop)
             }
-            _ => self.sessions[who].wait_durable(),
+            _ => P::disturb(&self.store, &mut self.sessions[who], rng),
         };
         match result {
             Ok(()) => {
@@ -249,21 +316,23 @@ impl<'a, S: Shape<1>> Run<'a, S> {
         }
     }
 
-    /// Moves half of what one key has to another one; or all, and the key goes. A crash leaves both changes or none: they have
-    /// one serial number.
+    /// Takes half of what one key has and gives it to another one; or all, and the key goes. A crash leaves both changes or none: they
+    /// have one serial number.
     fn transfer(&mut self, who: usize, [from, to]: [u64; 2], all: bool) -> Result<()> {
         let serial = self.sessions[who].serial() + 1;
         let [left, there] = [from, to].map(|key| self.model.get(&key).copied().unwrap_or(0));
         let moved = if all { left } else { left / 2 };
-        let rest = (!all).then_some(left - moved);
+        let rest = (!all).then(|| P::for_batch(left - moved));
+        let sum = P::for_batch(there.wrapping_add(moved));
         let change = |key, value| Change { session: who, serial, key, value };
-        self.begin([change(from, rest), change(to, Some(there.wrapping_add(moved)))]);
+        self.begin([change(from, rest), change(to, Some(sum))]);
         self.sessions[who].transaction(|transaction| {
             match rest {
-                Some(rest) => transaction.upsert(S::key(from), S::value([rest])),
-                None => transaction.delete(S::key(from)),
+                Some(rest) => transaction.upsert(from, P::value(rest)),
+                None => transaction.delete(from),
             }
-            transaction.rmw(S::key(to), |value| *value = S::value([S::words(value)[0].wrapping_add(moved)]))
+            transaction.upsert(to, P::value(sum));
+            Ok(())
         })
     }
 
@@ -289,7 +358,7 @@ impl<'a, S: Shape<1>> Run<'a, S> {
     }
 
     fn read(&mut self, who: usize, key: u64) -> std::result::Result<bool, Violation> {
-        match self.sessions[who].read(&S::key(key)).map(|value| value.map(|value| S::words(&value)[0])) {
+        match P::read(&mut self.sessions[who], key) {
             Ok(found) if found == self.model.get(&key).copied() => Ok(true),
             Ok(found) => Err(Violation::new("right values", format_args!("key {key} gave {found:?}"))),
             Err(error) => Err(Violation::new("no reason to fail", error)),
@@ -308,7 +377,7 @@ impl<'a, S: Shape<1>> Run<'a, S> {
     }
 }
 
-fn serials<S: Shape<1>>(store: &Store<S>) -> [u64; 2] {
+fn serials<V: Value>(store: &Store<V>) -> [u64; 2] {
     let cuts = store.get_recovered_sessions();
     SESSIONS.map(|guid| cuts.iter().find(|cut| cut.guid == guid).map_or(0, |cut| cut.serial))
 }
@@ -340,11 +409,10 @@ fn state(changes: &[Change]) -> HashMap<u64, u64> {
     state
 }
 
-fn compare<S: Shape<1>>(store: &Store<S>, expected: &HashMap<u64, u64>) -> std::result::Result<(), Violation> {
+fn compare<P: Payload>(store: &Store<P::Value>, expected: &HashMap<u64, u64>) -> std::result::Result<(), Violation> {
     let mut session = store.start_session();
     for key in 0..KEYS {
-        let found = must("readable", session.read(&S::key(key)))?.map(|value| S::words(&value)[0]);
-        let expected = expected.get(&key).copied();
+        let (found, expected) = (must("readable", P::read(&mut session, key))?, expected.get(&key).copied());
         if found != expected {
             return Err(Violation::new("right values", format_args!("key {key} gave {found:?}, not {expected:?}")));
         }

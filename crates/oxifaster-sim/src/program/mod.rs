@@ -6,6 +6,7 @@ mod compaction;
 mod durability;
 mod faster_log;
 mod flaw;
+mod large;
 mod log;
 mod manifest;
 mod shape;
@@ -16,9 +17,10 @@ use std::fmt;
 
 pub use checkpoint::{CheckpointProgramOf, Taking};
 pub use compaction::CompactionProgramOf;
-pub use durability::DurabilityProgramOf;
+pub use durability::{DurabilityProgram, Payload, Words};
 pub use faster_log::FasterLogProgram;
 pub use flaw::StorageFlaw;
+pub use large::Pieces;
 pub use log::LogProgram;
 pub use manifest::{ManifestFlaw, ManifestProgram};
 pub use shape::{AnyLength, Fixed, Shape};
@@ -27,8 +29,6 @@ pub use shape::{AnyLength, Fixed, Shape};
 pub type CheckpointProgram = CheckpointProgramOf<Fixed>;
 /// Compactions of a store with keys and values of one length.
 pub type CompactionProgram = CompactionProgramOf<Fixed>;
-/// Changes of a durable store with keys and values of one length.
-pub type DurabilityProgram = DurabilityProgramOf<Fixed>;
 
 /// A workload with its own judgement.
 ///

@@ -4,7 +4,7 @@ use super::explore::{Look, Verdict, explore, replay};
 use super::path::CrashPath;
 use crate::program::{
     AnyLength, CheckpointProgram, CheckpointProgramOf, CompactionProgram, CompactionProgramOf, DurabilityProgram,
-    DurabilityProgramOf, FasterLogProgram, LogProgram, ManifestProgram, Program,
+    FasterLogProgram, LogProgram, ManifestProgram, Pieces, Program,
 };
 
 /// A program with everything about it that a command needs.
@@ -28,10 +28,10 @@ impl Subject {
         Self::of::<CheckpointProgram>(),
         Self::of::<CompactionProgram>(),
         Self::of::<DurabilityProgram>(),
+        Self::of::<DurabilityProgram<Pieces>>(),
         Self::of::<FasterLogProgram>(),
         Self::of::<CheckpointProgramOf<AnyLength>>(),
         Self::of::<CompactionProgramOf<AnyLength>>(),
-        Self::of::<DurabilityProgramOf<AnyLength>>(),
     ];
 
     const fn of<P: Program + Default>() -> Self {
