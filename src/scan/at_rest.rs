@@ -6,7 +6,7 @@ use crate::checkpoint::{Manifest, Schema};
 use crate::device::StorageDevice;
 use crate::directory::Directory;
 use crate::error::{Error, ErrorKind, Result};
-use crate::record::{RecordInfo, RecordLayout};
+use crate::record::{Expiry, RecordInfo, RecordLayout};
 use crate::sync::Arc;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -28,6 +28,8 @@ pub struct RawRecord {
     pub key: Box<[u8]>,
     /// The bytes of its value; none in a tombstone.
     pub value: Box<[u8]>,
+    /// When its value ends.
+    pub expiry: Expiry,
     /// Bytes that it takes in the log.
     pub size: usize,
 }
@@ -76,6 +78,7 @@ impl DoubleBufferedLogIterator {
                     info,
                     key: parts.map_or_else(Box::default, |parts| parts.key.into()),
                     value: parts.and_then(|parts| parts.value).map_or_else(Box::default, Into::into),
+                    expiry: parts.map_or(Expiry::NEVER, |parts| parts.expiry),
                     size: bytes.len(),
                 });
                 Ok(())

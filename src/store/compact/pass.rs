@@ -74,12 +74,13 @@ impl<K: Key, V: Value> Pass<'_, K, V> {
         while let Some(part) = parts.take() {
             reader.go_to(part.clone())?;
             loop {
-                let before = reader.bytes();
+                let (before, now) = (reader.bytes(), self.database.kernel.now());
                 let more = reader.advance(log, &mut participant, &mut |at, info, bytes| {
                     outcome.report.records += 1;
                     if info.is_live() {
                         let (record, bytes) = (RecordLayout::parse::<K, V>(bytes)?, bytes.len() as u64);
-                        let (key, value) = (record.key, record.value);
+                        // What has ended is left behind like a tombstone: all that is older of its key goes with it.
+                        let (key, value) = (record.key, record.value.filter(|value| !value.expiry().is_over(now)));
                         candidates.extend(value.map(|value| Candidate { at, key, value, bytes }));
                     }
                     Ok(())

@@ -61,6 +61,7 @@ fn document(record: &RawRecord) -> String {
         "address": record.address.get(),
         "key": shown(&record.key),
         "value": value,
+        "expiry_ms": record.expiry.ms(),
         "version": record.info.version(),
     })
     .to_string()

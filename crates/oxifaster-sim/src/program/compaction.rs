@@ -9,24 +9,31 @@
 //! told that it cannot, and what it has then is what the store has.
 //!
 //! Every checkpoint has its number in the store, under a key of its own, so that it can be told which one was recovered.
+//!
+//! The same with values that end, while time passes: what has ended is not there, and what is older does not come up from below.
 
 mod follower;
+mod sample;
 
 use self::follower::{Follower, Saved};
+pub use self::sample::Sample;
 use super::{Effort, Program, Stage, Violation, must};
 use crate::world::{Latency, SimConfig};
 use crate::{SimDirectory, SimDisk, SimRng, SimWorld};
 use oxifaster::ErrorKind;
 use oxifaster::address::Address;
 use oxifaster::checkpoint::{Catalog, CheckpointKind, verify};
+use oxifaster::clock::{Clock, VirtualClock};
 use oxifaster::directory::{Directory, DirectoryFile};
+use oxifaster::record::Expiring;
 use oxifaster::store::{CheckpointOptions, FasterKv, FasterKvConfig, RecoveryTarget, Session};
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 
 type Words = [u64; 3];
-type Store = FasterKv<u64, Words, SimDisk>;
-type Content = BTreeMap<u64, Words>;
+type Store<V> = FasterKv<u64, V, SimDisk>;
+type Content<V> = BTreeMap<u64, V>;
 
 const KEYS: u64 = 64;
 /// The largest index.
@@ -36,48 +43,54 @@ const NUMBER: u64 = u64::MAX;
 
 /// Compacts a store, takes checkpoints of it and comes back to them.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct CompactionProgram;
+pub struct CompactionProgram<V = Words>(PhantomData<fn() -> V>);
+
+/// The same with values that end.
+pub type ExpiryProgram = CompactionProgram<Expiring<Words>>;
 
 /// What has to hold after a crash.
-#[derive(Debug, Clone, Default)]
-pub struct Known {
+#[derive(Debug, Clone)]
+pub struct Known<V> {
     /// What each checkpoint that was begun holds.
-    begun: BTreeMap<u64, Content>,
+    begun: BTreeMap<u64, Content<V>>,
     /// The newest that was reported.
     reported: Option<u64>,
     /// What the follower saved.
-    saved: Saved,
+    saved: Saved<V>,
+    /// It is not earlier.
+    time: u64,
 }
 
 /// What happened in a run.
-#[derive(Debug, Default)]
-pub struct Past {
-    before: Known,
-    begun: BTreeMap<u64, Content>,
+#[derive(Debug)]
+pub struct Past<V> {
+    before: Known<V>,
+    begun: BTreeMap<u64, Content<V>>,
     /// Numbers of checkpoints, and the event by which each was reported.
     reports: Vec<(usize, u64)>,
     /// What the follower saved, and the event by which it had.
-    saves: Vec<(usize, Saved)>,
+    saves: Vec<(usize, Saved<V>)>,
+    /// When it ended.
+    time: u64,
 }
 
-impl Program for CompactionProgram {
-    type Known = Known;
-    type History = Past;
+impl<V: Sample> Program for CompactionProgram<V> {
+    type Known = Known<V>;
+    type History = Past<V>;
 
-    const NAME: &'static str = "compaction";
-    const ABOUT: &'static str =
-        "a store that is compacted while it takes checkpoints: nothing is missing, nothing comes back";
+    const NAME: &'static str = V::NAME;
+    const ABOUT: &'static str = V::ABOUT;
 
     fn config(&self, rng: &mut SimRng) -> SimConfig {
         let latencies = [Latency::None, Latency::Short, Latency::Uneven];
         SimConfig::default().with_latency(latencies[rng.index(latencies.len())])
     }
 
-    fn beginning(&self) -> Known {
-        Known::default()
+    fn beginning(&self) -> Known<V> {
+        Known { begun: BTreeMap::new(), reported: None, saved: Saved::default(), time: 1 }
     }
 
-    fn run(&self, world: &SimWorld, known: &Known, stage: Stage, rng: &mut SimRng) -> Result<Past, Violation> {
+    fn run(&self, world: &SimWorld, known: &Known<V>, stage: Stage, rng: &mut SimRng) -> Result<Past<V>, Violation> {
         let mut run = Run::begin(world, known, rng)?;
         let rounds = if stage.is_first() { 2 + rng.below(3) } else { rng.below(3) };
         for _ in 0..rounds {
@@ -87,16 +100,18 @@ impl Program for CompactionProgram {
             run.checkpoint(rng)?;
         }
         run.compare()?;
+        run.past.time = run.clock.now_ms();
         Ok(run.past)
     }
 
-    fn known_at(&self, past: &Past, event: usize) -> Known {
+    fn known_at(&self, past: &Past<V>, event: usize) -> Known<V> {
         let newest = past.reports.iter().rev().find(|(reported, _)| *reported <= event).map(|(_, number)| *number);
         let saved = past.saves.iter().rev().find(|(by, _)| *by <= event).map(|(_, saved)| saved);
         Known {
             begun: past.begun.clone(),
             reported: newest.or(past.before.reported),
             saved: saved.unwrap_or(&past.before.saved).clone(),
+            time: past.time,
         }
     }
 
@@ -112,27 +127,30 @@ impl Program for CompactionProgram {
     }
 }
 
-struct Run<'a> {
+struct Run<'a, V: Sample> {
     world: &'a SimWorld,
+    clock: Arc<VirtualClock>,
     directory: Meddling,
-    store: Arc<Store>,
-    session: Session<u64, Words>,
-    content: Content,
-    past: Past,
+    store: Arc<Store<V>>,
+    session: Session<u64, V>,
+    content: Content<V>,
+    past: Past<V>,
     counter: u64,
-    follower: Follower,
+    follower: Follower<V>,
 }
 
-impl<'a> Run<'a> {
+impl<'a, V: Sample> Run<'a, V> {
     /// Comes back to what was reported last, or begins anew, and sees whether all is there.
-    fn begin(world: &'a SimWorld, known: &Known, rng: &mut SimRng) -> Result<Self, Violation> {
+    fn begin(world: &'a SimWorld, known: &Known<V>, rng: &mut SimRng) -> Result<Self, Violation> {
+        let clock = Arc::new(VirtualClock::new(known.time));
         let directory = Meddling { directory: world.directory("checkpoints"), act: Arc::default() };
         let config = FasterKvConfig::default()
             .with_page_size_bits(12)
             .with_log_memory_size((5 + rng.below(6)) << 12)
             .with_table_size(1 << rng.below(5))
             .with_table_size_max(TABLE_MAX)
-            .with_mutable_fraction(rng.below(10) as f64 / 10.0);
+            .with_mutable_fraction(rng.below(10) as f64 / 10.0)
+            .with_clock(Arc::clone(&clock) as _);
         let disk = || world.disk("log");
         let recovered = FasterKv::recover_from(&directory, RecoveryTarget::Latest, config.clone(), disk(), &|_| ());
         let (store, is_new) = match recovered {
@@ -144,10 +162,12 @@ impl<'a> Run<'a> {
         };
         let mut session = store.start_session();
         let content = if is_new { Content::new() } else { recovered_content(&mut session, known)? };
-        let past = Past { before: known.clone(), begun: known.begun.clone(), reports: Vec::new(), saves: Vec::new() };
+        let (before, begun) = (known.clone(), known.begun.clone());
+        let past = Past { before, begun, reports: Vec::new(), saves: Vec::new(), time: known.time };
         let follower = Follower::resume(&store, &known.saved, rng)?;
         let counter = world.now() as u64 * 1000;
-        let mut run = Self { world, directory, store: Arc::new(store), session, content, past, counter, follower };
+        let store = Arc::new(store);
+        let mut run = Self { world, clock, directory, store, session, content, past, counter, follower };
         run.compare()?;
         if rng.one_in(3) {
             run.verify_all()?;
@@ -158,7 +178,8 @@ impl<'a> Run<'a> {
     fn step(&mut self, rng: &mut SimRng) -> Result<(), Violation> {
         let key = rng.below(KEYS);
         self.counter += 1;
-        let value = [key, self.counter, key ^ self.counter];
+        V::let_time_pass(&self.clock, rng);
+        let value = V::of([key, self.counter, key ^ self.counter], self.clock.now_ms(), rng);
         match rng.below(100) {
             0..55 => {
                 must("upsert", self.session.upsert(key, value))?;
@@ -187,8 +208,8 @@ impl<'a> Run<'a> {
 
     fn checkpoint(&mut self, rng: &mut SimRng) -> Result<(), Violation> {
         let number = self.past.begun.last_key_value().map_or(0, |(number, _)| number + 1);
-        must("upsert", self.session.upsert(NUMBER, [number, 0, 0]))?;
-        self.content.insert(NUMBER, [number, 0, 0]);
+        must("upsert", self.session.upsert(NUMBER, V::lasting([number, 0, 0])))?;
+        self.content.insert(NUMBER, V::lasting([number, 0, 0]));
         self.past.begun.insert(number, self.content.clone());
         let kinds = [CheckpointKind::FoldOver, CheckpointKind::Snapshot, CheckpointKind::Incremental];
         let kind = kinds[rng.index(3)];
@@ -215,7 +236,7 @@ impl<'a> Run<'a> {
         self.directory.outcome()?;
         if kind == CheckpointKind::FoldOver {
             // Of the others, the end is in files of their own, and not given before it is closed.
-            self.follower.compare_at_checkpoint(&self.store, &self.past.begun[&number])?;
+            self.follower.compare_at_checkpoint(&self.store, &self.past.begun[&number], self.clock.now_ms())?;
         }
         if rng.one_in(4) {
             self.verify_all()?;
@@ -229,11 +250,12 @@ impl<'a> Run<'a> {
             let found = must("read", self.session.read(&key))?;
             self.check(key, found)?;
         }
-        self.follower.compare(&self.store, &self.content)
+        self.follower.compare(&self.store, &self.content, self.clock.now_ms())
     }
 
-    fn check(&self, key: u64, found: Option<Words>) -> Result<(), Violation> {
-        let expected = self.content.get(&key).copied();
+    fn check(&self, key: u64, found: Option<V>) -> Result<(), Violation> {
+        let now = self.clock.now_ms();
+        let expected = self.content.get(&key).copied().filter(|value| !value.expiry().is_over(now));
         if found == expected {
             return Ok(());
         }
@@ -255,8 +277,8 @@ impl<'a> Run<'a> {
 }
 
 /// What the recovered store has to hold, by the number in it.
-fn recovered_content(session: &mut Session<u64, Words>, known: &Known) -> Result<Content, Violation> {
-    let number = must("read", session.read(&NUMBER))?.map(|words| words[0]);
+fn recovered_content<V: Sample>(session: &mut Session<u64, V>, known: &Known<V>) -> Result<Content<V>, Violation> {
+    let number = must("read", session.read(&NUMBER))?.map(|value| value.words()[0]);
     let Some(number) = number else {
         return Err(Violation::new("right values", "the number of the checkpoint is gone"));
     };
@@ -269,7 +291,7 @@ fn recovered_content(session: &mut Session<u64, Words>, known: &Known) -> Result
 }
 
 /// Compacts so many tenths of the log.
-fn compact(store: &Store, tenths: u64) -> Result<(), Violation> {
+fn compact<V: Sample>(store: &Store<V>, tenths: u64) -> Result<(), Violation> {
     let at = store.addresses();
     let until = at.begin.get() + (at.tail.get() - at.begin.get()) * tenths / 10;
     let report = must("compacts", store.log_compact_until(Address::new(until)))?;
@@ -278,7 +300,7 @@ fn compact(store: &Store, tenths: u64) -> Result<(), Violation> {
 }
 
 /// Doubles the index, unless it is as large as it may become. While a checkpoint is under way that may be refused.
-fn grow(store: &Store, may_be_busy: bool) -> Result<(), Violation> {
+fn grow<V: Sample>(store: &Store<V>, may_be_busy: bool) -> Result<(), Violation> {
     let buckets = store.index_stats().buckets;
     if buckets >= TABLE_MAX {
         return Ok(());

@@ -14,7 +14,7 @@ use crate::{SimRng, SimWorld};
 use std::fmt;
 
 pub use checkpoint::{CheckpointProgram, Taking};
-pub use compaction::CompactionProgram;
+pub use compaction::{CompactionProgram, ExpiryProgram, Sample};
 pub use durability::DurabilityProgram;
 pub use faster_log::FasterLogProgram;
 pub use flaw::StorageFlaw;

@@ -3,7 +3,8 @@
 use super::explore::{Look, Verdict, explore, replay};
 use super::path::CrashPath;
 use crate::program::{
-    CheckpointProgram, CompactionProgram, DurabilityProgram, FasterLogProgram, LogProgram, ManifestProgram, Program,
+    CheckpointProgram, CompactionProgram, DurabilityProgram, ExpiryProgram, FasterLogProgram, LogProgram,
+    ManifestProgram, Program,
 };
 
 /// A program with everything about it that a command needs.
@@ -21,11 +22,12 @@ pub struct Subject {
 
 impl Subject {
     /// All programs.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::of::<ManifestProgram>(),
         Self::of::<LogProgram>(),
         Self::of::<CheckpointProgram>(),
         Self::of::<CompactionProgram>(),
+        Self::of::<ExpiryProgram>(),
         Self::of::<DurabilityProgram>(),
         Self::of::<FasterLogProgram>(),
     ];
