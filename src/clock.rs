@@ -85,6 +85,10 @@ impl StoreClock {
     }
 }
 
+/// A clock is only asked: a panic elsewhere leaves it as it was.
+impl std::panic::UnwindSafe for StoreClock {}
+impl std::panic::RefUnwindSafe for StoreClock {}
+
 impl PartialEq for StoreClock {
     fn eq(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {

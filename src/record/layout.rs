@@ -176,7 +176,7 @@ impl RecordLayout {
     fn value_len(self, sizes: RecordSizes, latch: u64) -> Option<usize> {
         let len = match self.value_size {
             Some(size) => {
-                let is_told = !self.is_latched() || latch as u32 as usize == size;
+                let is_told = !self.is_latched() || Latch::len_in(latch) == size;
                 is_told.then_some(size)
             }
             None => Some(Latch::len_in(latch)),
@@ -269,6 +269,10 @@ mod tests {
         let record = RecordLayout::parse::<u64, [u8; 9]>(&bytes).unwrap();
         assert_eq!(record.info, RecordInfo::new(Address::new(0x40), 5));
         assert_eq!((record.key, record.value), (0x1122_3344_5566_7788, Some([1, 2, 3, 4, 5, 6, 7, 8, 9])));
+        bytes[19] = 0x80; // sealed, by who deletes the key on a condition: nothing to who reads it
+        assert_eq!(RecordLayout::parse::<u64, [u8; 9]>(&bytes).unwrap().value, record.value);
+        bytes[16] = 8;
+        assert!(RecordLayout::parse::<u64, [u8; 9]>(&bytes).is_err(), "of another length");
     }
 
     #[test]

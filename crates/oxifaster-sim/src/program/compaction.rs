@@ -42,8 +42,14 @@ const TABLE_MAX: u64 = 64;
 const NUMBER: u64 = u64::MAX;
 
 /// Compacts a store, takes checkpoints of it and comes back to them.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct CompactionProgram<V = Words>(PhantomData<fn() -> V>);
+
+impl<V> Default for CompactionProgram<V> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
 
 /// The same with values that end.
 pub type ExpiryProgram = CompactionProgram<Expiring<Words>>;
