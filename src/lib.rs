@@ -32,6 +32,7 @@ pub mod address;
 pub mod allocator;
 pub mod cache;
 pub mod checkpoint;
+pub mod clock;
 #[cfg(not(oxifaster_loom))]
 pub mod compaction;
 pub mod device;

@@ -9,8 +9,10 @@ use oxifaster::checkpoint::{
     Aborted, Catalog, CheckpointKind, CheckpointToken, Generation, IndexPart, LogPart, Manifest, Piece, Schema,
     SessionCut, verify,
 };
+use oxifaster::clock::VirtualClock;
 use oxifaster::device::FileSystemDisk;
 use oxifaster::directory::{Directory, FileDirectory};
+use oxifaster::record::{Expiring, Expiry};
 use oxifaster::scan::DoubleBufferedLogIterator;
 use oxifaster::store::{FasterKv, FasterKvConfig, RecoveryTarget};
 use oxifaster::utility::crc32c;
@@ -146,7 +148,7 @@ fn snapshot() -> Manifest {
         version: 1,
         created: 1_767_225_600_000,
         base: None,
-        schema: Schema { key_size: Some(8), value_size: Some(8), page_bits: 12, key_hash: 1 },
+        schema: Schema { key_size: Some(8), value_size: Some(8), expires: false, page_bits: 12, key_hash: 1 },
         log: Some(LogPart {
             begin: Address::new(64),
             start: page_2,
@@ -191,7 +193,7 @@ fn index() -> Manifest {
         version: 0,
         created: 0,
         base: None,
-        schema: Schema { key_size: Some(16), value_size: Some(100), page_bits: 25, key_hash: 1 },
+        schema: Schema { key_size: Some(16), value_size: Some(100), expires: false, page_bits: 25, key_hash: 1 },
         log: None,
         index: Some(IndexPart {
             file: token.index_file(),
@@ -397,7 +399,7 @@ impl TextLog {
         let end = Address::new((Self::BLOCKS * Log::BLOCK_PAYLOAD) as u64);
         let mut manifest = snapshot();
         manifest.kind = CheckpointKind::FoldOver;
-        manifest.schema = Schema { key_size: None, value_size: None, page_bits: 14, key_hash: 1 };
+        manifest.schema = Schema { key_size: None, value_size: None, expires: false, page_bits: 14, key_hash: 1 };
         let log = manifest.log.as_mut().unwrap();
         (log.start, log.end) = (end, end);
         log.pieces = vec![Piece { from: Address::new(0), to: end, file: None }];
@@ -550,4 +552,81 @@ fn an_image_of_the_index_has_the_bytes_that_the_document_says() {
     Catalog::new(&directory).write(&manifest).unwrap();
     let report = verify(&directory, None, token, &mut |_| {}).unwrap();
     assert!(report.is_sound() && report.is_complete(), "{:?}", report.defects);
+}
+
+/// A log of values that may end, in one block: some stay, some end, some keys were deleted.
+struct EndingLog {
+    bytes: Vec<u8>,
+    /// What is in it: key, and value with its end; `None` for a tombstone.
+    records: Vec<(u64, Option<([u8; 12], Expiry)>)>,
+}
+
+impl EndingLog {
+    /// Between the ends of two values.
+    const NOW: u64 = 1_767_225_640_500;
+
+    fn new() -> Self {
+        let mut log = Self { bytes: vec![0; 64], records: Vec::new() };
+        for key in 0u64..80 {
+            let value: [u8; 12] = std::array::from_fn(|at| (key * 3) as u8 + at as u8);
+            let (is_deleted, stays) = (key % 7 == 5, key.is_multiple_of(3));
+            let end = if stays { u64::MAX } else { 1_767_225_600_000 + key * 1000 };
+            let words = [1 << 63 | 1 << 48 | u64::from(is_deleted) << 61, key, 12 | (key * 2) << 32];
+            log.bytes.extend(words.into_iter().flat_map(u64::to_le_bytes));
+            log.bytes.extend(if is_deleted { 0 } else { end }.to_le_bytes());
+            log.bytes.extend(if is_deleted { [0; 12] } else { value });
+            log.bytes.extend([0; 4]);
+            log.records.push((key, (!is_deleted).then_some((value, Expiry::at_ms(end)))));
+        }
+        log.bytes.resize(Log::BLOCK_PAYLOAD, 0);
+        log
+    }
+
+    fn manifest() -> Manifest {
+        let end = Address::new(Log::BLOCK_PAYLOAD as u64);
+        let mut manifest = snapshot();
+        manifest.kind = CheckpointKind::FoldOver;
+        manifest.schema = Schema { key_size: Some(8), value_size: Some(12), expires: true, page_bits: 12, key_hash: 1 };
+        let log = manifest.log.as_mut().unwrap();
+        (log.start, log.end) = (end, end);
+        log.pieces = vec![Piece { from: Address::new(0), to: end, file: None }];
+        log.generations.truncate(1);
+        log.aborted.clear();
+        manifest.sessions.clear();
+        manifest
+    }
+}
+
+#[test]
+fn a_checkpoint_of_values_that_end_is_read() {
+    let (log, manifest) = (EndingLog::new(), EndingLog::manifest());
+    assert_golden("ending/log/LOCK", b"segment_size 1073741824\n");
+    assert_golden("ending/log/log.000000", &Log::sealed(&log.bytes, 0, GENERATION));
+    let bytes = manifest.to_bytes().unwrap();
+    assert!(String::from_utf8_lossy(&bytes).contains("\"expires\": true,\n"));
+    assert_golden(&format!("ending/checkpoints/{}", manifest.token.manifest_file()), &bytes);
+    let temporary = tempfile::tempdir().unwrap();
+    copy(&fixture("ending/log"), temporary.path());
+    let directory = FileDirectory::open(fixture("ending/checkpoints")).unwrap();
+    let device = Arc::new(FileSystemDisk::open(temporary.path()).unwrap());
+    let report = verify(&directory, Some(&*device), manifest.token, &mut |_| {}).unwrap();
+    assert!(report.is_sound() && report.is_complete(), "{:?}", report.defects);
+    let scanned = DoubleBufferedLogIterator::new(&directory, &manifest, device.clone()).unwrap();
+    for (record, (key, value)) in scanned.map(Result::unwrap).zip(&log.records) {
+        assert_eq!((&*record.key, record.info.is_tombstone()), (&key.to_le_bytes()[..], value.is_none()));
+        if let Some((value, expiry)) = value {
+            assert_eq!((&*record.value, record.expiry), (&value[..], *expiry), "{key}");
+        }
+    }
+    let clock = Arc::new(VirtualClock::new(EndingLog::NOW));
+    let config = FasterKvConfig::default().with_log_memory_size(6 << 12).with_table_size(64).with_clock(clock);
+    let target = RecoveryTarget::Token(manifest.token);
+    let (store, _) =
+        FasterKv::<u64, Expiring<[u8; 12]>, _>::recover_from(&directory, target, config, device, &|_| ()).unwrap();
+    let mut session = store.start_session();
+    for (key, value) in &log.records {
+        let expected = value.filter(|(_, expiry)| !expiry.is_over(EndingLog::NOW));
+        let found = session.read(key).unwrap().map(|value| (*value, value.expiry()));
+        assert_eq!(found, expected, "{key}");
+    }
 }

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use oxifaster::record::{Encoded, Key, RecordLayout, Value};
+use oxifaster::record::{Encoded, Expiring, Key, RecordLayout, Value};
 
 fuzz_target!(|bytes: &[u8]| {
     parse::<u64, u64>(bytes);
@@ -14,6 +14,11 @@ fuzz_target!(|bytes: &[u8]| {
     parse::<Vec<u8>, Vec<u8>>(bytes);
     parse::<String, Box<[u8]>>(bytes);
     parse::<String, Encoded<Vec<u32>>>(bytes);
+    parse::<u64, Expiring<u64>>(bytes);
+    parse::<[u8; 13], Expiring<()>>(bytes);
+    parse::<u64, Expiring<[u8; 100]>>(bytes);
+    parse::<String, Expiring<Vec<u8>>>(bytes);
+    parse::<Vec<u8>, Expiring<u8>>(bytes);
 });
 
 fn parse<K: Key, V: Value>(bytes: &[u8]) {

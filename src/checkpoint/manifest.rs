@@ -62,13 +62,13 @@ impl Schema {
         let layout = RecordLayout::of::<K, V>();
         let size = |size: Option<usize>| size.map(|size| size as u32);
         let (key_size, value_size) = (size(layout.key_size()), size(layout.value_size()));
-        Self { key_size, value_size, page_bits, key_hash: KeyHash::ID }
+        Self { key_size, value_size, expires: layout.expires(), page_bits, key_hash: KeyHash::ID }
     }
 
     /// The same, without the pages.
     pub fn layout(&self) -> RecordLayout {
         let size = |size: Option<u32>| size.map(|size| size as usize);
-        RecordLayout::new(size(self.key_size), size(self.value_size))
+        RecordLayout::new(size(self.key_size), size(self.value_size)).with_expiry(self.expires)
     }
 }
 
@@ -88,6 +88,8 @@ pub struct Schema {
     pub key_size: Option<u32>,
     /// Bytes of a value; `None` if values are of any length.
     pub value_size: Option<u32>,
+    /// Whether values may end, and each record says when.
+    pub expires: bool,
     /// A page of the log has `1 << page_bits` bytes.
     pub page_bits: u32,
     /// The function from keys to hashes, [`KeyHash::ID`](crate::utility::KeyHash::ID): an image of the index depends on it.

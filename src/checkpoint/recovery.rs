@@ -62,12 +62,14 @@ pub(crate) fn log_of(manifest: &Manifest, layout: RecordLayout) -> Result<&LogPa
     let theirs = manifest.schema.layout();
     if theirs != layout {
         let size = |size: Option<usize>| size.map_or("any".to_owned(), |size| size.to_string());
-        return Err(Error::new(ErrorKind::Config, "the checkpoint holds records of other sizes")
+        return Err(Error::new(ErrorKind::Config, "the checkpoint holds records of another layout")
             .with("token", manifest.token)
             .with("bytes of its keys", size(theirs.key_size()))
             .with("bytes of its values", size(theirs.value_size()))
             .with("bytes of the store's keys", size(layout.key_size()))
             .with("bytes of the store's values", size(layout.value_size()))
+            .with("its values may end", theirs.expires())
+            .with("the store's values may end", layout.expires())
             .help("recover it with the key and value types that it was made with"));
     }
     manifest.log.as_ref().ok_or_else(|| {

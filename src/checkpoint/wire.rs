@@ -40,6 +40,9 @@ struct SchemaBody {
     key_size: Option<u32>,
     #[serde(deserialize_with = "present")]
     value_size: Option<u32>,
+    /// There only if it is true.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    expires: bool,
     page_bits: u32,
     key_hash: u32,
 }
@@ -140,14 +143,14 @@ impl<'de> Deserialize<'de> for Hex {
 impl From<&Manifest> for Body {
     fn from(manifest: &Manifest) -> Self {
         let session = |cut: &SessionCut| SessionBody { guid: Hex(cut.guid), serial: cut.serial };
-        let Schema { key_size, value_size, page_bits, key_hash } = manifest.schema;
+        let Schema { key_size, value_size, expires, page_bits, key_hash } = manifest.schema;
         Self {
             token: Hex(manifest.token.get()),
             kind: manifest.kind.into(),
             version: manifest.version,
             created: manifest.created,
             base: manifest.base.map(|token| Hex(token.get())),
-            schema: SchemaBody { key_size, value_size, page_bits, key_hash },
+            schema: SchemaBody { key_size, value_size, expires, page_bits, key_hash },
             log: manifest.log.as_ref().map(LogBody::from),
             index: manifest.index.as_ref().map(IndexBody::from),
             sessions: manifest.sessions.iter().map(session).collect(),
@@ -159,14 +162,14 @@ impl Body {
     /// The manifest that this is the body of; whether it makes sense is not looked at.
     pub(super) fn into_manifest(self) -> Result<Manifest> {
         let session = |body: SessionBody| SessionCut { guid: body.guid.0, serial: body.serial };
-        let SchemaBody { key_size, value_size, page_bits, key_hash } = self.schema;
+        let SchemaBody { key_size, value_size, expires, page_bits, key_hash } = self.schema;
         Ok(Manifest {
             token: CheckpointToken::new(self.token.0),
             kind: self.kind.into(),
             version: self.version,
             created: self.created,
             base: self.base.map(|hex| CheckpointToken::new(hex.0)),
-            schema: Schema { key_size, value_size, page_bits, key_hash },
+            schema: Schema { key_size, value_size, expires, page_bits, key_hash },
             log: self.log.map(LogBody::into_part).transpose()?,
             index: self.index.map(IndexBody::into_part).transpose()?,
             sessions: self.sessions.into_iter().map(session).collect(),

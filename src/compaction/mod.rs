@@ -19,7 +19,7 @@
 //!   epoch is waited for in between. Who searched below `begin` on the device looks again above what it had searched.
 //! * **C4** The device gives back only what no checkpoint, scan or feed of changes that the store knows of needs, and only
 //!   when the copies are durable.
-//! * **C5** A tombstone is never copied: what it hides lies below it, and is given up with it.
+//! * **C5** A tombstone is never copied, nor a value that has ended: what it hides lies below it, and is given up with it.
 //! * **C6** A large value is moved when its title is met, the lowest of its records: all of it, at once. Its root is not moved by
 //!   itself. Of what is being written nobody can know whether it will be in use: so the end of the part is announced, and the epoch
 //!   waited for, before anything is looked up; no root is published from then on of a title that lies below.

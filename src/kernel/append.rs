@@ -8,8 +8,21 @@ use crate::epoch::Guard;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::Slot;
 use crate::operation::Retry;
-use crate::record::{Content, Key, Mark, Origin, RecordInfo, RecordLayout, Value};
+use crate::record::{Content, Key, Mark, Origin, RecordInfo, RecordLayout, RecordRef, Value};
 use crate::sync::Ordering;
+
+/// What is done to a record just before it is published, and just after, under the same pin.
+pub(super) trait Around {
+    fn before(&self, _: RecordRef<'_>) {}
+
+    /// False if the record has come to nothing, and stands in the chain as one that does not count.
+    fn after(&self, _: RecordRef<'_>) -> bool {
+        true
+    }
+}
+
+/// Nothing.
+impl Around for () {}
 
 impl<K: Key, V: Value> Kernel<K, V> {
     /// Appends the record of `draft` in front of the chain of `slot`, with the moment's version. Gives a reason to retry if there is
@@ -24,12 +37,28 @@ impl<K: Key, V: Value> Kernel<K, V> {
         moment: Moment,
         guard: &Guard<'_>,
     ) -> Result<Result<(), Retry>> {
+        self.append_around(slot, draft, moment, guard, ())
+    }
+
+    /// The same, with more done to the record.
+    ///
+    /// # Errors
+    /// As for [`append`](Self::append).
+    #[inline(always)]
+    pub(super) fn append_around(
+        &self,
+        slot: Slot<'_>,
+        draft: impl Content<K, V>,
+        moment: Moment,
+        guard: &Guard<'_>,
+        around: impl Around,
+    ) -> Result<Result<(), Retry>> {
         let size = self.size_of(draft)?;
         if guard.slip().origin() != 0 {
-            return self.append_with_origin(slot, draft, moment, guard);
+            return self.append_with_origin(slot, draft, moment, guard, around);
         }
         let allocation = self.log.allocate(size, guard)?;
-        Ok(self.fill(allocation, slot, draft, moment, guard))
+        Ok(self.fill(allocation, slot, draft, moment, guard, around))
     }
 
     /// The same for what compaction moves, which makes room for others.
@@ -44,7 +73,7 @@ impl<K: Key, V: Value> Kernel<K, V> {
         guard: &Guard<'_>,
     ) -> Result<Result<(), Retry>> {
         let allocation = self.log.allocate_urgent(draft.sizes().record_size(), guard)?;
-        Ok(self.fill(allocation, slot, draft, moment, guard))
+        Ok(self.fill(allocation, slot, draft, moment, guard, ()))
     }
 
     /// Bytes of the record of `draft`, without its origin.
@@ -88,14 +117,17 @@ impl<K: Key, V: Value> Kernel<K, V> {
         draft: impl Content<K, V>,
         moment: Moment,
         guard: &Guard<'_>,
+        around: impl Around,
     ) -> Result<(), Retry> {
         let Allocation::At(address) = allocation else { return Err(Retry::Room) };
         let record = self.log.space(address, draft.sizes().record_size(), guard);
         draft.write(record, RecordInfo::new(self.newest(&slot, guard), stamp(moment.version)));
+        around.before(record);
         self.index.try_update(slot, address).map_err(|_| {
             record.invalidate(); // K5
             Retry::Conflict
-        })
+        })?;
+        if around.after(record) { Ok(()) } else { Err(Retry::Conflict) }
     }
 
     /// Tells the log the name of the session whose change comes next, if it does not know it yet.
@@ -115,6 +147,14 @@ impl<K: Key, V: Value> Kernel<K, V> {
         Ok(Ok(()))
     }
 
+    /// Sets the word at `at` that says whose change the record before it is.
+    #[inline(always)]
+    fn sign(&self, at: Address, origin: Origin, guard: &Guard<'_>) {
+        if let Some(word) = self.log.words(at, Origin::SIZE, guard).first() {
+            word.store(origin.word(), Ordering::Relaxed);
+        }
+    }
+
     /// The same for a store whose changes are all in its log: the record says whose change it is. A session that the log does
     /// not know is introduced first.
     #[inline(never)]
@@ -124,6 +164,7 @@ impl<K: Key, V: Value> Kernel<K, V> {
         draft: impl Content<K, V>,
         moment: Moment,
         guard: &Guard<'_>,
+        around: impl Around,
     ) -> Result<Result<(), Retry>> {
         let (size, version, origin) =
             (draft.sizes().record_size(), stamp(moment.version), Origin::from_word(guard.slip().origin()));
@@ -134,12 +175,16 @@ impl<K: Key, V: Value> Kernel<K, V> {
             return Ok(Err(Retry::Room));
         };
         let last = Address::from_word(address.get() + size as u64);
-        if let Some(word) = self.log.words(last, Origin::SIZE, guard).first() {
-            word.store(origin.word(), Ordering::Relaxed);
-        }
+        self.sign(last, origin, guard);
         let record = self.log.space(address, size, guard);
         draft.write(record, RecordInfo::new(self.newest(&slot, guard), version).with_origin());
+        around.before(record);
         Ok(match self.index.try_update(slot, address) {
+            Ok(()) if !around.after(record) => {
+                // Nobody's change, then: the number is for the record that is made in its stead.
+                self.sign(last, origin.before(), guard);
+                Err(Retry::Conflict)
+            }
             Ok(()) => {
                 guard.slip().note_change(address.get(), origin.next().word());
                 Ok(())

@@ -41,6 +41,25 @@ impl<V: Value> Logic<V> for Insert<V> {
     }
 }
 
+/// Logic of a closure that changes a value where there is one.
+pub(crate) struct IfThere<F> {
+    pub(crate) change: F,
+    /// Whether there was one, the last time.
+    pub(crate) was_there: bool,
+}
+
+impl<V: Value, F: FnMut(&mut V) -> bool> Logic<V> for IfThere<F> {
+    fn update(&mut self, value: &mut V) -> Verdict {
+        self.was_there = true;
+        if (self.change)(value) { Verdict::Set } else { Verdict::Keep }
+    }
+
+    fn create(&mut self) -> Option<V> {
+        self.was_there = false;
+        None
+    }
+}
+
 /// What is to become of a value.
 pub(crate) enum Fate<V> {
     Set(V),

@@ -16,6 +16,7 @@ use loom::thread;
 use std::time::Duration;
 
 mod cut;
+mod expiry;
 mod large;
 mod locks;
 

@@ -10,6 +10,7 @@
 //! * **K4** What was found out about a chain at or below some record stays true: chains grow at the head only. So an
 //!   operation that comes back from the device searches only what was added meanwhile.
 //!   While a checkpoint is under way, versions say more about it: [`version`].
+//!   What ended is there for nobody, but for the chain: [`expiry`].
 //! * **K5** No step reads the device or waits. What a step allocated it publishes or marks invalid before it returns.
 
 mod above;
@@ -18,6 +19,7 @@ mod below;
 mod conditional_insert;
 mod cut;
 mod delete;
+mod expiry;
 mod fetch;
 mod find;
 mod fragment;
@@ -39,6 +41,7 @@ mod view;
 use crate::address::Address;
 use crate::allocator::HybridLog;
 use crate::cache::{Copied, ReadCache};
+use crate::clock::{StoreClock, Watch};
 use crate::epoch::Guard;
 use crate::index::{MemIndex, Slot};
 use crate::locks::{LockTable, Stripe};
@@ -59,7 +62,7 @@ pub(crate) use fetch::{Fetch, Fetched};
 pub(crate) use fragment::{AppendFragmentOp, FragmentBytes, NewFragment, ReadFragmentOp};
 pub(crate) use group::{GroupOp, Write};
 pub(crate) use is_newest::IsNewestOp;
-pub(crate) use logic::{Fate, Insert, Merging, Modify, When};
+pub(crate) use logic::{Fate, IfThere, Insert, Merging, Modify, When};
 pub(crate) use look::LookOp;
 pub(crate) use read::ReadOp;
 pub(crate) use records::LogRecords;
@@ -85,6 +88,8 @@ pub(crate) struct Kernel<K, V> {
     pub(crate) fragment_bytes: AtomicU64,
     /// There once a key was locked.
     locks: OnceLock<LockTable>,
+    /// For values that end.
+    watch: Watch,
     wait_limit: Duration,
     schema: PhantomData<fn() -> (K, V)>,
 }
@@ -101,7 +106,7 @@ impl<K: Key, V: Value> Kernel<K, V> {
     ) -> Self {
         let kept_from = Arc::new(MonotonicU64::new(log.begin().get()));
         let (versions, typical_size) = (Versions::new(version), TypicalSize::new(Self::LAYOUT.planned_size()));
-        let (locks, schema) = (OnceLock::new(), PhantomData);
+        let (locks, watch, schema) = (OnceLock::new(), Watch::new(StoreClock::default()), PhantomData);
         let (looked_up_below, fragment_bytes) = (MonotonicU64::new(0), AtomicU64::new(0));
         Self {
             index,
@@ -113,9 +118,15 @@ impl<K: Key, V: Value> Kernel<K, V> {
             typical_size,
             fragment_bytes,
             locks,
+            watch,
             wait_limit,
             schema,
         }
+    }
+
+    /// The same with another clock.
+    pub(crate) fn with_clock(self, clock: StoreClock) -> Self {
+        Self { watch: Watch::new(clock), ..self }
     }
 }
 

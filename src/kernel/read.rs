@@ -9,8 +9,8 @@ use crate::device::IoDone;
 use crate::epoch::Guard;
 use crate::error::Result;
 use crate::index::Slot;
-use crate::operation::{Operation, Step};
-use crate::record::{Key, KeyBytes, Value};
+use crate::operation::{Operation, Retry, Step};
+use crate::record::{Held, Key, KeyBytes, Value};
 use crate::utility::KeyHash;
 
 /// The newest value of a key at the moment its chain was looked up.
@@ -35,6 +35,8 @@ impl<K: Key, V: Value, Q: KeyBytes> Operation<Kernel<K, V>> for ReadOp<Q, V> {
     fn step(&mut self, kernel: &Kernel<K, V>, guard: &Guard<'_>) -> Step<Option<V>> {
         match &mut self.below {
             Below::Unknown => {}
+            // It was the newest before the time was looked at: whether it still is, is seen below (E1 of `expiry`).
+            Below::Known { value: Some(Held::Value(value)), .. } if value.expiry().is_over(kernel.now()) => {}
             Below::Known { top, value: Some(held) } => {
                 let value = match held.value() {
                     Ok(value) => value,
@@ -65,11 +67,15 @@ impl<K: Key, V: Value, Q: KeyBytes> KeyOperation<K, V> for ReadOp<Q, V> {
 
     #[inline]
     fn step_at<'g>(&mut self, kernel: &'g Kernel<K, V>, slot: Slot<'g>, guard: &'g Guard<'_>) -> Step<Option<V>> {
+        let now = kernel.now();
         if let Some(copy) = kernel.cached(&self.key, &slot, guard) {
             let value = match copy.record.value::<K, V>() {
                 Ok(value) => value,
                 Err(error) => return Step::Failed(error),
             };
+            if value.expiry().is_over(now) {
+                return none_if(kernel.begins_at(&slot, guard));
+            }
             if copy.is_old {
                 kernel.renew(slot, &self.key, &value, guard);
             }
@@ -78,9 +84,12 @@ impl<K: Key, V: Value, Q: KeyBytes> KeyOperation<K, V> for ReadOp<Q, V> {
         match kernel.trace(&self.key, &slot, self.below.floor(), guard) {
             Trace::Record(found) if found.info.is_tombstone() => Step::Done(None),
             Trace::Record(found) => match found.record.value::<K, V>() {
+                Ok(value) if value.expiry().is_over(now) => none_if(kernel.is_over(&slot, found.record, now, guard)),
                 Ok(value) => Step::Done(Some(value)),
                 Err(error) => Step::Failed(error),
             },
+            // What is known there has ended.
+            Trace::Floor if const { V::EXPIRES } => none_if(kernel.begins_at(&slot, guard)),
             Trace::Floor | Trace::End => Step::Done(None),
             Trace::Disk(address) => {
                 self.begin = kernel.log.begin();
@@ -89,4 +98,9 @@ impl<K: Key, V: Value, Q: KeyBytes> KeyOperation<K, V> for ReadOp<Q, V> {
             }
         }
     }
+}
+
+/// That the key has no value, if that is certain.
+fn none_if<V>(is_certain: bool) -> Step<Option<V>> {
+    if is_certain { Step::Done(None) } else { Step::Retry(Retry::Conflict) }
 }

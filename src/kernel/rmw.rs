@@ -11,10 +11,11 @@ use crate::epoch::Guard;
 use crate::error::Result;
 use crate::index::Slot;
 use crate::operation::{Operation, Retry, Step};
-use crate::record::{Draft, Held, Key, Modified, RecordLayout, RecordRef, Seen, Value, Verdict};
+use crate::record::{Draft, Expiry, Held, Key, Modified, RecordLayout, RecordRef, Seen, Value, Verdict};
 use crate::status::OperationStatus;
 use crate::sync::{Arc, AtomicBool, Ordering};
 use crate::utility::KeyHash;
+use std::cell::Cell;
 
 /// Replaces a key's value by what `logic` makes of it, as one step.
 pub(crate) struct RmwOp<K, V, L> {
@@ -54,16 +55,52 @@ impl<K: Key, V: Value, L: Logic<V>> RmwOp<K, V, L> {
             Region::Newer => Step::Retry(Retry::Conflict),
             _ if found.info.is_tombstone() => self.append(kernel, slot, None, guard), // R4: for good, whatever the region
             Region::Mutable if found.info.is_closed() => self.on_closed(kernel, slot, found, guard),
-            Region::Mutable => match found.record.modify_value::<K, V>(&mut |value: &mut V| self.logic.update(value)) {
-                Ok(Modified::InPlace) => Step::Done(OperationStatus::InPlace),
-                Ok(Modified::Unchanged) => Step::Done(OperationStatus::Unchanged),
-                Ok(Modified::Outgrown(value, seen)) => self.outgrow(kernel, slot, found.record, (&value, seen), guard),
-                Ok(Modified::Doomed(seen)) => self.doom(kernel, slot, found, seen, guard),
-                Ok(Modified::Sealed) => self.copy(kernel, slot, found.record, guard),
-                Err(error) => Step::Failed(error),
-            },
+            Region::Mutable => self.in_place(kernel, slot, found, guard),
             Region::Fuzzy => Step::Retry(Retry::Fuzzy), // K2
             Region::Immutable => self.copy(kernel, slot, found.record, guard),
+        }
+    }
+
+    /// Changes the value where it lies, if it can be. One that has ended is none: another begins in its place.
+    #[inline(always)]
+    fn in_place(
+        &mut self,
+        kernel: &Kernel<K, V>,
+        slot: Slot<'_>,
+        found: Found<'_>,
+        guard: &Guard<'_>,
+    ) -> Step<OperationStatus> {
+        let (now, logic) = (kernel.now(), &mut self.logic);
+        let (until, record) = (Cell::new(Expiry::NEVER), found.record);
+        let modified = record.modify_value::<K, V>(
+            &mut |value: &mut V| {
+                if const { !V::EXPIRES } {
+                    return logic.update(value);
+                }
+                until.set(value.expiry());
+                match until.get().is_over(now) {
+                    false => logic.update(value),
+                    true => begin_anew(logic, value),
+                }
+            },
+            &|until| until.is_over(now) || kernel.may_last(until),
+        );
+        let was_over = until.get().is_over(now);
+        match modified {
+            Ok(Modified::InPlace) if was_over => Step::Done(OperationStatus::Created),
+            Ok(Modified::InPlace) => Step::Done(OperationStatus::InPlace),
+            Ok(Modified::Unchanged) if was_over && !kernel.is_over(&slot, record, now, guard) => {
+                Step::Retry(Retry::Conflict) // E1
+            }
+            Ok(Modified::Unchanged) => Step::Done(OperationStatus::Unchanged),
+            Ok(Modified::Outgrown(value, seen)) => {
+                // What begins anew lasts as long as it likes.
+                let until = if was_over { Expiry::NEVER } else { until.get() };
+                self.outgrow(kernel, slot, record, (&value, seen, until), guard)
+            }
+            Ok(Modified::Doomed(seen)) => self.doom(kernel, slot, found, seen, guard),
+            Ok(Modified::Sealed) => self.copy(kernel, slot, record, guard),
+            Err(error) => Step::Failed(error),
         }
     }
 
@@ -101,7 +138,7 @@ impl<K: Key, V: Value, L: Logic<V>> RmwOp<K, V, L> {
         if !found.record.try_seal::<K, V>(seen) || found.record.info().is_tombstone() {
             return Step::Retry(Retry::Conflict);
         }
-        self.publish(kernel, slot, None, OperationStatus::Deleted, guard)
+        self.publish(kernel, slot, None, OperationStatus::Deleted, Expiry::NEVER, guard)
     }
 
     /// The record is closed: once nobody can still be changing it, it is copied like one that is immutable.
@@ -127,14 +164,14 @@ impl<K: Key, V: Value, L: Logic<V>> RmwOp<K, V, L> {
         Step::Retry(Retry::Fuzzy)
     }
 
-    /// Appends a value that has no place in the record from whose value it was made, as that was seen.
+    /// Appends a value that has no place in the record from whose value it was made, as that was seen: one that ended at `until`.
     #[cold]
     fn outgrow(
         &mut self,
         kernel: &Kernel<K, V>,
         slot: Slot<'_>,
         record: RecordRef<'_>,
-        (value, seen): (&V, Seen),
+        (value, seen, until): (&V, Seen, Expiry),
         guard: &Guard<'_>,
     ) -> Step<OperationStatus> {
         if let Err(error) = kernel.check_size(self.key.as_bytes().len(), value.as_bytes().len()) {
@@ -144,7 +181,7 @@ impl<K: Key, V: Value, L: Logic<V>> RmwOp<K, V, L> {
             return Step::Retry(Retry::Conflict);
         }
         // If it cannot be published, whoever comes next finds the record sealed, and copies it.
-        self.publish(kernel, slot, Some(value), OperationStatus::Copied, guard)
+        self.publish(kernel, slot, Some(value), OperationStatus::Copied, until, guard)
     }
 
     /// Appends what the logic makes of `old`.
@@ -155,6 +192,9 @@ impl<K: Key, V: Value, L: Logic<V>> RmwOp<K, V, L> {
         old: Option<V>,
         guard: &Guard<'_>,
     ) -> Step<OperationStatus> {
+        let until = old.as_ref().map_or(Expiry::NEVER, V::expiry);
+        let was_over = until.is_over(kernel.now());
+        let old = if was_over { None } else { old };
         let (new, status) = match old {
             Some(mut value) => match self.logic.update(&mut value) {
                 Verdict::Keep => return Step::Done(OperationStatus::Unchanged),
@@ -162,27 +202,50 @@ impl<K: Key, V: Value, L: Logic<V>> RmwOp<K, V, L> {
                 Verdict::Delete => (None, OperationStatus::Deleted),
             },
             None => match self.logic.create() {
+                None if was_over && !kernel.begins_at(&slot, guard) => return Step::Retry(Retry::Conflict), // E1
                 None => return Step::Done(OperationStatus::Unchanged),
                 value => (value, OperationStatus::Created),
             },
         };
-        self.publish(kernel, slot, new.as_ref(), status, guard)
+        // E1 of one that is over: the exchange fails if there is a newer one.
+        let until = if was_over { Expiry::NEVER } else { until };
+        self.publish(kernel, slot, new.as_ref(), status, until, guard)
     }
 
-    /// Appends a record of this value, or a tombstone.
+    /// Appends a record of this value, made out of one that ends at `until`; or a tombstone.
+    #[inline(always)]
     fn publish(
         &self,
         kernel: &Kernel<K, V>,
         slot: Slot<'_>,
         value: Option<&V>,
         status: OperationStatus,
+        until: Expiry,
         guard: &Guard<'_>,
     ) -> Step<OperationStatus> {
-        match kernel.append(slot, Draft { key: &self.key, value }, kernel.moment(guard), guard) {
+        let (draft, moment) = (Draft { key: &self.key, value }, kernel.moment(guard));
+        let appended = match value {
+            Some(value) if const { V::EXPIRES } && value.expiry() > until => {
+                kernel.append_lasting(slot, draft, until, moment, guard) // E2
+            }
+            _ => kernel.append(slot, draft, moment, guard),
+        };
+        match appended {
             Ok(Ok(())) => Step::Done(status),
             Ok(Err(retry)) => Step::Retry(retry),
             Err(error) => Step::Failed(error),
         }
+    }
+}
+
+/// The value of a key whose value has ended.
+fn begin_anew<V: Value>(logic: &mut impl Logic<V>, value: &mut V) -> Verdict {
+    match logic.create() {
+        Some(new) => {
+            *value = new;
+            Verdict::Set
+        }
+        None => Verdict::Keep,
     }
 }
 

@@ -75,16 +75,27 @@ impl<'g> View<'g> {
         self.first_live::<K, V>(key, &slot, self.log.head())
     }
 
-    /// The value of `key`, or that it has none; `None` if memory does not say, or what it says is no value.
+    /// The value of `key`, or that it has none; `None` if memory does not say, or what it says is no value, or one that has ended
+    /// by `now`.
     #[inline(always)]
-    pub(crate) fn read<K: Key, V: Value>(self, key: &K, slot: Slot<'_>) -> Option<Option<V>> {
+    pub(crate) fn read<K: Key, V: Value>(self, key: &K, slot: Slot<'_>, now: u64) -> Option<Option<V>> {
         debug_assert!(!slot.is_open(), "an open slot says nothing");
         match self.newest::<K, V>(key, slot) {
             Some(record) => match record.value::<K, V>() {
+                Ok(value) if value.expiry().is_over(now) => None,
                 Ok(value) => Some(Some(value)),
                 Err(_) => None,
             },
-            None => self.read_further(key, slot.address()),
+            None => {
+                let found = self.read_further::<K, V>(key, slot.address());
+                if const { V::EXPIRES }
+                    && let Some(Some(value)) = &found
+                    && value.expiry().is_over(now)
+                {
+                    return None;
+                }
+                found
+            }
         }
     }
 
@@ -112,16 +123,32 @@ impl<'g> View<'g> {
         record.set_value::<K, V>(value, visible) // R4 if somebody deletes it at this moment
     }
 
-    /// Replaces the value of `key` by what `modify` makes of it if its record can be changed in place.
+    /// Replaces the value of `key` by what `modify` makes of it if its record can be changed in place, and its value has not ended
+    /// by `now`, nor comes to end later.
     #[inline(always)]
     pub(crate) fn modify<K: Key, V: Value>(
         self,
         key: &K,
         slot: Slot<'_>,
+        now: u64,
         modify: &mut impl FnMut(&mut V) -> bool,
     ) -> Option<OperationStatus> {
-        let mut verdict = |value: &mut V| if modify(value) { Verdict::Set } else { Verdict::Keep };
-        match self.mutable::<K, V>(key, slot)?.modify_value::<K, V>(&mut verdict) {
+        let mut takes_more = false;
+        let mut verdict = |value: &mut V| {
+            let until = value.expiry();
+            if const { V::EXPIRES } {
+                takes_more = until.is_over(now);
+            }
+            if takes_more || !modify(value) {
+                return Verdict::Keep;
+            }
+            if const { V::EXPIRES } {
+                takes_more = value.expiry() > until;
+            }
+            if takes_more { Verdict::Keep } else { Verdict::Set }
+        };
+        match self.mutable::<K, V>(key, slot)?.modify_value::<K, V>(&mut verdict, &|_| true) {
+            Ok(_) if takes_more => None,
             Ok(Modified::InPlace) => Some(OperationStatus::InPlace),
             Ok(Modified::Unchanged) => Some(OperationStatus::Unchanged),
             Ok(Modified::Doomed(_) | Modified::Outgrown(..) | Modified::Sealed) | Err(_) => None,

@@ -1,6 +1,6 @@
 //! What a key and a value must be able to do: be bytes, and be made from bytes.
 
-use super::Pod;
+use super::{Expiry, Pod};
 use crate::error::Result;
 
 /// The value of a record.
@@ -24,6 +24,19 @@ pub trait Value: Clone + Send + Sync + Sized + 'static {
 
     /// What a read-modify-write of a missing key starts from.
     fn initial() -> Self;
+
+    /// Whether a value may end, and its record says when. Of [`Expiring`](super::Expiring) values it does. `Default:` false.
+    const EXPIRES: bool = false;
+
+    /// When the value ends. `Default:` never.
+    #[inline(always)]
+    fn expiry(&self) -> Expiry {
+        Expiry::NEVER
+    }
+
+    /// Has the value end then. `Default:` nothing.
+    #[inline(always)]
+    fn set_expiry(&mut self, _: Expiry) {}
 }
 
 /// The key of a record: a value that can be compared. Two keys are equal if their bytes are.

@@ -90,6 +90,22 @@ impl<'a> Latch<'a> {
     /// sealed the record; false if somebody has.
     #[inline]
     pub(crate) fn try_write(self, seen: Seen, len: Option<usize>, visible: Visible, write: impl FnOnce()) -> bool {
+        let write = || {
+            write();
+            true
+        };
+        self.try_write_if(seen, len, visible, write)
+    }
+
+    /// The same for a `write` that may find, while it holds the latch, that it is not to write, and then has not; false as well.
+    #[inline]
+    pub(crate) fn try_write_if(
+        self,
+        seen: Seen,
+        len: Option<usize>,
+        visible: Visible,
+        write: impl FnOnce() -> bool,
+    ) -> bool {
         if seen.0 & (STAMP | SEALED) != 0 {
             return false;
         }
@@ -100,16 +116,27 @@ impl<'a> Latch<'a> {
         }
         // No word of `write` becomes visible before the odd stamp does.
         fence(Ordering::Release);
-        write();
+        let is_written = write();
         let even = odd.wrapping_add(STAMP);
         visible.publish(
             self.0,
-            match len {
+            match len.filter(|_| is_written) {
                 Some(len) => even & !LEN_MASK | len as u64 & LEN_MASK,
                 None => even,
             },
         );
-        true
+        is_written
+    }
+
+    /// Takes the latch of a record that was not published yet.
+    pub(crate) fn hold(self) {
+        self.0.store(self.0.load(Ordering::Relaxed) | STAMP, Ordering::Relaxed);
+    }
+
+    /// Ends that, after the record was published.
+    pub(crate) fn release(self) {
+        // Nobody else changes the word meanwhile. Release: who copies the value sees what its holder made of it.
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(STAMP), Ordering::Release);
     }
 
     /// Runs `write` when it is this thread's turn; false if the record is sealed.

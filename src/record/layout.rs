@@ -1,6 +1,6 @@
 //! What the records of a store look like, and what is taken out of their bytes.
 
-use super::{Held, Key, Latch, Mark, Origin, RecordInfo, RecordSizes, Root, Value};
+use super::{Expiry, Held, Key, Latch, Mark, Origin, RecordInfo, RecordSizes, Root, Value};
 use crate::address::Address;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -10,13 +10,14 @@ use crate::error::{Error, ErrorKind, Result};
 pub struct RecordLayout {
     key_size: Option<usize>,
     value_size: Option<usize>,
+    expires: bool,
 }
 
 impl RecordLayout {
     /// The layout of records with keys of `key_size` and values of `value_size` bytes, or of any length.
     #[inline(always)]
     pub const fn new(key_size: Option<usize>, value_size: Option<usize>) -> Self {
-        Self { key_size, value_size }
+        Self { key_size, value_size, expires: false }
     }
 
     /// The layout of records that all have keys of `key_size` and values of `value_size` bytes.
@@ -25,10 +26,17 @@ impl RecordLayout {
         Self::new(Some(key_size), Some(value_size))
     }
 
+    /// The same for values that may end, or for values that may not.
+    #[inline(always)]
+    #[must_use]
+    pub const fn with_expiry(self, expires: bool) -> Self {
+        Self { expires, ..self }
+    }
+
     /// The layout of records of these types.
     #[inline(always)]
     pub const fn of<K: Key, V: Value>() -> Self {
-        Self::new(K::FIXED, V::FIXED)
+        Self::new(K::FIXED, V::FIXED).with_expiry(V::EXPIRES)
     }
 
     /// Bytes of a key, if all have as many.
@@ -41,6 +49,12 @@ impl RecordLayout {
     #[inline(always)]
     pub const fn value_size(self) -> Option<usize> {
         self.value_size
+    }
+
+    /// Whether values may end, and each record says when.
+    #[inline(always)]
+    pub const fn expires(self) -> bool {
+        self.expires
     }
 
     /// Bytes of a whole record, a multiple of 8, if all have as many.
@@ -92,11 +106,11 @@ impl RecordLayout {
         }
     }
 
-    /// True if values need a latch: they are more than one word, or may be.
+    /// True if values need a latch: they are more than one word, or may be, or have an expiry.
     #[inline(always)]
     pub(crate) const fn is_latched(self) -> bool {
         match self.value_size {
-            Some(size) => size > 8,
+            Some(size) => size > 8 || self.expires,
             None => true,
         }
     }
@@ -154,7 +168,8 @@ impl RecordLayout {
                 .with("value length", Latch::len_in(latch)));
         };
         let value = sizes.value_in(record).get(..len).filter(|_| !info.is_tombstone());
-        Ok(RecordParts { info, key: sizes.key_in(record), value })
+        let expiry = if self.expires { Expiry::at_ms(word(sizes.expiry_word())) } else { Expiry::NEVER };
+        Ok(RecordParts { info, key: sizes.key_in(record), value, expiry })
     }
 
     /// The length of the value of a record of these sizes, if it can be one.
@@ -176,13 +191,17 @@ impl RecordLayout {
     /// [`ErrorKind::Corrupt`] if no record of this layout can begin here, or its key or value is none of the type.
     pub fn parse<K: Key, V: Value>(bytes: &[u8]) -> Result<Record<K, V>> {
         let layout = const { Self::of::<K, V>() };
-        let RecordParts { info, key, value } = layout.split(bytes)?;
+        let RecordParts { info, key, value, expiry } = layout.split(bytes)?;
         let key = built(key)?;
         if const { V::FIXED.is_none() } && info.is_large() {
             let large = value.map(Root::parse).transpose()?;
             return Ok(Record { info, key, value: None, large });
         }
-        Ok(Record { info, key, value: value.map(built).transpose()?, large: None })
+        let mut value = value.map(built::<V>).transpose()?;
+        if let Some(value) = &mut value {
+            value.set_expiry(expiry);
+        }
+        Ok(Record { info, key, value, large: None })
     }
 }
 
@@ -207,6 +226,8 @@ pub(crate) struct RecordParts<'b> {
     pub(crate) key: &'b [u8],
     /// `None` in a tombstone.
     pub(crate) value: Option<&'b [u8]>,
+    /// Of no meaning in a tombstone.
+    pub(crate) expiry: Expiry,
 }
 
 /// A record that was taken out of a log.
@@ -241,6 +262,7 @@ impl<K, V> Record<K, V> {
 #[cfg(not(oxifaster_loom))]
 mod tests {
     use super::*;
+    use crate::record::Expiring;
     use proptest::prelude::*;
 
     #[test]
@@ -254,6 +276,10 @@ mod tests {
         assert_eq!(text.record_size(), None);
         assert_eq!(text.sizes(5, 0).record_size(), 8 + 8 + 8 + 8);
         assert_eq!(text.sizes(16, 100).record_size(), 8 + 8 + 16 + 8 + 104);
+        assert_eq!(RecordLayout::of::<u64, Expiring<u64>>().record_size(), Some(8 + 8 + 8 + 8 + 8), "latch and expiry");
+        assert_eq!(RecordLayout::of::<u64, Expiring<()>>().record_size(), Some(8 + 8 + 8 + 8));
+        assert_eq!(RecordLayout::of::<u64, Expiring<[u8; 100]>>().record_size(), Some(8 + 8 + 8 + 8 + 104));
+        assert_eq!(RecordLayout::of::<String, Expiring<Vec<u8>>>().sizes(16, 100).record_size(), 144 + 8);
         assert_eq!(RecordLayout::of::<String, u64>().sizes(5, 8).record_size(), 8 + 8 + 8 + 8, "a word needs no latch");
     }
 
@@ -265,6 +291,10 @@ mod tests {
         let record = RecordLayout::parse::<u64, [u8; 9]>(&bytes).unwrap();
         assert_eq!(record.info, RecordInfo::new(Address::new(0x40), 5));
         assert_eq!((record.key, record.value), (0x1122_3344_5566_7788, Some([1, 2, 3, 4, 5, 6, 7, 8, 9])));
+        bytes[19] = 0x80; // sealed, by who deletes the key on a condition: nothing to who reads it
+        assert_eq!(RecordLayout::parse::<u64, [u8; 9]>(&bytes).unwrap().value, record.value);
+        bytes[16] = 8;
+        assert!(RecordLayout::parse::<u64, [u8; 9]>(&bytes).is_err(), "of another length");
     }
 
     #[test]
@@ -292,6 +322,32 @@ mod tests {
     }
 
     #[test]
+    fn golden_bytes_of_a_record_of_a_value_that_ends() {
+        let mut bytes = vec![0x40, 0, 0, 0, 0, 0, 5, 0x80, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11];
+        bytes.extend([2, 0, 0, 0, 4, 0, 0, 0]); // length 2, stamp 4
+        bytes.extend([0x00, 0x10, 0xa5, 0xd4, 0xe8, 0, 0, 0]); // ends at 1,000,000,000,000 milliseconds
+        bytes.extend([7, 8, 0, 0, 0, 0, 0, 0]);
+        let record = RecordLayout::parse::<u64, Expiring<u16>>(&bytes).unwrap();
+        assert_eq!(record.value, Some(Expiring::until(0x0807, Expiry::at_ms(1_000_000_000_000))));
+        bytes[24..32].fill(0xff);
+        let record = RecordLayout::parse::<u64, Expiring<u16>>(&bytes).unwrap();
+        assert_eq!((record.key, record.value), (0x1122_3344_5566_7788, Some(Expiring::from(0x0807))));
+        bytes[7] = 0xa0;
+        assert_eq!(RecordLayout::parse::<u64, Expiring<u16>>(&bytes).unwrap().value, None);
+        assert!(RecordLayout::parse::<u64, Expiring<u16>>(&bytes[..39]).is_err());
+
+        let mut bytes = vec![0x40, 0, 0, 0, 0, 0, 5, 0x80, 3, 0, 0, 0, 1, 0, 0, 0];
+        bytes.extend(*b"key\0\0\0\0\0");
+        bytes.extend([5, 0, 0, 0, 2, 0, 0, 0]); // length 5, stamp 2
+        bytes.extend(258u64.to_le_bytes());
+        bytes.extend(*b"value\0\0\0");
+        let layout = RecordLayout::of::<String, Expiring<String>>();
+        assert_eq!(layout.size_in(&bytes[..16]), Some(bytes.len()));
+        let record = RecordLayout::parse::<String, Expiring<String>>(&bytes).unwrap();
+        assert_eq!(record.value, Some(Expiring::until("value".to_owned(), Expiry::at_ms(258))));
+    }
+
+    #[test]
     fn a_tombstone_of_any_length_needs_no_room_for_a_value() {
         let mut bytes = vec![0x40, 0, 0, 0, 0, 0, 5, 0xa0, 3, 0, 0, 0, 0, 0, 0, 0];
         bytes.extend(*b"key\0\0\0\0\0");
@@ -316,6 +372,8 @@ mod tests {
             let _ = RecordLayout::parse::<Vec<u8>, u64>(&bytes);
             let _ = RecordLayout::parse::<Vec<u8>, [u8; 100]>(&bytes);
             let _ = RecordLayout::parse::<u64, Vec<u8>>(&bytes);
+            let _ = RecordLayout::parse::<u64, Expiring<u64>>(&bytes);
+            let _ = RecordLayout::parse::<Vec<u8>, Expiring<Vec<u8>>>(&bytes);
         }
     }
 }

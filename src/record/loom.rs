@@ -105,11 +105,14 @@ fn concurrent_changes_of_a_latched_value_all_count() {
     loom::model(|| {
         let world = World::new::<Wide>(&[0, 0]);
         let increment = |world: &World| {
-            let status = world.record().modify_value::<u64, Wide>(&mut |value| {
-                assert_eq!(value[0], value[1], "a change that starts from a mixed value");
-                *value = [value[0] + 1, value[1] + 1];
-                Verdict::Set
-            });
+            let status = world.record().modify_value::<u64, Wide>(
+                &mut |value| {
+                    assert_eq!(value[0], value[1], "a change that starts from a mixed value");
+                    *value = [value[0] + 1, value[1] + 1];
+                    Verdict::Set
+                },
+                &|_| true,
+            );
             assert!(matches!(status, Ok(Modified::InPlace)));
         };
         let other = {
@@ -129,11 +132,14 @@ fn concurrent_changes_of_a_latched_value_all_count() {
 fn increment_unless_deleted(record: RecordRef<'_>) -> Option<u64> {
     let mut from = None;
     if !record.info().is_tombstone() {
-        let modified = record.modify_value::<u64, u64>(&mut |value| {
-            from = Some(*value);
-            *value += 1;
-            Verdict::Set
-        });
+        let modified = record.modify_value::<u64, u64>(
+            &mut |value| {
+                from = Some(*value);
+                *value += 1;
+                Verdict::Set
+            },
+            &|_| true,
+        );
         assert!(matches!(modified, Ok(Modified::InPlace)));
     }
     from

@@ -1,19 +1,19 @@
 //! One record format.
 //!
 //! ```text
-//!  word 0        word 1                  words ..              next word               words ..
-//! +------------+-----------------------+---------------------+-----------------------+---------------------+
-//! | RecordInfo | key bytes u32,        | key, padded with 0s | length u32, stamp u32 | value, padded       |
-//! |            | value words u32       |                     |                       |                     |
-//! +------------+-----------------------+---------------------+-----------------------+---------------------+
-//!   previous 48  only if not all keys    to whole words        only if the value is    to whole words
-//!   version,     and values have the                           more than one word,
-//!   flags        same length                                   or may be
+//!  word 0        word 1                  words ..              next word               next word     words ..
+//! +------------+-----------------------+---------------------+-----------------------+-------------+----------------+
+//! | RecordInfo | key bytes u32,        | key, padded with 0s | length u32, stamp u32 | expiry      | value, padded  |
+//! |            | value words u32       |                     |                       |             |                |
+//! +------------+-----------------------+---------------------+-----------------------+-------------+----------------+
+//!   previous 48  only if not all keys    to whole words        only if the value is    only of       to whole words
+//!   version,     and values have the                           more than one word,     values that
+//!   flags        same length                                   or may be, or may end   may end
 //! ```
 //!
 //! `u64 -> u64` takes 24 bytes. All numbers are little-endian. A record begins at a multiple of 8 bytes and never crosses
 //! a page. Whether keys and values have one length each is known of the types, and stands in the manifest of a checkpoint: what
-//! a store of fixed lengths would never use is not there.
+//! a store of fixed lengths would never use is not there; likewise the expiry of values that never end.
 //!
 //! * **R1** A record's header always has its *present* bit set; a zero word where a header could be means that nothing
 //!   follows before the next block boundary.
@@ -36,10 +36,13 @@
 //!   leaves the value alone. When all have left who may have looked before, the record is as good as immutable.
 //! * **R9** A large value is a root in the chain of its key, sealed from its first moment on, and fragments (`large.rs`), which are
 //!   invalid as records: nobody finds them but through the root. All of them are whole before the root is published, and lie below it.
+//! * **R10** Values that may end are always latched: their expiry is read and written as a part of the value. A value that has
+//!   ended is not there, but its record stands where it stands, and hides what is older of its key.
 
 mod bytes;
 mod draft;
 mod encoded;
+mod expiring;
 mod field;
 mod info;
 mod large;
@@ -55,6 +58,7 @@ mod view;
 
 pub(crate) use draft::{Content, Draft, RootDraft};
 pub use encoded::{Codec, Encoded, Json};
+pub use expiring::{Expiring, Expiry};
 pub(crate) use field::ByRef;
 pub use field::{Key, KeyBytes, Value};
 pub use info::RecordInfo;

@@ -53,6 +53,11 @@ impl Origin {
         if distance < Self::DISTANCE_MAX { before + distance } else { before }
     }
 
+    /// That of the operation before.
+    pub(crate) const fn before(self) -> Self {
+        Self::new(self.session(), (self.0 & SERIAL_MASK).wrapping_sub(1))
+    }
+
     /// That of the next operation.
     #[inline]
     pub(crate) const fn next(self) -> Self {

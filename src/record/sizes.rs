@@ -63,9 +63,20 @@ impl RecordSizes {
         self.key_word() + words_for(self.key)
     }
 
+    /// Whether values may end.
+    pub(crate) const fn expires(self) -> bool {
+        self.layout.expires()
+    }
+
+    /// Of values that may end: behind the latch, which they always have.
+    #[inline(always)]
+    pub(crate) const fn expiry_word(self) -> usize {
+        self.latch_word() + 1
+    }
+
     #[inline(always)]
     pub(crate) const fn value_word(self) -> usize {
-        self.latch_word() + self.layout.is_latched() as usize
+        self.latch_word() + self.layout.is_latched() as usize + self.layout.expires() as usize
     }
 
     #[inline(always)]

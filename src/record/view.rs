@@ -1,7 +1,7 @@
 //! A record where it lies, borrowed for as long as the thread stays pinned.
 
 use super::info::{CLOSED, INVALID, TOMBSTONE};
-use super::{Draft, Held, Key, KeyBytes, Latch, RecordInfo, RecordLayout, RecordSizes, Root, Seen, Value};
+use super::{Draft, Expiry, Held, Key, KeyBytes, Latch, RecordInfo, RecordLayout, RecordSizes, Root, Seen, Value};
 use crate::address::Address;
 use crate::error::Result;
 use crate::memory::{equals_bytes, load_bytes, store_bytes};
@@ -98,23 +98,57 @@ impl<'g> RecordRef<'g> {
             self.words[sizes.latch_word()].store(Latch::open(len), Ordering::Relaxed);
         }
         if let Some(value) = draft.value {
+            self.store_expiry(sizes, value);
             store_bytes(&self.words[sizes.value_word()..], value.as_bytes());
         }
         let info = if draft.value.is_some() { info } else { info.with_tombstone() };
         self.words[0].store(info.word(), Ordering::Relaxed);
     }
 
-    /// The same with a value of any length that nobody ever changes where it lies: `head`, and behind it `rest`.
+    /// The same with a value of any length that nobody ever changes where it lies: `head`, and behind it `rest`. It never ends.
     pub(crate) fn write_sealed(self, sizes: RecordSizes, info: RecordInfo, key: &[u8], head: &[u64], rest: &[u8]) {
         let (value, len) = (sizes.value_word(), head.len() * 8 + rest.len());
         self.words[1].store(sizes.word(), Ordering::Relaxed);
         store_bytes(&self.words[sizes.key_word()..sizes.latch_word()], key);
         self.words[sizes.latch_word()].store(Latch::sealed(len), Ordering::Relaxed);
+        if sizes.expires() {
+            self.words[sizes.expiry_word()].store(Expiry::NEVER.word(), Ordering::Relaxed);
+        }
         for (word, place) in head.iter().zip(&self.words[value..]) {
             place.store(*word, Ordering::Relaxed);
         }
         store_bytes(&self.words[value + head.len()..], rest);
         self.words[0].store(info.word(), Ordering::Relaxed);
+    }
+
+    /// Sets the word that says when the value ends, if there is one.
+    #[inline(always)]
+    fn store_expiry<V: Value>(self, sizes: RecordSizes, value: &V) {
+        if const { V::EXPIRES } {
+            self.words[sizes.expiry_word()].store(value.expiry().word(), Ordering::Relaxed);
+        }
+    }
+
+    #[inline(always)]
+    fn load_expiry<V: Value>(self, sizes: RecordSizes) -> Expiry {
+        match const { V::EXPIRES } {
+            true => Expiry::at_ms(self.words[sizes.expiry_word()].load(Ordering::Relaxed)),
+            false => Expiry::NEVER,
+        }
+    }
+
+    /// Takes the latch of a record of a value that may end, which was not published yet: who finds it waits.
+    pub(crate) fn hold<K: Key, V: Value>(self) {
+        self.latch(self.sizes::<K, V>()).hold();
+    }
+
+    /// Ends that, after it was published. If the value is not to be there, it has ended before all time.
+    pub(crate) fn release<K: Key, V: Value>(self, is_there: bool) {
+        let sizes = self.sizes::<K, V>();
+        if !is_there {
+            self.words[sizes.expiry_word()].store(Expiry::BEFORE_ALL.word(), Ordering::Relaxed);
+        }
+        self.latch(sizes).release();
     }
 
     /// Leads the chain on to `previous`. For a copy in a read cache only, by the one thread that makes room there (R2).
@@ -210,22 +244,31 @@ impl<'g> RecordRef<'g> {
         let sizes = self.sizes::<K, V>();
         let words = self.value_words::<K, V>(sizes);
         if const { RecordLayout::of::<K, V>().is_latched() } {
-            let latch = self.latch(sizes);
-            if let Some(size) = V::FIXED {
-                let copy = |bytes: &mut [u8]| {
-                    load_bytes(words, bytes);
-                    size
-                };
-                return latch.read(seen, |_| V::build(size, copy));
+            let (latch, mut expiry) = (self.latch(sizes), Expiry::NEVER);
+            let mut built = match V::FIXED {
+                Some(size) => latch.read(seen, |_| {
+                    expiry = self.load_expiry::<V>(sizes);
+                    V::build(size, |bytes| {
+                        load_bytes(words, bytes);
+                        size
+                    })
+                }),
+                // Its bytes are made a value when the copy is known to be whole.
+                None => V::build(words.len() * 8, |bytes| {
+                    latch.read(seen, |len| {
+                        expiry = self.load_expiry::<V>(sizes);
+                        let len = len.min(bytes.len());
+                        load_bytes(words, &mut bytes[..len]);
+                        len
+                    })
+                }),
+            };
+            if const { V::EXPIRES }
+                && let Ok(value) = &mut built
+            {
+                value.set_expiry(expiry);
             }
-            // Its bytes are made a value when the copy is known to be whole.
-            return V::build(words.len() * 8, |bytes| {
-                latch.read(seen, |len| {
-                    let len = len.min(bytes.len());
-                    load_bytes(words, &mut bytes[..len]);
-                    len
-                })
-            });
+            return built;
         }
         match words.first() {
             // Acquire: who sees this write also sees what its writer did before, such as other keys.
@@ -234,8 +277,9 @@ impl<'g> RecordRef<'g> {
         }
     }
 
-    /// Puts a whole copy of the value's bytes into `bytes`, in place of what is there, also while others write it.
-    pub(crate) fn copy_value<K: Key, V: Value>(self, bytes: &mut Vec<u8>) {
+    /// Puts a whole copy of the value's bytes into `bytes`, in place of what is there, also while others write it. Returns when
+    /// the value ends.
+    pub(crate) fn copy_value<K: Key, V: Value>(self, bytes: &mut Vec<u8>) -> Expiry {
         let sizes = self.sizes::<K, V>();
         let words = self.value_words::<K, V>(sizes);
         if const { RecordLayout::of::<K, V>().is_latched() } {
@@ -243,12 +287,14 @@ impl<'g> RecordRef<'g> {
             return self.latch(sizes).read(&mut seen, |len| {
                 bytes.resize(len.min(words.len() * 8), 0);
                 load_bytes(words, bytes);
+                self.load_expiry::<V>(sizes)
             });
         }
         // Acquire: as for the value itself.
         let word = words.first().map_or(0, |word| word.load(Ordering::Acquire));
         bytes.clear();
         bytes.extend_from_slice(&word.to_le_bytes()[..V::FIXED.unwrap_or_default()]);
+        Expiry::NEVER
     }
 
     /// Replaces the value where it lies. False if it has no place there: nothing was done.
@@ -262,7 +308,10 @@ impl<'g> RecordRef<'g> {
                 return false;
             }
             let len = if is_fixed { None } else { Some(bytes.len()) };
-            return self.latch(sizes).write(len, visible, || store_bytes(words, bytes));
+            return self.latch(sizes).write(len, visible, || {
+                self.store_expiry(sizes, value);
+                store_bytes(words, bytes);
+            });
         }
         if let Some(word) = words.first() {
             visible.publish(word, word_of(value));
@@ -297,7 +346,8 @@ impl<'g> RecordRef<'g> {
     }
 
     /// Replaces the value by what `modify` makes of it, as one step: nobody's change in between is lost. `modify` runs
-    /// again on the newer value when somebody was faster.
+    /// again on the newer value when somebody was faster. If it ends later than the one that was there, `may_last` is asked, under
+    /// the latch, with when that one ended; a no counts as somebody who was faster.
     ///
     /// # Errors
     /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if what is there is no value of the type.
@@ -305,10 +355,11 @@ impl<'g> RecordRef<'g> {
     pub(crate) fn modify_value<K: Key, V: Value>(
         self,
         modify: &mut impl FnMut(&mut V) -> Verdict,
+        may_last: &impl Fn(Expiry) -> bool,
     ) -> Result<Modified<V>> {
         let mut backoff = Backoff::new();
         loop {
-            match self.try_modify::<K, V>(modify)? {
+            match self.try_modify::<K, V>(modify, may_last)? {
                 Some(modified) => return Ok(modified),
                 None => backoff.wait(),
             }
@@ -317,13 +368,18 @@ impl<'g> RecordRef<'g> {
 
     /// One attempt: `None` if somebody else was faster.
     #[inline]
-    fn try_modify<K: Key, V: Value>(self, modify: &mut impl FnMut(&mut V) -> Verdict) -> Result<Option<Modified<V>>> {
+    fn try_modify<K: Key, V: Value>(
+        self,
+        modify: &mut impl FnMut(&mut V) -> Verdict,
+        may_last: &impl Fn(Expiry) -> bool,
+    ) -> Result<Option<Modified<V>>> {
         let sizes = self.sizes::<K, V>();
         let words = self.value_words::<K, V>(sizes);
         if const { RecordLayout::of::<K, V>().is_latched() } {
             let (latch, is_fixed) = (self.latch(sizes), const { V::FIXED.is_some() });
             let mut seen = Seen::NOTHING;
             let mut value = self.look::<K, V>(&mut seen)?;
+            let until = value.expiry();
             match modify(&mut value) {
                 Verdict::Keep => return Ok(Some(Modified::Unchanged)),
                 _ if seen.is_sealed() => return Ok(Some(Modified::Sealed)),
@@ -335,7 +391,14 @@ impl<'g> RecordRef<'g> {
                 return Ok(Some(Modified::Outgrown(value, seen)));
             }
             let len = if is_fixed { None } else { Some(len) };
-            let is_done = latch.try_write(seen, len, Visible::Now, || store_bytes(words, value.as_bytes()));
+            let is_done = latch.try_write_if(seen, len, Visible::Now, || {
+                if value.expiry() > until && !may_last(until) {
+                    return false;
+                }
+                self.store_expiry(sizes, &value);
+                store_bytes(words, value.as_bytes());
+                true
+            });
             return Ok(is_done.then_some(Modified::InPlace));
         }
         let Some(word) = words.first() else {

@@ -6,7 +6,7 @@ use crate::checkpoint::{Manifest, Schema};
 use crate::device::StorageDevice;
 use crate::directory::Directory;
 use crate::error::{Error, ErrorKind, Result};
-use crate::record::{Fragment, RecordInfo, RecordLayout, Root};
+use crate::record::{Expiry, Fragment, RecordInfo, RecordLayout, Root};
 use crate::sync::Arc;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -28,6 +28,8 @@ pub struct RawRecord {
     pub key: Box<[u8]>,
     /// The bytes of its value; none in a tombstone, nor of a [large](crate::store::ValueReader) value.
     pub value: Box<[u8]>,
+    /// When its value ends.
+    pub expiry: Expiry,
     /// Bytes of its value, if that is a large one.
     pub large_len: Option<u64>,
     /// Which large value it belongs to, of its root and of every other part: where the first of them lies.
@@ -76,6 +78,7 @@ impl DoubleBufferedLogIterator {
             self.is_over = !self.reader.advance(&mut |at, info, bytes| {
                 let parts = if info.is_mark() { None } else { layout.split(bytes).ok() };
                 let (key, value) = parts.map_or((&[][..], None), |parts| (parts.key, parts.value));
+                let expiry = parts.map_or(Expiry::NEVER, |parts| parts.expiry);
                 let is_root = layout.value_size().is_none() && info.is_large();
                 let root = value.filter(|_| is_root).map(Root::parse).transpose()?;
                 let fragment = Fragment::parse(layout, bytes).map(|(fragment, ..)| fragment.title);
@@ -84,6 +87,7 @@ impl DoubleBufferedLogIterator {
                     info,
                     key: key.into(),
                     value: value.filter(|_| !is_root && fragment.is_none()).unwrap_or_default().into(),
+                    expiry,
                     large_len: root.as_ref().map(|root| root.len),
                     title: root.map(|root| root.title).or(fragment),
                     size: bytes.len(),

@@ -56,7 +56,8 @@ impl<K: Key, V: Value> Session<K, V> {
     /// As for [`read`](Self::read), for the first key that fails.
     pub fn read_batch_into(&mut self, keys: &[K], values: &mut [Option<V>]) -> Result<()> {
         let keys = &keys[..keys.len().min(values.len())];
-        let at_once = |view: View<'_>, at: usize, slot: Slot<'_>| view.read::<K, V>(&keys[at], slot);
+        let now = self.database.kernel.now();
+        let at_once = |view: View<'_>, at: usize, slot: Slot<'_>| view.read::<K, V>(&keys[at], slot, now);
         let make = |at: usize| ReadOp::new(keys[at].clone());
         let waited = self.batch(
             keys.len(),
@@ -89,10 +90,10 @@ impl<K: Key, V: Value> Session<K, V> {
     /// # Errors
     /// As for [`rmw`](Self::rmw), for the first that fails; any of the others may be done.
     pub fn rmw_batch(&mut self, keys: &[K], modify: impl Fn(usize, &mut V) -> bool) -> Result<usize> {
-        let mut changed = 0;
+        let (mut changed, now) = (0, self.database.kernel.now());
         let modify = &modify;
         let at_once = |view: View<'_>, at: usize, slot: Slot<'_>| {
-            view.modify::<K, V>(&keys[at], slot, &mut |value: &mut V| modify(at, value))
+            view.modify::<K, V>(&keys[at], slot, now, &mut |value: &mut V| modify(at, value))
         };
         let make = |at: usize| RmwOp::new(keys[at].clone(), Modify(move |value: &mut V| modify(at, value)));
         let done = |_, status: OperationStatus| changed += usize::from(status.changed());

@@ -4,11 +4,13 @@ use super::durability::Durability;
 use crate::address::PageGeometry;
 use crate::allocator::{BLOCK_PAYLOAD, BLOCK_SIZE, HybridLog, LogGeometry};
 use crate::cache::ReadCacheConfig;
+use crate::clock::{Clock, StoreClock};
 #[cfg(not(oxifaster_loom))]
 use crate::compaction::config::CompactionConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{IndexConfig, MemIndex};
 use crate::record::Origin;
+use crate::sync::Arc;
 use std::time::Duration;
 
 /// The set-up of a store.
@@ -53,6 +55,8 @@ pub struct FasterKvConfig {
     pub overwrite: bool,
     /// See [`with_pretouch`](Self::with_pretouch).
     pub pretouch: bool,
+    /// See [`with_clock`](Self::with_clock).
+    pub clock: StoreClock,
     /// See [`with_compaction`](Self::with_compaction).
     #[cfg(not(oxifaster_loom))]
     pub compaction: CompactionConfig,
@@ -84,6 +88,7 @@ impl Default for FasterKvConfig {
             damage_accepted: false,
             overwrite: false,
             pretouch: true,
+            clock: StoreClock::default(),
             #[cfg(not(oxifaster_loom))]
             compaction: CompactionConfig::default(),
         }
@@ -219,6 +224,14 @@ impl FasterKvConfig {
     #[must_use]
     pub fn with_pretouch(mut self, pretouch: bool) -> Self {
         self.pretouch = pretouch;
+        self
+    }
+
+    /// The clock by which [values end](crate::record::Expiring); a store whose values do not end never asks it. `Default:` that of the
+    /// system, which moves on every few milliseconds.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = StoreClock::new(clock);
         self
     }
 

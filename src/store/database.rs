@@ -204,7 +204,7 @@ impl<K: Key, V: Value> Database<K, V> {
     ) -> Result<Self> {
         let record_size = RecordLayout::of::<K, V>().planned_size();
         let cache = sizes.read_cache.map(|cache| ReadCache::new(cache, record_size, &epoch)).transpose()?;
-        let kernel = Kernel::new(index, log, cache, origin.version, config.wait_limit);
+        let kernel = Kernel::new(index, log, cache, origin.version, config.wait_limit).with_clock(config.clock.clone());
         if config.pretouch {
             let mut parts = kernel.index.memory();
             parts.push(kernel.log.memory());

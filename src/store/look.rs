@@ -58,15 +58,15 @@ impl<K: Key, V: Value> Session<K, V> {
         Ok(self.read_by_steps(key)?.map(|value| look(value.as_bytes())))
     }
 
-    /// Copies the value of `key` if its record is the newest of its chain and in memory.
+    /// Copies the value of `key` if its record is the newest of its chain and in memory, and it has not ended.
     fn copy_from_memory<Q: KeyBytes + ?Sized>(&mut self, key: &Q) -> bool {
         let Some((guard, account)) = self.driver.pin_plain() else { return false };
-        let view = self.database.kernel.view(&guard);
+        let (now, view) = (self.database.kernel.now(), self.database.kernel.view(&guard));
         let record = view.newest::<K, V>(key, view.find(KeyHash::of_bytes(key.key_bytes())));
-        if let Some(record) = record {
-            record.copy_value::<K, V>(&mut self.copied);
+        let is_there = record.is_some_and(|record| !record.copy_value::<K, V>(&mut self.copied).is_over(now));
+        if is_there {
             account.counters.reads.add(1);
         }
-        record.is_some()
+        is_there
     }
 }

@@ -11,6 +11,7 @@ mod conditional;
 mod config;
 mod database;
 mod durability;
+mod expiry;
 mod faster_kv;
 mod flight;
 #[cfg(not(oxifaster_loom))]
@@ -44,6 +45,7 @@ pub(crate) use compact::{Estimate, Upkeep};
 pub use conditional::Conditional;
 pub use config::FasterKvConfig;
 pub use durability::{Durability, DurableFuture};
+pub use expiry::{OfValue, TimeToLive};
 pub use faster_kv::FasterKv;
 #[cfg(not(oxifaster_loom))]
 pub use large::{AsyncValueReader, AsyncValueWriter, ValueReader, ValueWriter};

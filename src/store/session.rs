@@ -78,9 +78,10 @@ impl<K: Key, V: Value> Session<K, V> {
         K: Borrow<Q>,
     {
         if let Some((guard, account)) = self.driver.pin_plain() {
-            let view = self.database.kernel.view(&guard);
+            let (now, view) = (self.database.kernel.now(), self.database.kernel.view(&guard));
             if let Some(record) = view.newest::<K, V>(key, view.find(KeyHash::of_bytes(key.key_bytes())))
                 && let Ok(value) = record.value::<K, V>()
+                && !value.expiry().is_over(now)
             {
                 account.counters.reads.add(1);
                 return Ok(Some(value));
@@ -152,8 +153,8 @@ impl<K: Key, V: Value> Session<K, V> {
     #[inline(always)]
     pub fn rmw(&mut self, key: K, mut modify: impl FnMut(&mut V) -> bool) -> Result<bool> {
         if let Some((guard, account)) = self.driver.pin_plain() {
-            let view = self.database.kernel.view(&guard);
-            if let Some(status) = view.modify(&key, view.find(KeyHash::of_bytes(key.as_bytes())), &mut modify) {
+            let (now, view) = (self.database.kernel.now(), self.database.kernel.view(&guard));
+            if let Some(status) = view.modify(&key, view.find(KeyHash::of_bytes(key.as_bytes())), now, &mut modify) {
                 account.counters.rmws.add(1);
                 return Ok(status.changed());
             }

@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{GroupOp, ReadOp, Write};
 use crate::locks::{LockMode, Seen, Stripe};
 use crate::operation::Environment;
-use crate::record::{ByRef, Key, KeyBytes, Value};
+use crate::record::{ByRef, Expiry, Key, KeyBytes, Value};
 use crate::sync::{Backoff, Ordering, fence};
 use crate::utility::KeyHash;
 use std::borrow::Borrow;
@@ -31,6 +31,8 @@ pub struct Transaction<'t, K: Key, V: Value> {
     writes: Vec<Write<K, V>>,
     /// Where the write to a key is.
     places: HashMap<Box<[u8]>, usize>,
+    /// The first end of a value that was read.
+    ends: Expiry,
     /// Somebody changed what was read: this attempt comes to nothing.
     is_outrun: bool,
     limit: Duration,
@@ -109,7 +111,8 @@ impl<K: Key, V: Value> Session<K, V> {
 
 impl<'t, K: Key, V: Value> Transaction<'t, K, V> {
     fn new(session: &'t mut Session<K, V>, held: Held<K, V>, limit: Duration) -> Self {
-        Self { session, held, reads: Vec::new(), writes: Vec::new(), places: HashMap::new(), is_outrun: false, limit }
+        let (reads, writes, places) = (Vec::new(), Vec::new(), HashMap::new());
+        Self { session, held, reads, writes, places, ends: Expiry::NEVER, is_outrun: false, limit }
     }
 
     /// The value of `key`, or `None` if it is not in the store: what this transaction has written, or else what is there. All
@@ -138,6 +141,9 @@ impl<'t, K: Key, V: Value> Transaction<'t, K, V> {
             }
             None => self.read_unlocked(key, stripe)?,
         };
+        if let Some(value) = &value {
+            self.ends = self.ends.min(value.expiry());
+        }
         if self.is_valid() {
             return Ok(value);
         }
@@ -212,7 +218,12 @@ impl<'t, K: Key, V: Value> Transaction<'t, K, V> {
 
     /// Whether all that was read is there at this moment.
     fn is_valid(&self) -> bool {
-        self.reads.iter().all(|(stripe, seen)| self.is_still(*stripe, *seen))
+        self.is_in_time() && self.reads.iter().all(|(stripe, seen)| self.is_still(*stripe, *seen))
+    }
+
+    /// Whether no value that was read has ended since.
+    fn is_in_time(&self) -> bool {
+        !self.ends.is_over(self.session.database.kernel.now())
     }
 
     /// Stripes that this attempt has come across.
@@ -241,7 +252,8 @@ impl<'t, K: Key, V: Value> Transaction<'t, K, V> {
             Some(_) => locks.is_some_and(|locks| locks.was_still(*stripe, *seen)),
             None => self.is_still(*stripe, *seen),
         };
-        if !self.reads.iter().all(is_valid) {
+        // Who finds one of the values over from now on comes after, and waits for those that are locked.
+        if !self.is_in_time() || !self.reads.iter().all(is_valid) {
             return Ok(false);
         }
         self.session.run_transaction(&mut GroupOp::new(&self.writes))?;

@@ -236,3 +236,18 @@ fn an_operator_that_fails_leaves_the_value_and_says_why() {
     assert_eq!(session.merge(1, 6, &Never).unwrap_err().what(), "on purpose");
     assert_eq!(session.read(&1).unwrap(), Some(5));
 }
+
+/// A value that is closed to changes for its deletion says so in a bit beside its length: that is still its length.
+#[test]
+fn what_was_deleted_on_a_condition_is_read_by_who_walks_the_log() {
+    let store = open::<[u8; 100]>();
+    let mut session = store.start_session();
+    for key in 0..20 {
+        session.upsert(key, [key as u8; 100]).unwrap();
+        assert!(session.delete_if(key, |_| key % 2 == 0).unwrap().is_done() == (key % 2 == 0));
+    }
+    assert_eq!(store.scan_log(..).unwrap().map(Result::unwrap).count(), 30);
+    assert_eq!(store.count().unwrap(), 10);
+    store.log_compact_until(store.addresses().tail).unwrap();
+    assert_eq!(store.count().unwrap(), 10);
+}

@@ -16,6 +16,7 @@ mod config;
 mod crud;
 mod damage;
 mod executor;
+mod expiry;
 mod faults;
 mod growth;
 mod large_values;

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test panics when it fails")]
 
-use oxifaster_sim::program::{AnyLength, CompactionProgram, CompactionProgramOf, DurabilityProgram, Pieces, Program};
+use oxifaster_sim::program::{CompactionProgram, DurabilityProgram, ExpiryProgram, Pieces, Program};
 use oxifaster_sim::runner::explore;
 
 /// Recoveries of all seeds.
@@ -19,8 +19,14 @@ fn explore_all<P: Program>(program: &P, seeds: std::ops::Range<u64>) -> u64 {
 
 #[test]
 fn what_is_compacted_while_checkpoints_are_taken_is_there_after_every_crash() {
-    let recoveries = explore_all(&CompactionProgram::default(), 0..40);
+    let recoveries = explore_all(&<CompactionProgram>::default(), 0..40);
     assert!(recoveries > 2000, "{recoveries}");
+}
+
+#[test]
+fn what_has_ended_does_not_come_back_after_a_crash() {
+    let recoveries = explore_all(&ExpiryProgram::default(), 0..30);
+    assert!(recoveries > 1500, "{recoveries}");
 }
 
 #[test]
@@ -31,7 +37,7 @@ fn what_was_reported_durable_is_there_after_every_crash() {
 
 #[test]
 fn records_of_any_length_are_compacted_as_well() {
-    let recoveries = explore_all(&CompactionProgramOf::<AnyLength>::default(), 0..40);
+    let recoveries = explore_all(&CompactionProgram::<Vec<u8>>::default(), 0..40);
     assert!(recoveries > 2000, "{recoveries}");
 }
 

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 /// Pages of 4 KiB: a block of 4,088 bytes, and one of 8.
 pub(in crate::checkpoint) const SCHEMA: Schema =
-    Schema { key_size: Some(8), value_size: Some(8), page_bits: 12, key_hash: KeyHash::ID };
+    Schema { key_size: Some(8), value_size: Some(8), expires: false, page_bits: 12, key_hash: KeyHash::ID };
 const RECORD: u64 = 24;
 /// Two records of the pages of this log are left out of its state, one is a tombstone, one invalid.
 pub(in crate::checkpoint) const ABORTED_STAMP: u16 = 4;
@@ -231,7 +231,7 @@ prop_compose! {
     pub(in crate::checkpoint) fn any_manifest()(
         (number, kind, version, created) in (any::<u128>(), 0usize..4, any::<u64>(), any::<u64>()),
         base in prop::option::of(any::<u128>()),
-        (page_bits, key_size, value_size) in (12u32..=30, proptest::option::of(0u32..1000), proptest::option::of(0u32..1000)),
+        (page_bits, key_size, value_size, expires) in (12u32..=30, proptest::option::of(0u32..1000), proptest::option::of(0u32..1000), any::<bool>()),
         cuts in prop::collection::btree_set(1u64..1 << 18, 3..8),
         in_file in prop::collection::vec(any::<bool>(), 8),
         generations in prop::collection::vec(any::<u32>(), 3),
@@ -288,7 +288,7 @@ prop_compose! {
             version,
             created,
             base,
-            schema: Schema { key_size, value_size, page_bits, key_hash: KeyHash::ID },
+            schema: Schema { key_size, value_size, expires, page_bits, key_hash: KeyHash::ID },
             log: (!is_index).then_some(log),
             index,
             sessions: sessions.into_iter().map(|(guid, serial)| SessionCut { guid, serial }).collect(),

@@ -1,9 +1,11 @@
 //! How much of the log is in use, as far as the index and the sessions know.
 
+use super::ended::Ended;
 use super::live_bytes;
 use crate::address::Address;
 use crate::record::{Key, Value};
 use crate::store::database::Database;
+use crate::sync::Arc;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -13,26 +15,38 @@ use std::time::{Duration, Instant};
 pub(crate) struct Estimate {
     /// The records that the index leads to, tombstones too.
     entries: u64,
+    /// Of those, as far as the log shows, the ones whose value has ended.
+    ended: Ended,
     asked: Option<(Instant, Duration)>,
     deletions: Deletions,
+    /// Bytes of the log that were read for this and not paid for yet.
+    unpaid: u64,
 }
 
 impl Estimate {
     /// The share of the time that may go into walks through the index is one of so many.
     const REST: u32 = 20;
 
-    /// Bytes in use: at least, as if every deletion had found something that is still deleted, and at most, as if none had.
-    pub(super) fn live_bytes<K: Key, V: Value>(&mut self, database: &Database<K, V>) -> Range<u64> {
+    /// Bytes in use: at least, as if every deletion had found something that is still deleted, and ended values were as many
+    /// everywhere; and at most, as if none had, and none were.
+    pub(super) fn live_bytes<K: Key, V: Value>(&mut self, database: &Arc<Database<K, V>>) -> Range<u64> {
         if self.asked.is_none_or(|(at, took)| at.elapsed() >= took * Self::REST) {
             let begun = Instant::now();
             self.entries = live_bytes(database);
+            self.ended = Ended::look(database);
+            self.unpaid += self.ended.read;
             self.asked = Some((Instant::now(), begun.elapsed()));
         }
         let count = database.stats().operations.deletes;
         let log = database.kernel.log.addresses();
         self.deletions.note(log.begin, log.tail, count);
         let deleted = self.deletions.behind(log.begin, count) * database.record_size();
-        self.entries.saturating_sub(deleted)..self.entries
+        self.entries.saturating_sub(deleted + self.ended.of(self.entries))..self.entries
+    }
+
+    /// Bytes of the log that were read since the last call.
+    pub(super) fn take_unpaid(&mut self) -> u64 {
+        std::mem::take(&mut self.unpaid)
     }
 }
 

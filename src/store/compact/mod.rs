@@ -1,12 +1,14 @@
 //! Compacting a store. [`crate::compaction`] has the picture and the invariants.
 
 mod doubts;
+mod ended;
 mod estimate;
 mod pass;
 mod reclaim;
 #[cfg(test)]
 mod tests;
 
+use self::ended::Ended;
 use self::pass::{Outcome, Pass};
 use super::database::Database;
 use super::faster_kv::FasterKv;
@@ -52,7 +54,7 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     /// Moves records and gives space back until the share of the log that is in use is the one that the configuration aims
     /// at, or everything that was there has been looked at once.
     ///
-    /// How much is in use is estimated from the number of entries in the index.
+    /// How much is in use is estimated as for [`utilization`](Self::utilization).
     ///
     /// # Errors
     /// As for [`log_compact_until`](Self::log_compact_until), and [`ErrorKind::Config`] if a value makes no sense.
@@ -72,7 +74,8 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     }
 
     /// The share of the log that is in use, 0.0 to 1.0, as estimated from the number of entries in the index; 1.0 for an empty
-    /// log. Walks the index: takes milliseconds for every hundred megabytes.
+    /// log. Walks the index: takes milliseconds for every hundred megabytes. If values may end, it also looks at some 128 KiB of the
+    /// log, spread over all of it, to know how many have.
     pub fn utilization(&self) -> f64 {
         utilization(&self.database)
     }
@@ -119,6 +122,10 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
             return Ok(None);
         }
         let live = upkeep.estimate.live_bytes(database);
+        let read = upkeep.estimate.take_unpaid();
+        if read > 0 {
+            upkeep.pace.check(&mut upkeep.pace.begin(), read, || log.keep_room(Address::MAX))?;
+        }
         let mut room = Address::MAX;
         if upkeep.holds_up_writers {
             // Nobody is held up for what may be wrong.
@@ -240,8 +247,9 @@ impl<'a, K: Key, V: Value> Compaction<'a, K, V> {
 }
 
 /// The share of the log that is in use, as far as the index knows.
-pub(crate) fn utilization<K: Key, V: Value>(database: &Database<K, V>) -> f64 {
-    share(live_bytes(database), database)
+pub(crate) fn utilization<K: Key, V: Value>(database: &Arc<Database<K, V>>) -> f64 {
+    let bytes = live_bytes(database);
+    share(bytes.saturating_sub(Ended::look(database).of(bytes)), database)
 }
 
 fn live_bytes<K: Key, V: Value>(database: &Database<K, V>) -> u64 {

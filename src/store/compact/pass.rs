@@ -47,9 +47,9 @@ struct Candidate<K, V> {
 }
 
 impl<K: Key, V: Value> Candidate<K, V> {
-    /// A record, unless it is a tombstone (C5).
-    fn of(at: Address, Record { key, value, .. }: Record<K, V>, bytes: u64) -> Option<Self> {
-        value.map(|value| Self { at, key, value, bytes })
+    /// A record, unless it is a tombstone, or has ended: all that is older of its key goes with it (C5).
+    fn of(at: Address, Record { key, value, .. }: Record<K, V>, bytes: u64, now: u64) -> Option<Self> {
+        value.filter(|value| !value.expiry().is_over(now)).map(|value| Self { at, key, value, bytes })
     }
 }
 
@@ -80,13 +80,13 @@ impl<K: Key, V: Value> Pass<'_, K, V> {
         while let Some(part) = parts.take() {
             reader.go_to(part.clone())?;
             loop {
-                let before = reader.bytes();
+                let (before, now) = (reader.bytes(), self.database.kernel.now());
                 let more = reader.advance(log, &mut participant, &mut |at, info, bytes| {
                     mover.report.records += 1;
                     if info.is_live() {
                         // The root of a large value goes with its title, which lies in this part too, or is gone.
                         let record = RecordLayout::parse::<K, V>(bytes)?;
-                        mover.candidates.extend(Candidate::of(at, record, bytes.len() as u64));
+                        mover.candidates.extend(Candidate::of(at, record, bytes.len() as u64, now));
                     } else if const { V::FIXED.is_none() } {
                         mover.titles.extend(Title::parse::<V>(at, bytes)?);
                     }
@@ -203,10 +203,11 @@ impl<'a, K: Key, V: Value> Mover<'a, K, V> {
         let mut doubts = std::mem::replace(&mut self.doubts, Doubts::new(self.pass.lookup_memory()));
         let mut gather = std::mem::replace(&mut self.gather, Gather::new(self.pass.limits()));
         let in_use = doubts.settle::<V>(kernel, &mut gather, || self.pause(0))?;
+        let now = kernel.now();
         for places in in_use.chunks(Self::TOGETHER) {
             let mut candidates = Vec::with_capacity(places.len());
             records_at(kernel, &mut gather, places, |at, record, bytes| {
-                candidates.extend(Candidate::of(at, record, bytes));
+                candidates.extend(Candidate::of(at, record, bytes, now));
             })?;
             let Self { session, report, .. } = self;
             let make = |place: usize| of_candidate(&candidates[place]);

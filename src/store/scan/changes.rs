@@ -124,7 +124,7 @@ pub enum Change<K, V> {
         /// Bytes of its value.
         len: u64,
     },
-    /// A key was deleted, or has no value for another reason.
+    /// A key was deleted, or has no value for another reason, such as that its value had ended by the time that it is told of.
     Delete {
         /// The key.
         key: K,
@@ -157,6 +157,10 @@ type Read = (Address, Option<(Address, u32)>);
 /// and of a key that was inserted and deleted in place only the deletion. A record that compaction has moved is given again, as an
 /// update to the value it has. Applied to a map in order, the changes make the map equal to the store at the cursor: from the first
 /// change on if nothing was compacted yet, and otherwise from where the log ended when the feed began.
+///
+/// That a value ends later on is no change: it stands in no log. A value that [may end](crate::record::Expiring) is given with its
+/// expiry, and who follows the feed has it end by that; one that has ended when the feed comes to it is given as a deletion, since it
+/// may be the end of an older one.
 ///
 /// Nothing is read that nobody asks for: who takes changes slowly keeps space of the log, which [`held`](Self::held) tells and
 /// [`ChangeOptions::with_max_held`] bounds.
@@ -276,7 +280,7 @@ impl<K: Key, V: Value> ChangeFeed<K, V> {
             self.reader = reader(&self.database)?;
         }
         self.reader.go_to(self.at..end)?;
-        let (mut more, mut last) = (true, self.last);
+        let (mut more, mut last, now) = (true, self.last, self.database.kernel.now());
         let mut take = |at: Address, info: RecordInfo, bytes: &[u8], changes: &mut Vec<Change<K, V>>| {
             if !info.is_invalid() {
                 last = Some((at, crc32c(bytes)));
@@ -284,6 +288,7 @@ impl<K: Key, V: Value> ChangeFeed<K, V> {
                 changes.push(match (record.large_len(), record.key, record.value) {
                     (Some(len), key, _) => Change::Large { key, len },
                     (None, key, None) => Change::Delete { key },
+                    (None, key, Some(value)) if value.expiry().is_over(now) => Change::Delete { key },
                     (None, key, Some(value)) if !info.previous().is_valid() => Change::Insert { key, value },
                     (None, key, Some(value)) => Change::Update { key, value },
                 });

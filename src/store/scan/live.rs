@@ -25,6 +25,8 @@ const TOGETHER: usize = 1 << 18;
 pub struct ScanCursor {
     pub(super) at: Address,
     pub(super) extent: Extent,
+    /// What has ended by then is not given.
+    pub(super) now: u64,
 }
 
 impl ScanCursor {
@@ -42,6 +44,7 @@ pub struct LiveIterator<K: Key, V: Value> {
     walk: LiveWalk<K, V>,
     hold: Hold,
     extent: Extent,
+    now: u64,
     version: Option<u64>,
     filter: Option<Filter<K, V>>,
     found: VecDeque<(Address, K, Held<V>)>,
@@ -86,6 +89,7 @@ impl<K: Key, V: Value> LiveWalk<K, V> {
     fn advance(
         &mut self,
         extent: Extent,
+        now: u64,
         is_wanted: impl Fn(&K, &V) -> bool,
         mut visit: impl FnMut(Candidate<K, V>),
     ) -> Result<bool> {
@@ -98,6 +102,7 @@ impl<K: Key, V: Value> LiveWalk<K, V> {
                     if let Some(large) = record.large {
                         candidates.push(Candidate { at, key: record.key, held: Held::Large(large) });
                     } else if let Some(value) = record.value
+                        && !value.expiry().is_over(now)
                         && is_wanted(&record.key, &value)
                     {
                         candidates.push(Candidate { at, key: record.key, held: Held::Value(value) });
@@ -120,11 +125,12 @@ impl<K: Key, V: Value> LiveWalk<K, V> {
 }
 
 impl<K: Key, V: Value> LiveIterator<K, V> {
-    /// From where `hold` keeps the log, which is where a record begins.
-    pub(super) fn new(database: &Arc<Database<K, V>>, hold: Hold, extent: Extent) -> Result<Self> {
+    /// From where `hold` keeps the log, which is where a record begins. What has ended by `now`, a time before the extent was known, is
+    /// left out.
+    pub(super) fn new(database: &Arc<Database<K, V>>, hold: Hold, extent: Extent, now: u64) -> Result<Self> {
         let mut walk = LiveWalk::new(database)?;
         walk.go_to(hold.at()..extent.end)?;
-        Ok(Self { walk, hold, extent, version: None, filter: None, found: VecDeque::new(), is_over: false })
+        Ok(Self { walk, hold, extent, now, version: None, filter: None, found: VecDeque::new(), is_over: false })
     }
 
     pub(super) fn of_version(mut self, version: u64) -> Self {
@@ -148,7 +154,7 @@ impl<K: Key, V: Value> LiveIterator<K, V> {
     /// Where it is: an iterator from this cursor gives what this one has not given yet, without its filter.
     pub fn cursor(&self) -> ScanCursor {
         let next = self.found.front().map_or_else(|| self.walk.reader.position(), |(at, ..)| *at);
-        ScanCursor { at: next.min(self.extent.end), extent: self.extent }
+        ScanCursor { at: next.min(self.extent.end), extent: self.extent, now: self.now }
     }
 
     fn read_on(&mut self) -> Result<()> {
@@ -156,7 +162,7 @@ impl<K: Key, V: Value> LiveIterator<K, V> {
             let (found, filter) = (&mut self.found, &self.filter);
             let is_wanted = |key: &K, value: &V| filter.as_ref().is_none_or(|filter| filter(key, value));
             let visit = |candidate: Candidate<K, V>| found.push_back((candidate.at, candidate.key, candidate.held));
-            self.is_over = !self.walk.advance(self.extent, is_wanted, visit)?;
+            self.is_over = !self.walk.advance(self.extent, self.now, is_wanted, visit)?;
             // What was found and not given yet need not be read again, unless a cursor says so.
             let next = self.found.front().map_or_else(|| self.walk.reader.position(), |(at, ..)| *at);
             self.hold.advance(next.min(self.extent.end));
@@ -203,7 +209,7 @@ impl<K: Key, V: Value> LiveIterator<K, V> {
 pub(super) fn for_each<K: Key, V: Value>(
     database: &Arc<Database<K, V>>,
     hold: &Hold,
-    extent: Extent,
+    (extent, now): (Extent, u64),
     threads: usize,
     visit: impl Fn(&K, &Held<V>) -> Result<()> + Sync,
 ) -> Result<u64> {
@@ -222,7 +228,7 @@ pub(super) fn for_each<K: Key, V: Value>(
                     visited = visit(&candidate.key, &candidate.held);
                 }
             };
-            while walk.advance(extent, |_, _| true, &mut each)? {}
+            while walk.advance(extent, now, |_, _| true, &mut each)? {}
             visited?;
             count.fetch_add(met, Ordering::Relaxed);
         }

@@ -13,6 +13,8 @@
 //!   behind the scan.
 //! * **S3** Whether a record is the newest of its key is asked of its chain, for records within the scan's extent: what is
 //!   written or moved behind its end counts for nothing. So a key that nobody touches is met exactly once.
+//! * **S4** What has ended is judged by one time, from before the scan closed what is in memory: a value that has ended by then is
+//!   no key's. The log itself is shown as it lies, with the expiry of each value.
 
 mod changes;
 mod live;
@@ -84,9 +86,10 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     /// # Errors
     /// As for [`scan_log`](Self::scan_log).
     pub fn iter(&self) -> Result<LiveIterator<K, V>> {
+        let now = self.database.kernel.now();
         let hold = self.database.reclaim.hold(|| self.database.kernel.log.begin());
         let end = immutable_up_to(&self.database, Address::MAX)?;
-        LiveIterator::new(&self.database, hold, Extent { end, left_out: None })
+        LiveIterator::new(&self.database, hold, Extent { end, left_out: None }, now)
     }
 
     /// Every key once, with its value at one moment of all sessions: all operations of the version that
@@ -96,9 +99,10 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     /// # Errors
     /// [`ErrorKind::Busy`] if a checkpoint is under way or a session's call holds the cut up for too long.
     pub fn snapshot(&self) -> Result<LiveIterator<K, V>> {
+        let now = self.database.kernel.now();
         let hold = self.database.reclaim.hold(|| self.database.kernel.log.begin());
         let (version, extent) = super::checkpoint::cut_for_scan(&self.database)?;
-        Ok(LiveIterator::new(&self.database, hold, extent)?.of_version(version))
+        Ok(LiveIterator::new(&self.database, hold, extent, now)?.of_version(version))
     }
 
     /// Goes on with an iterator that was dropped, where it was when it gave the cursor.
@@ -118,7 +122,7 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
             .help("a cursor serves the store that it was taken from, for as long as that is open"));
         }
         let hold = self.database.reclaim.hold_from(cursor.at).map_err(|kept| given_back(cursor.at, kept))?;
-        LiveIterator::new(&self.database, hold, cursor.extent)
+        LiveIterator::new(&self.database, hold, cursor.extent, cursor.now)
     }
 
     /// Calls `visit` with every key once and its newest value at about this moment, from `threads` threads, in any order. Returns
@@ -142,9 +146,10 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     }
 
     fn for_each_held(&self, threads: usize, visit: impl Fn(&K, &Held<V>) -> Result<()> + Sync) -> Result<u64> {
+        let now = self.database.kernel.now();
         let hold = self.database.reclaim.hold(|| self.database.kernel.log.begin());
         let end = immutable_up_to(&self.database, Address::MAX)?;
-        live::for_each(&self.database, &hold, Extent { end, left_out: None }, threads, visit)
+        live::for_each(&self.database, &hold, (Extent { end, left_out: None }, now), threads, visit)
     }
 
     /// How many keys there are, by looking at every record.

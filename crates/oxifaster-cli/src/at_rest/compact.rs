@@ -8,10 +8,10 @@ use crate::failure::Failure;
 use crate::output::{print_json, print_text};
 use crate::plain::{Missing, open};
 use crate::units::{grouped, size};
-use oxifaster::checkpoint::CheckpointToken;
+use oxifaster::checkpoint::{CheckpointToken, Schema};
 use oxifaster::compaction::{CompactionConfig, CompactionReport};
 use oxifaster::directory::FileDirectory;
-use oxifaster::record::{Key, Value};
+use oxifaster::record::{Expiring, Key, Value};
 use oxifaster::store::{CheckpointOptions, FasterKv, FasterKvConfig, RecoveryTarget};
 use serde_json::json;
 use std::time::Instant;
@@ -28,7 +28,7 @@ pub(super) fn execute(options: &CompactOptions) -> Result<u8, Failure> {
         return a_durable_store(options);
     }
     let schema = found.manifest.schema;
-    let Outcome { checkpoint, report } = by_size(options, &found.directory, schema.key_size, schema.value_size)?;
+    let Outcome { checkpoint, report } = by_size(options, &found.directory, schema)?;
     if options.json {
         print_json(&json!({
             "schema": 1,
@@ -80,23 +80,20 @@ fn a_durable_store(options: &CompactOptions) -> Result<u8, Failure> {
 }
 
 /// A store is made for keys and values of the sizes that are told: there is one in here for each of these.
-fn by_size(
-    options: &CompactOptions,
-    directory: &FileDirectory,
-    key_size: Option<u32>,
-    value_size: Option<u32>,
-) -> Result<Outcome, Failure> {
+fn by_size(options: &CompactOptions, directory: &FileDirectory, schema: Schema) -> Result<Outcome, Failure> {
     let bytes = |size: Option<u32>| size.map_or("any length".to_owned(), |size| format!("{size} bytes"));
     macro_rules! of_sizes {
         ($($key:literal: $($value:literal)*;)*) => {
-            match (key_size, value_size) {
-                (None, None) => run::<Vec<u8>, Vec<u8>>(options, directory),
-                $($((Some($key), Some($value)) => run::<[u8; $key], [u8; $value]>(options, directory),)*)*
+            match (schema.key_size, schema.value_size, schema.expires) {
+                (None, None, false) => run::<Vec<u8>, Vec<u8>>(options, directory),
+                (None, None, true) => run::<Vec<u8>, Expiring<Vec<u8>>>(options, directory),
+                $($((Some($key), Some($value), false) => run::<[u8; $key], [u8; $value]>(options, directory),)*)*
                 _ => Err(Failure::usage(
                     format!(
-                        "this command has no store for keys of {} and values of {}",
-                        bytes(key_size),
-                        bytes(value_size)
+                        "this command has no store for keys of {} and values of {}{}",
+                        bytes(schema.key_size),
+                        bytes(schema.value_size),
+                        if schema.expires { " that may end" } else { "" }
                     ),
                     "call FasterKv::compact in a program that has the types",
                 )),

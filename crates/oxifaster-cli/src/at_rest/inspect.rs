@@ -28,6 +28,8 @@ pub(super) struct Document {
     version: u64,
     key_size: Option<u32>,
     value_size: Option<u32>,
+    /// Whether values may end.
+    expires: bool,
     page_size: u64,
     pub(super) regions: Vec<Region>,
     pub(super) log: Contents,
@@ -129,6 +131,7 @@ impl Document {
             version: manifest.version,
             key_size: manifest.schema.key_size,
             value_size: manifest.schema.value_size,
+            expires: manifest.schema.expires,
             page_size: 1 << manifest.schema.page_bits,
             regions: log.iter().flat_map(|log| log.pieces.iter().map(region)).collect(),
             log: Contents::default(),
@@ -202,7 +205,8 @@ impl fmt::Display for Document {
         let Self { key_size, value_size, page_size, .. } = self;
         let bytes = |size: &Option<u32>| size.map_or("any length".to_owned(), |size| format!("{size} bytes"));
         let (keys, values) = (bytes(key_size), bytes(value_size));
-        writeln!(f, "keys of {keys}, values of {values}, pages of {}\n", size(*page_size))?;
+        let end = if self.expires { " that may end" } else { "" };
+        writeln!(f, "keys of {keys}, values of {values}{end}, pages of {}\n", size(*page_size))?;
         writeln!(f, "regions of the log")?;
         for region in &self.regions {
             writeln!(f, "  {:>10}  {:#x} to {:#x}  {}", size(region.bytes), region.from, region.to, region.place)?;

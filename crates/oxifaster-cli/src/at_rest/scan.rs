@@ -66,6 +66,7 @@ fn document(record: &RawRecord) -> String {
         "address": record.address.get(),
         "key": shown(&record.key),
         "value": value,
+        "expiry_ms": record.expiry.ms(),
         "large_len": record.large_len,
         "version": record.info.version(),
     })

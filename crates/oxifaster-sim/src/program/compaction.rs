@@ -9,26 +9,31 @@
 //! told that it cannot, and what it has then is what the store has.
 //!
 //! Every checkpoint has its number in the store, under a key of its own, so that it can be told which one was recovered.
+//!
+//! The same with values that end, while time passes: what has ended is not there, and what is older does not come up from below.
 
 mod follower;
+mod sample;
 
 use self::follower::{Follower, Saved};
-use super::{Effort, Program, Shape, Stage, Violation, must};
+pub use self::sample::Sample;
+use super::{Effort, Program, Stage, Violation, must};
 use crate::world::{Latency, SimConfig};
 use crate::{SimDirectory, SimDisk, SimRng, SimWorld};
 use oxifaster::ErrorKind;
 use oxifaster::address::Address;
 use oxifaster::checkpoint::{Catalog, CheckpointKind, verify};
+use oxifaster::clock::{Clock, VirtualClock};
 use oxifaster::directory::{Directory, DirectoryFile};
+use oxifaster::record::Expiring;
 use oxifaster::store::{CheckpointOptions, FasterKv, FasterKvConfig, RecoveryTarget, Session};
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 
 type Words = [u64; 3];
-type Store<S> = FasterKv<<S as Shape<3>>::Key, <S as Shape<3>>::Value, SimDisk>;
-type Worker<S> = Session<<S as Shape<3>>::Key, <S as Shape<3>>::Value>;
-type Content = BTreeMap<u64, Words>;
+type Store<V> = FasterKv<u64, V, SimDisk>;
+type Content<V> = BTreeMap<u64, V>;
 
 const KEYS: u64 = 64;
 /// The largest index.
@@ -37,50 +42,62 @@ const TABLE_MAX: u64 = 64;
 const NUMBER: u64 = u64::MAX;
 
 /// Compacts a store, takes checkpoints of it and comes back to them.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct CompactionProgramOf<S>(PhantomData<S>);
+#[derive(Debug, Clone, Copy)]
+pub struct CompactionProgram<V = Words>(PhantomData<fn() -> V>);
+
+impl<V> Default for CompactionProgram<V> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+/// The same with values that end.
+pub type ExpiryProgram = CompactionProgram<Expiring<Words>>;
 
 /// What has to hold after a crash.
-#[derive(Debug, Clone, Default)]
-pub struct Known {
+#[derive(Debug, Clone)]
+pub struct Known<V> {
     /// What each checkpoint that was begun holds.
-    begun: BTreeMap<u64, Content>,
+    begun: BTreeMap<u64, Content<V>>,
     /// The newest that was reported.
     reported: Option<u64>,
     /// What the follower saved.
-    saved: Saved,
+    saved: Saved<V>,
+    /// It is not earlier.
+    time: u64,
 }
 
 /// What happened in a run.
-#[derive(Debug, Default)]
-pub struct Past {
-    before: Known,
-    begun: BTreeMap<u64, Content>,
+#[derive(Debug)]
+pub struct Past<V> {
+    before: Known<V>,
+    begun: BTreeMap<u64, Content<V>>,
     /// Numbers of checkpoints, and the event by which each was reported.
     reports: Vec<(usize, u64)>,
     /// What the follower saved, and the event by which it had.
-    saves: Vec<(usize, Saved)>,
+    saves: Vec<(usize, Saved<V>)>,
+    /// When it ended.
+    time: u64,
 }
 
-impl<S: Shape<3>> Program for CompactionProgramOf<S> {
-    type Known = Known;
-    type History = Past;
+impl<V: Sample> Program for CompactionProgram<V> {
+    type Known = Known<V>;
+    type History = Past<V>;
 
-    const NAME: &'static str = if S::ANY_LENGTH { "compaction-of-any-length" } else { "compaction" };
-    const ABOUT: &'static str =
-        "a store that is compacted while it takes checkpoints: nothing is missing, nothing comes back";
+    const NAME: &'static str = V::NAME;
+    const ABOUT: &'static str = V::ABOUT;
 
     fn config(&self, rng: &mut SimRng) -> SimConfig {
         let latencies = [Latency::None, Latency::Short, Latency::Uneven];
         SimConfig::default().with_latency(latencies[rng.index(latencies.len())])
     }
 
-    fn beginning(&self) -> Known {
-        Known::default()
+    fn beginning(&self) -> Known<V> {
+        Known { begun: BTreeMap::new(), reported: None, saved: Saved::default(), time: 1 }
     }
 
-    fn run(&self, world: &SimWorld, known: &Known, stage: Stage, rng: &mut SimRng) -> Result<Past, Violation> {
-        let mut run = Run::<S>::begin(world, known, rng)?;
+    fn run(&self, world: &SimWorld, known: &Known<V>, stage: Stage, rng: &mut SimRng) -> Result<Past<V>, Violation> {
+        let mut run = Run::begin(world, known, rng)?;
         let rounds = if stage.is_first() { 2 + rng.below(3) } else { rng.below(3) };
         for _ in 0..rounds {
             for _ in 0..20 + rng.below(120) {
@@ -89,16 +106,18 @@ impl<S: Shape<3>> Program for CompactionProgramOf<S> {
             run.checkpoint(rng)?;
         }
         run.compare()?;
+        run.past.time = run.clock.now_ms();
         Ok(run.past)
     }
 
-    fn known_at(&self, past: &Past, event: usize) -> Known {
+    fn known_at(&self, past: &Past<V>, event: usize) -> Known<V> {
         let newest = past.reports.iter().rev().find(|(reported, _)| *reported <= event).map(|(_, number)| *number);
         let saved = past.saves.iter().rev().find(|(by, _)| *by <= event).map(|(_, saved)| saved);
         Known {
             begun: past.begun.clone(),
             reported: newest.or(past.before.reported),
             saved: saved.unwrap_or(&past.before.saved).clone(),
+            time: past.time,
         }
     }
 
@@ -114,27 +133,30 @@ impl<S: Shape<3>> Program for CompactionProgramOf<S> {
     }
 }
 
-struct Run<'a, S: Shape<3>> {
+struct Run<'a, V: Sample> {
     world: &'a SimWorld,
+    clock: Arc<VirtualClock>,
     directory: Meddling,
-    store: Arc<Store<S>>,
-    session: Worker<S>,
-    content: Content,
-    past: Past,
+    store: Arc<Store<V>>,
+    session: Session<u64, V>,
+    content: Content<V>,
+    past: Past<V>,
     counter: u64,
-    follower: Follower<S>,
+    follower: Follower<V>,
 }
 
-impl<'a, S: Shape<3>> Run<'a, S> {
+impl<'a, V: Sample> Run<'a, V> {
     /// Comes back to what was reported last, or begins anew, and sees whether all is there.
-    fn begin(world: &'a SimWorld, known: &Known, rng: &mut SimRng) -> Result<Self, Violation> {
+    fn begin(world: &'a SimWorld, known: &Known<V>, rng: &mut SimRng) -> Result<Self, Violation> {
+        let clock = Arc::new(VirtualClock::new(known.time));
         let directory = Meddling { directory: world.directory("checkpoints"), act: Arc::default() };
         let config = FasterKvConfig::default()
             .with_page_size_bits(12)
             .with_log_memory_size((5 + rng.below(6)) << 12)
             .with_table_size(1 << rng.below(5))
             .with_table_size_max(TABLE_MAX)
-            .with_mutable_fraction(rng.below(10) as f64 / 10.0);
+            .with_mutable_fraction(rng.below(10) as f64 / 10.0)
+            .with_clock(Arc::clone(&clock) as _);
         let disk = || world.disk("log");
         let recovered = FasterKv::recover_from(&directory, RecoveryTarget::Latest, config.clone(), disk(), &|_| ());
         let (store, is_new) = match recovered {
@@ -145,11 +167,13 @@ impl<'a, S: Shape<3>> Run<'a, S> {
             Err(error) => return Err(Violation::new("recovers", error)),
         };
         let mut session = store.start_session();
-        let content = if is_new { Content::new() } else { recovered_content::<S>(&mut session, known)? };
-        let past = Past { before: known.clone(), begun: known.begun.clone(), reports: Vec::new(), saves: Vec::new() };
+        let content = if is_new { Content::new() } else { recovered_content(&mut session, known)? };
+        let (before, begun) = (known.clone(), known.begun.clone());
+        let past = Past { before, begun, reports: Vec::new(), saves: Vec::new(), time: known.time };
         let follower = Follower::resume(&store, &known.saved, rng)?;
         let counter = world.now() as u64 * 1000;
-        let mut run = Self { world, directory, store: Arc::new(store), session, content, past, counter, follower };
+        let store = Arc::new(store);
+        let mut run = Self { world, clock, directory, store, session, content, past, counter, follower };
         run.compare()?;
         if rng.one_in(3) {
             run.verify_all()?;
@@ -160,47 +184,46 @@ impl<'a, S: Shape<3>> Run<'a, S> {
     fn step(&mut self, rng: &mut SimRng) -> Result<(), Violation> {
         let key = rng.below(KEYS);
         self.counter += 1;
-        let value = [key, self.counter, key ^ self.counter];
+        V::let_time_pass(&self.clock, rng);
+        let value = V::of([key, self.counter, key ^ self.counter], self.clock.now_ms(), rng);
         match rng.below(100) {
             0..5 => self.transaction(key, value)?,
             5..55 => {
-                must("upsert", self.session.upsert(S::key(key), S::value(value)))?;
+                must("upsert", self.session.upsert(key, value.clone()))?;
                 self.content.insert(key, value);
             }
             55..75 => {
-                must("delete", self.session.delete(&S::key(key)))?;
+                must("delete", self.session.delete(&key))?;
                 self.content.remove(&key);
             }
             75..88 => {
-                let found = must("read", self.session.read(&S::key(key)))?;
+                let found = must("read", self.session.read(&key))?;
                 self.check(key, found)?;
             }
             88..91 => must("evict", self.store.evict())?,
-            91 => grow::<S>(&self.store, false)?,
+            91 => grow(&self.store, false)?,
             92..96 => {
                 self.follower.follow(&self.store, 1 + rng.index(40))?;
                 if rng.coin() {
                     self.past.saves.push((self.world.now(), self.follower.save()));
                 }
             }
-            _ => compact::<S>(&self.store, rng.below(11))?,
+            _ => compact(&self.store, rng.below(11))?,
         }
         Ok(())
     }
 
     /// Two keys change as one step: one gets a value, what the other had goes.
-    fn transaction(&mut self, key: u64, value: Words) -> Result<(), Violation> {
+    fn transaction(&mut self, key: u64, value: V) -> Result<(), Violation> {
         let other = (key + 7) % KEYS;
         let result = self.session.transaction(|transaction| {
-            let had = transaction.read(&S::key(other))?.map(|value| S::words(&value));
-            transaction.upsert(S::key(key), S::value(value));
-            transaction.delete(S::key(other));
+            let had = transaction.read(&other)?;
+            transaction.upsert(key, value.clone());
+            transaction.delete(other);
             Ok(had)
         });
         let had = must("transaction", result)?;
-        if had != self.content.get(&other).copied() {
-            return Err(Violation::new("right values", format_args!("key {other} gave {had:?} to a transaction")));
-        }
+        self.check(other, had)?;
         self.content.insert(key, value);
         self.content.remove(&other);
         Ok(())
@@ -208,8 +231,8 @@ impl<'a, S: Shape<3>> Run<'a, S> {
 
     fn checkpoint(&mut self, rng: &mut SimRng) -> Result<(), Violation> {
         let number = self.past.begun.last_key_value().map_or(0, |(number, _)| number + 1);
-        must("upsert", self.session.upsert(S::key(NUMBER), S::value([number, 0, 0])))?;
-        self.content.insert(NUMBER, [number, 0, 0]);
+        must("upsert", self.session.upsert(NUMBER, V::lasting([number, 0, 0])))?;
+        self.content.insert(NUMBER, V::lasting([number, 0, 0]));
         self.past.begun.insert(number, self.content.clone());
         let kinds = [CheckpointKind::FoldOver, CheckpointKind::Snapshot, CheckpointKind::Incremental];
         let kind = kinds[rng.index(3)];
@@ -223,8 +246,8 @@ impl<'a, S: Shape<3>> Run<'a, S> {
             self.directory.meddle(Some(Box::new(move || {
                 left = left.wrapping_sub(1);
                 match left {
-                    0 => compact::<S>(&store, tenths),
-                    1 if grows => grow::<S>(&store, true),
+                    0 => compact(&store, tenths),
+                    1 if grows => grow(&store, true),
                     _ => Ok(()),
                 }
             })));
@@ -236,7 +259,7 @@ impl<'a, S: Shape<3>> Run<'a, S> {
         self.directory.outcome()?;
         if kind == CheckpointKind::FoldOver {
             // Of the others, the end is in files of their own, and not given before it is closed.
-            self.follower.compare_at_checkpoint(&self.store, &self.past.begun[&number])?;
+            self.follower.compare_at_checkpoint(&self.store, &self.past.begun[&number], self.clock.now_ms())?;
         }
         if rng.one_in(4) {
             self.verify_all()?;
@@ -247,15 +270,15 @@ impl<'a, S: Shape<3>> Run<'a, S> {
     /// Compares every key.
     fn compare(&mut self) -> Result<(), Violation> {
         for key in 0..KEYS {
-            let found = must("read", self.session.read(&S::key(key)))?;
+            let found = must("read", self.session.read(&key))?;
             self.check(key, found)?;
         }
-        self.follower.compare(&self.store, &self.content)
+        self.follower.compare(&self.store, &self.content, self.clock.now_ms())
     }
 
-    fn check(&self, key: u64, found: Option<S::Value>) -> Result<(), Violation> {
-        let found = found.map(|value| S::words(&value));
-        let expected = self.content.get(&key).copied();
+    fn check(&self, key: u64, found: Option<V>) -> Result<(), Violation> {
+        let now = self.clock.now_ms();
+        let expected = self.content.get(&key).cloned().filter(|value| !value.expiry().is_over(now));
         if found == expected {
             return Ok(());
         }
@@ -277,8 +300,8 @@ impl<'a, S: Shape<3>> Run<'a, S> {
 }
 
 /// What the recovered store has to hold, by the number in it.
-fn recovered_content<S: Shape<3>>(session: &mut Worker<S>, known: &Known) -> Result<Content, Violation> {
-    let number = must("read", session.read(&S::key(NUMBER)))?.map(|value| S::words(&value)[0]);
+fn recovered_content<V: Sample>(session: &mut Session<u64, V>, known: &Known<V>) -> Result<Content<V>, Violation> {
+    let number = must("read", session.read(&NUMBER))?.map(|value| value.words()[0]);
     let Some(number) = number else {
         return Err(Violation::new("right values", "the number of the checkpoint is gone"));
     };
@@ -291,7 +314,7 @@ fn recovered_content<S: Shape<3>>(session: &mut Worker<S>, known: &Known) -> Res
 }
 
 /// Compacts so many tenths of the log.
-fn compact<S: Shape<3>>(store: &Store<S>, tenths: u64) -> Result<(), Violation> {
+fn compact<V: Sample>(store: &Store<V>, tenths: u64) -> Result<(), Violation> {
     let at = store.addresses();
     let until = at.begin.get() + (at.tail.get() - at.begin.get()) * tenths / 10;
     let report = must("compacts", store.log_compact_until(Address::new(until)))?;
@@ -300,7 +323,7 @@ fn compact<S: Shape<3>>(store: &Store<S>, tenths: u64) -> Result<(), Violation> 
 }
 
 /// Doubles the index, unless it is as large as it may become. While a checkpoint is under way that may be refused.
-fn grow<S: Shape<3>>(store: &Store<S>, may_be_busy: bool) -> Result<(), Violation> {
+fn grow<V: Sample>(store: &Store<V>, may_be_busy: bool) -> Result<(), Violation> {
     let buckets = store.index_stats().buckets;
     if buckets >= TABLE_MAX {
         return Ok(());

@@ -16,7 +16,7 @@ use crate::{SimRng, SimWorld};
 use std::fmt;
 
 pub use checkpoint::{CheckpointProgramOf, Taking};
-pub use compaction::CompactionProgramOf;
+pub use compaction::{CompactionProgram, ExpiryProgram, Sample};
 pub use durability::{DurabilityProgram, Payload, Words};
 pub use faster_log::FasterLogProgram;
 pub use flaw::StorageFlaw;
@@ -27,8 +27,6 @@ pub use shape::{AnyLength, Fixed, Shape};
 
 /// Checkpoints of a store with keys and values of one length.
 pub type CheckpointProgram = CheckpointProgramOf<Fixed>;
-/// Compactions of a store with keys and values of one length.
-pub type CompactionProgram = CompactionProgramOf<Fixed>;
 
 /// A workload with its own judgement.
 ///

@@ -29,29 +29,6 @@ pub trait Shape<const N: usize>: Copy + Default + Debug + Send + Sync + 'static 
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Fixed;
 
-/// One word is a value of a kind of its own: it is changed without a latch.
-impl Shape<1> for Fixed {
-    type Key = u64;
-    type Value = u64;
-    const ANY_LENGTH: bool = false;
-
-    fn key(number: u64) -> u64 {
-        number
-    }
-
-    fn number(key: &u64) -> u64 {
-        *key
-    }
-
-    fn value([word]: [u64; 1]) -> u64 {
-        word
-    }
-
-    fn words(value: &u64) -> [u64; 1] {
-        [*value]
-    }
-}
-
 macro_rules! words {
     ($($count:literal)*) => { $(
         impl Shape<$count> for Fixed {
@@ -78,7 +55,7 @@ macro_rules! words {
     )* };
 }
 
-words! { 3 10 }
+words! { 10 }
 
 /// Text and bytes. How long a value is depends on what it is, so that it becomes longer and shorter as it changes.
 #[derive(Debug, Clone, Copy, Default)]

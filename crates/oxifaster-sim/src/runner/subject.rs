@@ -3,7 +3,7 @@
 use super::explore::{Look, Verdict, explore, replay};
 use super::path::CrashPath;
 use crate::program::{
-    AnyLength, CheckpointProgram, CheckpointProgramOf, CompactionProgram, CompactionProgramOf, DurabilityProgram,
+    AnyLength, CheckpointProgram, CheckpointProgramOf, CompactionProgram, DurabilityProgram, ExpiryProgram,
     FasterLogProgram, LogProgram, ManifestProgram, Pieces, Program,
 };
 
@@ -22,16 +22,17 @@ pub struct Subject {
 
 impl Subject {
     /// All programs.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::of::<ManifestProgram>(),
         Self::of::<LogProgram>(),
         Self::of::<CheckpointProgram>(),
         Self::of::<CompactionProgram>(),
+        Self::of::<ExpiryProgram>(),
         Self::of::<DurabilityProgram>(),
         Self::of::<DurabilityProgram<Pieces>>(),
         Self::of::<FasterLogProgram>(),
         Self::of::<CheckpointProgramOf<AnyLength>>(),
-        Self::of::<CompactionProgramOf<AnyLength>>(),
+        Self::of::<CompactionProgram<Vec<u8>>>(),
     ];
 
     const fn of<P: Program + Default>() -> Self {

@@ -1,22 +1,22 @@
 //! Somebody who follows the changes of the store, keeps a map of them, and saves both the map and how far it has come.
 
-use super::{Content, Store};
+use super::{Content, Sample, Store};
 use crate::SimRng;
-use crate::program::{Shape, Violation, must};
+use crate::program::{Violation, must};
 use oxifaster::ErrorKind;
 use oxifaster::address::Address;
 use oxifaster::store::{ChangeCursor, ChangeFeed, ChangeOptions, ChangeReach};
 
 /// What was saved: as of the cursor, the map is what the store is.
 #[derive(Debug, Clone)]
-pub(super) struct Saved {
+pub(super) struct Saved<V> {
     cursor: [u8; 24],
-    map: Content,
+    map: Content<V>,
     reach: ChangeReach,
     whole_from: Address,
 }
 
-impl Default for Saved {
+impl<V> Default for Saved<V> {
     fn default() -> Self {
         Self {
             cursor: ChangeCursor::START.to_bytes(),
@@ -28,17 +28,17 @@ impl Default for Saved {
 }
 
 /// The follower, while the store is open.
-pub(super) struct Follower<S: Shape<3>> {
-    feed: ChangeFeed<S::Key, S::Value>,
-    map: Content,
+pub(super) struct Follower<V: Sample> {
+    feed: ChangeFeed<u64, V>,
+    map: Content<V>,
     options: ChangeOptions,
     /// From there on the map is what the store is: what was moved before the feed began lies below.
     whole_from: Address,
 }
 
-impl<S: Shape<3>> Follower<S> {
+impl<V: Sample> Follower<V> {
     /// Goes on from what was saved, or begins anew if the store says that this cannot be.
-    pub(super) fn resume(store: &Store<S>, saved: &Saved, rng: &mut SimRng) -> Result<Self, Violation> {
+    pub(super) fn resume(store: &Store<V>, saved: &Saved<V>, rng: &mut SimRng) -> Result<Self, Violation> {
         let is_anew = saved.cursor == ChangeCursor::START.to_bytes();
         let reach = if is_anew && rng.coin() { ChangeReach::Checkpointed } else { saved.reach };
         let max_held = if rng.one_in(4) { 8 << 10 } else { 1 << 30 };
@@ -62,13 +62,13 @@ impl<S: Shape<3>> Follower<S> {
         }
     }
 
-    fn anew(store: &Store<S>, options: ChangeOptions) -> Result<Self, Violation> {
+    fn anew(store: &Store<V>, options: ChangeOptions) -> Result<Self, Violation> {
         let feed = must("feed begins", store.changes_with(ChangeCursor::START, &options))?;
         Ok(Self { feed, map: Content::new(), options, whole_from: store.addresses().tail })
     }
 
     /// Takes about so many changes. False if there were none.
-    pub(super) fn follow(&mut self, store: &Store<S>, about: usize) -> Result<bool, Violation> {
+    pub(super) fn follow(&mut self, store: &Store<V>, about: usize) -> Result<bool, Violation> {
         let changes = match self.feed.take(about) {
             Ok(changes) => changes,
             Err(error) if error.kind() == ErrorKind::Limit && self.options.max_held < 1 << 30 => {
@@ -79,8 +79,8 @@ impl<S: Shape<3>> Follower<S> {
         };
         for change in &changes {
             match change.value() {
-                Some(value) => self.map.insert(S::number(change.key()), S::words(value)),
-                None => self.map.remove(&S::number(change.key())),
+                Some(value) => self.map.insert(*change.key(), value.clone()),
+                None => self.map.remove(change.key()),
             };
         }
         if self.feed.held() > self.options.max_held + (1 << 20) {
@@ -90,45 +90,49 @@ impl<S: Shape<3>> Follower<S> {
     }
 
     /// Takes all there is.
-    pub(super) fn drain(&mut self, store: &Store<S>) -> Result<(), Violation> {
+    pub(super) fn drain(&mut self, store: &Store<V>) -> Result<(), Violation> {
         while self.follow(store, 64)? {}
         Ok(())
     }
 
     /// Takes all that is in the store, and sees whether that makes the map equal to it.
-    pub(super) fn compare(&mut self, store: &Store<S>, content: &Content) -> Result<(), Violation> {
+    pub(super) fn compare(&mut self, store: &Store<V>, content: &Content<V>, now: u64) -> Result<(), Violation> {
         if self.options.reach == ChangeReach::Checkpointed {
             return Ok(());
         }
         must("feed catches up", self.feed.catch_up())?;
         self.drain(store)?;
-        self.equals(content)
+        self.equals(content, now)
     }
 
     /// After a checkpoint that holds `content`: what is given up to there makes the map equal to it.
-    pub(super) fn compare_at_checkpoint(&mut self, store: &Store<S>, content: &Content) -> Result<(), Violation> {
+    pub(super) fn compare_at_checkpoint(
+        &mut self,
+        store: &Store<V>,
+        content: &Content<V>,
+        now: u64,
+    ) -> Result<(), Violation> {
         if self.options.reach != ChangeReach::Checkpointed {
             return Ok(());
         }
         self.drain(store)?;
         let is_whole = self.feed.cursor().address() >= self.whole_from;
-        if is_whole { self.equals(content) } else { Ok(()) }
+        if is_whole { self.equals(content, now) } else { Ok(()) }
     }
 
-    fn equals(&self, content: &Content) -> Result<(), Violation> {
-        if self.map == *content {
-            return Ok(());
-        }
-        let keys = self.map.keys().chain(content.keys());
-        let differs = keys.copied().find(|key| self.map.get(key) != content.get(key)).unwrap_or_default();
-        let (map, store) = (self.map.get(&differs), content.get(&differs));
+    fn equals(&self, content: &Content<V>, now: u64) -> Result<(), Violation> {
+        // Who follows has values end by the expiry that they were given with.
+        let of = |content: &Content<V>, key| content.get(key).cloned().filter(|value| !value.expiry().is_over(now));
+        let mut keys = self.map.keys().chain(content.keys());
+        let Some(differs) = keys.find(|key| of(&self.map, key) != of(content, key)) else { return Ok(()) };
+        let (map, store) = (of(&self.map, differs), of(content, differs));
         Err(Violation::new(
             "feed equals store",
             format_args!("key {differs:x}: {map:?} by the feed, {store:?} in the store"),
         ))
     }
 
-    pub(super) fn save(&self) -> Saved {
+    pub(super) fn save(&self) -> Saved<V> {
         Saved {
             cursor: self.feed.cursor().to_bytes(),
             map: self.map.clone(),
