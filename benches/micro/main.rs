@@ -5,6 +5,7 @@
 //!   hit  batch  future               operations that memory answers: 4 thousand keys (in the processor's caches)
 //!                                    and 2 million (not in them)
 //!   miss                             operations that read a device, which is memory: what the store adds to a disk
+//!   lengths                          keys and values of one length against those of any
 //!   session                          starting and ending one
 //! ```
 //!
@@ -21,6 +22,7 @@ mod epoch;
 mod future;
 mod hash;
 mod hit;
+mod lengths;
 mod miss;
 mod session;
 mod slots;

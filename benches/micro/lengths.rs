@@ -1,0 +1,115 @@
+//! Keys of 16 bytes and values of 100: in a store that knows these lengths, and in one whose keys and values may have any.
+
+use crate::ROUND;
+use crate::stage::Keys;
+use divan::counter::ItemsCount;
+use divan::{Bencher, black_box};
+use oxifaster::device::MemoryDisk;
+use oxifaster::record::{Key, Value};
+use oxifaster::store::{FasterKv, FasterKvConfig, Session};
+use std::sync::{LazyLock, Mutex};
+
+const COUNT: u64 = 1_000_000;
+
+/// A store with all its keys in memory, or none of its records.
+struct Pair<K: Key, V: Value> {
+    session: Mutex<(Session<K, V>, Keys)>,
+    keys: Vec<K>,
+    value: V,
+}
+
+impl<K: Key, V: Value> Pair<K, V> {
+    fn new(count: u64, budget: u64, is_evicted: bool, key: impl Fn([u8; 16]) -> K, value: V) -> Self {
+        let config = FasterKvConfig::default().with_memory_budget(budget).with_table_size(count / 4);
+        let store = FasterKv::open(config, MemoryDisk::new()).unwrap();
+        let bytes = |number: u64| key((u128::from(number) << 64 | u128::from(!number)).to_le_bytes());
+        let (mut session, keys) = (store.start_session(), Vec::from_iter((0..count).map(bytes)));
+        keys.iter().for_each(|key| session.upsert(key.clone(), value.clone()).unwrap());
+        if is_evicted {
+            store.evict().unwrap();
+        }
+        Self { session: Mutex::new((session, Keys::new(1, count))), keys, value }
+    }
+
+    fn measure<R>(&self, bencher: Bencher<'_, '_>, operation: impl Fn(&mut Session<K, V>, &K, &V) -> R + Sync) {
+        bencher.counter(ItemsCount::new(ROUND)).bench(|| {
+            let (session, keys) = &mut *self.session.lock().unwrap();
+            for _ in 0..ROUND {
+                black_box(operation(session, &self.keys[keys.draw() as usize], &self.value));
+            }
+        });
+    }
+
+    fn measure_batches(&self, bencher: Bencher<'_, '_>) {
+        bencher.counter(ItemsCount::new(ROUND)).bench(|| {
+            let (session, keys) = &mut *self.session.lock().unwrap();
+            let drawn = Vec::from_iter((0..ROUND).map(|_| self.keys[keys.draw() as usize].clone()));
+            drawn.chunks(250).for_each(|keys| drop(black_box(session.read_batch(keys).unwrap())));
+        });
+    }
+}
+
+type Fixed = Pair<[u8; 16], [u8; 100]>;
+type Any = Pair<Box<[u8]>, Vec<u8>>;
+
+fn fixed(count: u64, budget: u64, is_evicted: bool) -> Fixed {
+    Pair::new(count, budget, is_evicted, |bytes| bytes, [7; 100])
+}
+
+fn any(count: u64, budget: u64, is_evicted: bool) -> Any {
+    Pair::new(count, budget, is_evicted, |bytes| bytes.into(), vec![7; 100])
+}
+
+static FIXED: LazyLock<Fixed> = LazyLock::new(|| fixed(COUNT, 512 << 20, false));
+static ANY: LazyLock<Any> = LazyLock::new(|| any(COUNT, 512 << 20, false));
+static FIXED_ON_DEVICE: LazyLock<Fixed> = LazyLock::new(|| fixed(COUNT / 5, 64 << 20, true));
+static ANY_ON_DEVICE: LazyLock<Any> = LazyLock::new(|| any(COUNT / 5, 64 << 20, true));
+
+#[divan::bench(args = ["fixed", "any"])]
+fn look(bencher: Bencher<'_, '_>, lengths: &str) {
+    match lengths {
+        "fixed" => FIXED.measure(bencher, |session, key, _| session.read_with(key, |bytes| bytes[99]).unwrap()),
+        _ => ANY.measure(bencher, |session, key, _| session.read_with(key, |bytes| bytes[99]).unwrap()),
+    }
+}
+
+#[divan::bench(args = ["fixed", "any"])]
+fn read(bencher: Bencher<'_, '_>, lengths: &str) {
+    match lengths {
+        "fixed" => FIXED.measure(bencher, |session, key, _| session.read(key).unwrap()),
+        _ => ANY.measure(bencher, |session, key, _| session.read(key).unwrap()),
+    }
+}
+
+#[divan::bench(args = ["fixed", "any"])]
+fn read_of_a_batch(bencher: Bencher<'_, '_>, lengths: &str) {
+    match lengths {
+        "fixed" => FIXED.measure_batches(bencher),
+        _ => ANY.measure_batches(bencher),
+    }
+}
+
+/// The value is made anew for each call.
+#[divan::bench(args = ["fixed", "any"])]
+fn upsert(bencher: Bencher<'_, '_>, lengths: &str) {
+    match lengths {
+        "fixed" => FIXED.measure(bencher, |session, key, value| session.upsert(*key, *value).unwrap()),
+        _ => ANY.measure(bencher, |session, key, value| session.upsert(key.clone(), value.clone()).unwrap()),
+    }
+}
+
+#[divan::bench(args = ["fixed", "any"])]
+fn read_from_the_device(bencher: Bencher<'_, '_>, lengths: &str) {
+    match lengths {
+        "fixed" => FIXED_ON_DEVICE.measure(bencher, |session, key, _| session.read(key).unwrap()),
+        _ => ANY_ON_DEVICE.measure(bencher, |session, key, _| session.read(key).unwrap()),
+    }
+}
+
+#[divan::bench(args = ["fixed", "any"])]
+fn batch_from_the_device(bencher: Bencher<'_, '_>, lengths: &str) {
+    match lengths {
+        "fixed" => FIXED_ON_DEVICE.measure_batches(bencher),
+        _ => ANY_ON_DEVICE.measure_batches(bencher),
+    }
+}
