@@ -47,6 +47,7 @@ mod loom;
 mod origin;
 mod pod;
 mod sizes;
+mod tuple;
 mod view;
 
 pub(crate) use draft::Draft;
@@ -59,4 +60,5 @@ pub use layout::{Record, RecordLayout};
 pub(crate) use origin::{Mark, Origin};
 pub use pod::Pod;
 pub(crate) use sizes::RecordSizes;
+pub use tuple::{Pair, Triple};
 pub(crate) use view::{Deleted, Modified, RecordRef, Verdict};

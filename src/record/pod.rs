@@ -25,7 +25,8 @@ impl<T: Pod, const N: usize> Pod for [T; N] {}
 /// needs, and `Clone`, `Copy`, `Debug`, `PartialEq`.
 ///
 /// The struct must have no padding: order its fields from large to small, and fill the end up with a field of its own if
-/// needed. One that has padding does not compile.
+/// needed. One that has padding does not compile. (Two or three values with nothing between them, whatever their sizes, are a
+/// [`Pair`](crate::record::Pair) or a [`Triple`](crate::record::Triple).)
 ///
 /// ```
 /// oxifaster::pod! {
@@ -38,6 +39,12 @@ impl<T: Pod, const N: usize> Pod for [T; N] {}
 /// }
 /// let here = Position { x: 1, y: -1 };
 /// assert_eq!(oxifaster::record::Value::as_bytes(&here), [1, 0, 0, 0, 255, 255, 255, 255]);
+///
+/// oxifaster::pod! {
+///     #[derive(Eq, Hash)]
+///     pub struct UserId(pub u64);
+/// }
+/// assert_eq!(oxifaster::record::Value::as_bytes(&UserId(7)).len(), 8);
 /// ```
 ///
 /// ```compile_fail
@@ -54,13 +61,18 @@ impl<T: Pod, const N: usize> Pod for [T; N] {}
 #[macro_export]
 macro_rules! pod {
     ($(#[$meta:meta])* $visibility:vis struct $name:ident { $($fields:tt)* }) => {
-        $(#[$meta])*
+        $crate::pod! { @ $name: $(#[$meta])* $visibility struct $name { $($fields)* } }
+    };
+    ($(#[$meta:meta])* $visibility:vis struct $name:ident ( $($fields:tt)* );) => {
+        $crate::pod! { @ $name: $(#[$meta])* $visibility struct $name ( $($fields)* ); }
+    };
+    (@ $name:ident: $($item:tt)*) => {
         #[derive(Clone, Copy, Debug, PartialEq)]
         #[derive($crate::zerocopy::FromBytes, $crate::zerocopy::IntoBytes)]
         #[derive($crate::zerocopy::Immutable, $crate::zerocopy::KnownLayout)]
         #[zerocopy(crate = "oxifaster::zerocopy")]
         #[repr(C)]
-        $visibility struct $name { $($fields)* }
+        $($item)*
 
         impl $crate::record::Pod for $name {}
     };
