@@ -13,6 +13,9 @@ use crate::record::{Key, KeyBytes, Value};
 use std::borrow::Borrow;
 use std::path::Path;
 
+/// Bytes of a bucket in an image of the index.
+const BUCKET_BYTES: u64 = 64;
+
 /// A store in a directory, with calls from any thread.
 ///
 /// It is a [`FasterKv`] with sessions that are lent to whoever calls: one for each thread that is in a call. What a call
@@ -131,7 +134,12 @@ impl<K: Key, V: Value> Store<K, V> {
     /// As for [`FasterKv::compact`] and [`FasterKv::checkpoint_to`].
     pub fn compact(&self) -> Result<()> {
         self.kv.log_compact_until(self.kv.addresses().read_only)?;
-        self.kv.checkpoint_to(&self.checkpoints, &CheckpointOptions::default().with_keep_last(1))?;
+        let log = self.kv.addresses();
+        // An image of the index spares the next opening to read the log: one that is larger than the log would be in vain.
+        let image = self.kv.index_stats().buckets * BUCKET_BYTES;
+        let options =
+            CheckpointOptions::default().with_keep_last(1).with_index(image < log.tail.get() - log.begin.get());
+        self.kv.checkpoint_to(&self.checkpoints, &options)?;
         self.kv.look_at_checkpoints(&self.checkpoints).map(drop)
     }
 
