@@ -9,6 +9,8 @@ use std::path::Path;
 pub(crate) enum Failure {
     /// The command line asks for something that cannot be.
     Usage { what: String, next: String },
+    /// What was given to read is not what it should be; the text says where, and what to do.
+    Input { what: String },
     /// The store refused or failed.
     Store(oxifaster::Error),
     /// The system refused something outside of the store.
@@ -29,7 +31,7 @@ impl Failure {
         match self {
             Self::Usage { .. } => 2,
             Self::Store(error) if error.kind() == oxifaster::ErrorKind::Config => 2,
-            Self::Store(_) | Self::System { .. } => 1,
+            Self::Input { .. } | Self::Store(_) | Self::System { .. } => 1,
         }
     }
 }
@@ -39,6 +41,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Usage { what, next } => write!(f, "{what}; {next}"),
+            Self::Input { what } => f.write_str(what),
             Self::Store(error) => write!(f, "{error}"),
             Self::System { what, source } => write!(f, "{what}: {source}"),
         }
@@ -48,7 +51,7 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Usage { .. } => None,
+            Self::Usage { .. } | Self::Input { .. } => None,
             Self::Store(error) => Some(error),
             Self::System { source, .. } => Some(source),
         }

@@ -2,12 +2,15 @@
 #![forbid(unsafe_code)]
 
 mod at_rest;
+mod bar;
 mod bench;
 mod checkpoint;
 mod failure;
 mod log;
 mod output;
+mod plain;
 mod space;
+mod transfer;
 mod units;
 
 use clap::error::ErrorKind;
@@ -27,6 +30,21 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Print the value of a key
+    #[command(after_help = plain::GET_HELP)]
+    Get(plain::GetOptions),
+    /// Give a key a value
+    #[command(after_help = plain::PUT_HELP)]
+    Put(plain::PutOptions),
+    /// Delete a key
+    #[command(after_help = plain::DEL_HELP)]
+    Del(plain::DelOptions),
+    /// Put keys and values from NDJSON or CSV into a store
+    #[command(after_help = transfer::IMPORT_HELP)]
+    Import(transfer::ImportOptions),
+    /// Write all keys and values of a store as NDJSON or CSV
+    #[command(after_help = transfer::EXPORT_HELP)]
+    Export(transfer::ExportOptions),
     /// Measure and check a store on this machine
     ///
     /// Loads records into a fresh store, most of which do not fit into its memory, runs the YCSB workloads on every
@@ -59,6 +77,11 @@ fn main() -> ExitCode {
         Err(error) => return refuse(&error),
     };
     let outcome = match cli.command {
+        Command::Get(options) => plain::get(&options),
+        Command::Put(options) => plain::put(&options),
+        Command::Del(options) => plain::del(&options),
+        Command::Import(options) => transfer::import(&options),
+        Command::Export(options) => transfer::export(&options),
         Command::Bench(options) => bench::execute(options),
         Command::Checkpoint(command) => checkpoint::execute(command),
         Command::Inspect(options) => at_rest::inspect(&options),

@@ -82,6 +82,29 @@ fn a_store_is_inspected_scanned_compacted_and_is_the_same_afterwards() {
 }
 
 #[test]
+fn a_store_in_a_directory_is_found_by_its_name_alone() {
+    let place = tempfile::tempdir().unwrap();
+    let store: oxifaster::Store<u64, u64> = oxifaster::Store::open(place.path().join("store")).unwrap();
+    for round in 0..20 {
+        for key in 0..2000 {
+            store.put(key, key + round).unwrap();
+        }
+    }
+    drop(store);
+    // Of what is behind the newest checkpoint, which is that of an empty store, only an opening knows.
+    assert_eq!(document(&run(&place, "inspect store --json"))["log"]["keys"], 0);
+    let compacted = document(&run(&place, "compact store --json"));
+    assert!(compacted["reclaimed_bytes"].as_u64().unwrap() > 500_000, "{compacted}");
+    let keys = &document(&run(&place, "inspect store --json"))["log"]["keys"];
+    assert_eq!(keys, 2000);
+    assert_eq!(text(&run(&place, "scan store")).lines().count(), 2000);
+    let error = run(&place, "compact store --target 0.5");
+    assert_eq!(error.status.code(), Some(2));
+    let store: oxifaster::Store<u64, u64> = oxifaster::Store::open(place.path().join("store")).unwrap();
+    assert_eq!(store.get(&7).unwrap(), Some(26));
+}
+
+#[test]
 fn what_is_not_there_is_said_in_one_line() {
     let place = place();
     for wrong in [

@@ -12,7 +12,7 @@ fn oxifaster(arguments: &str) -> Command {
 
 /// A run of a fraction of a second whose temporary directory lies in `parent`.
 fn small(arguments: &str, parent: &Path) -> Output {
-    let shared = "bench --records 20k --memory 17MiB --seconds 0.1 --threads 2";
+    let shared = "bench --records 20k --memory 24MiB --seconds 0.1 --threads 2";
     oxifaster(shared).args(arguments.split_whitespace()).env("TMPDIR", parent).output().unwrap()
 }
 
@@ -102,6 +102,27 @@ fn every_value_size_loads_and_verifies() {
         let document = document(&output);
         assert_eq!(document["load"]["data_bytes"], 2_000 * (8 + size), "{size} bytes");
         assert_eq!(document["verification"]["complete"], true, "{size} bytes");
+    }
+}
+
+#[test]
+fn values_of_any_length_load_run_and_verify() {
+    let parent = tempfile::tempdir().unwrap();
+    for (sizes, mean) in [
+        ("uniform:16..1015", 500..=530),
+        ("zipf:16..3000", 200..=600),
+        ("lognormal:100,1", 140..=190),
+        ("300", 300..=300),
+    ] {
+        let output = small(&format!("--json --workload A,D,F --value-size {sizes}"), parent.path());
+        assert_eq!(output.status.code(), Some(0), "{sizes}: {}", stderr(&output));
+        let document = document(&output);
+        let options = &document["options"];
+        assert!(options["value_sizes"].as_str().unwrap().contains(sizes), "{options}");
+        let bytes = document["load"]["data_bytes"].as_u64().unwrap() / 20_000 - 8;
+        assert!(mean.contains(&bytes) && mean.contains(&options["value_bytes"].as_u64().unwrap()), "{sizes}: {bytes}");
+        let verification = &document["verification"];
+        assert_eq!((&verification["complete"], &verification["faults"]), (&true.into(), &0.into()), "{verification}");
     }
 }
 
@@ -205,7 +226,7 @@ fn every_api_is_verified_on_the_device_that_keeps_nothing() {
 #[test]
 fn a_fallback_to_threads_is_reported_with_its_reason() {
     let parent = tempfile::tempdir().unwrap();
-    let arguments = "bench --records 1k --memory 17MiB --seconds 0.05 --workload C --device uring";
+    let arguments = "bench --records 1k --memory 24MiB --seconds 0.05 --workload C --device uring";
     let run = |form: &str| {
         let mut command = oxifaster(arguments);
         command.args(form.split_whitespace()).env("TMPDIR", parent.path()).env("OXIFASTER_IO_URING", "0");
@@ -235,7 +256,7 @@ fn wrong_options_exit_with_2_and_one_line_that_names_the_option_and_the_next_ste
     for (arguments, option, next) in [
         ("--records many", "--records", "10M"),
         ("--records 0", "--records", "from 1"),
-        ("--value-size 7", "--value-size", "100, 128"),
+        ("--value-size 7", "--value-size", "16 to"),
         ("--memory lots", "--memory", "MiB"),
         ("--memory 1MiB", "--memory", "at least"),
         ("--workload E", "--workload", "A, B, C, D, F"),
@@ -286,7 +307,7 @@ fn help_shows_examples_workloads_and_exit_codes() {
 #[test]
 fn an_interrupt_stops_reports_what_there_is_and_leaves_nothing_behind() {
     let parent = tempfile::tempdir().unwrap();
-    let child = oxifaster("bench --records 20k --memory 17MiB --seconds 3600 --threads 2 --json")
+    let child = oxifaster("bench --records 20k --memory 24MiB --seconds 3600 --threads 2 --json")
         .env("TMPDIR", parent.path())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -2,9 +2,11 @@
 
 use super::options::CompactOptions;
 use super::source::find;
+use crate::bench::occupied;
 use crate::checkpoint::place;
 use crate::failure::Failure;
 use crate::output::{print_json, print_text};
+use crate::plain::{Missing, open};
 use crate::units::{grouped, size};
 use oxifaster::checkpoint::CheckpointToken;
 use oxifaster::compaction::{CompactionConfig, CompactionReport};
@@ -12,6 +14,7 @@ use oxifaster::directory::FileDirectory;
 use oxifaster::record::{Key, Value};
 use oxifaster::store::{CheckpointOptions, FasterKv, FasterKvConfig, RecoveryTarget};
 use serde_json::json;
+use std::time::Instant;
 
 /// What came of it.
 struct Outcome {
@@ -21,6 +24,9 @@ struct Outcome {
 
 pub(super) fn execute(options: &CompactOptions) -> Result<u8, Failure> {
     let found = find(&options.source, None)?;
+    if options.source.log.is_none() && found.manifest.log.as_ref().is_some_and(|log| log.durable) {
+        return a_durable_store(options);
+    }
     let schema = found.manifest.schema;
     let Outcome { checkpoint, report } = by_size(options, &found.directory, schema.key_size, schema.value_size)?;
     if options.json {
@@ -42,6 +48,33 @@ pub(super) fn execute(options: &CompactOptions) -> Result<u8, Failure> {
             size(report.copied),
             size(report.reclaimed),
         ))?;
+    }
+    Ok(0)
+}
+
+/// A store whose log goes on behind its newest checkpoint: it is opened as its program opens it.
+fn a_durable_store(options: &CompactOptions) -> Result<u8, Failure> {
+    if options.target.is_some() || options.threads != 1 {
+        let what = "a store of oxifaster::Store is compacted as a whole, by one thread";
+        return Err(Failure::usage(what, "leave --target and --threads out"));
+    }
+    let directory = &options.source.directory;
+    let bytes = || occupied(directory).map_err(|error| Failure::path("looking at", directory, error));
+    let (began, before) = (Instant::now(), bytes()?);
+    let store = open(directory, Some(options.memory), Missing::Refuse)?;
+    store.compact()?;
+    drop(store);
+    let (seconds, after) = (began.elapsed().as_secs_f64(), bytes()?);
+    if options.json {
+        print_json(&json!({
+            "schema": 1,
+            "bytes_before": before,
+            "bytes_after": after,
+            "reclaimed_bytes": before.saturating_sub(after),
+            "seconds": seconds,
+        }))?;
+    } else {
+        print_text(&format!("the store had {} and has {}, after {seconds:.1} s\n", size(before), size(after)))?;
     }
     Ok(0)
 }
@@ -79,7 +112,7 @@ fn by_size(
 
 fn run<K: Key, V: Value>(options: &CompactOptions, directory: &FileDirectory) -> Result<Outcome, Failure> {
     let config = FasterKvConfig::default().with_memory_budget(options.memory);
-    let device = place::writable_log(&options.source.log)?;
+    let device = place::writable_log(&options.source.places()?.1)?;
     let (store, _) = FasterKv::<K, V, _>::recover_from(directory, RecoveryTarget::Latest, config, device, &|_| ())?;
     let how = CompactionConfig::default()
         .with_num_threads(options.threads)

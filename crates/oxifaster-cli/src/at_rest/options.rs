@@ -1,5 +1,6 @@
 //! What the user may ask for.
 
+use crate::failure::Failure;
 use crate::units::{parse_count, parse_size};
 use clap::Args;
 use oxifaster::checkpoint::CheckpointToken;
@@ -10,6 +11,8 @@ pub(crate) const INSPECT_HELP: &str = "\
 Examples:
   What a store is made of, by its newest checkpoint:
       oxifaster inspect /data/checkpoints --log /data/log
+  Of a store that oxifaster::Store keeps in a directory:
+      oxifaster inspect /data/store
   The same as a picture, and for machines:
       oxifaster inspect /data/checkpoints --log /data/log --svg store.svg
       oxifaster inspect /data/checkpoints --log /data/log --json
@@ -29,10 +32,13 @@ Examples:
       oxifaster scan /data/checkpoints --log /data/log
   The first ten records of the log, dead or alive:
       oxifaster scan /data/checkpoints --log /data/log --all --limit 10
+  Of a store that oxifaster::Store keeps in a directory:
+      oxifaster scan /data/store
 
 One line for each record: address, key, value. Keys and values of 1, 2, 4 and
 8 bytes are shown as numbers, others as hexadecimal digits. Keys come in the
-order of the log; without --all every key is kept in memory.
+order of the log; without --all every key is kept in memory. What came after
+the checkpoint is not shown: of a durable store `oxifaster export` has that.
 
 Exit codes:
   0  everything could be read
@@ -48,6 +54,9 @@ Examples:
       oxifaster compact /data/checkpoints --log /data/log \\
           --target 0.6 --threads 4
 
+  A store that oxifaster::Store keeps in a directory:
+      oxifaster compact /data/store
+
 The newest checkpoint is recovered, compacted, and a new checkpoint is taken.
 Once that is durable and was verified, the older ones are removed: they need
 the space. A crash at any moment leaves the old state or the new one.
@@ -60,12 +69,27 @@ Exit codes:
 /// Which checkpoint of which store.
 #[derive(Debug, Args)]
 pub(crate) struct Source {
-    /// Directory of the checkpoints
+    /// Directory of the checkpoints, or of a store of `oxifaster::Store`
     #[arg(value_name = "DIR")]
     pub(super) directory: PathBuf,
-    /// The log of the store: the directory or the file of its device
+    /// The log of the store: the directory or the file of its device [default: that of a store of `oxifaster::Store`]
     #[arg(long, value_name = "PATH")]
-    pub(super) log: PathBuf,
+    pub(super) log: Option<PathBuf>,
+}
+
+impl Source {
+    /// The directory of the checkpoints, and the log.
+    pub(super) fn places(&self) -> Result<(PathBuf, PathBuf), Failure> {
+        if let Some(log) = &self.log {
+            return Ok((self.directory.clone(), log.clone()));
+        }
+        let (checkpoints, log) = crate::plain::parts(&self.directory);
+        if checkpoints.is_dir() {
+            return Ok((checkpoints, log));
+        }
+        let what = format!("{} is not the directory of a store of oxifaster::Store", self.directory.display());
+        Err(Failure::usage(what, "name one, or a directory of checkpoints and with --log the log that they belong to"))
+    }
 }
 
 /// Options of `oxifaster inspect`.
@@ -153,7 +177,7 @@ mod tests {
     fn shares_that_make_no_sense_are_refused() {
         let parse = |line: &str| Line::try_parse_from(line.split_whitespace());
         assert_eq!(parse("x dir --log path --target 0.6").unwrap().options.target, Some(0.6));
-        for wrong in ["x dir", "x dir --log path --target 0", "x dir --log path --target NaN", "x --log path"] {
+        for wrong in ["x", "x dir --log path --target 0", "x dir --log path --target NaN", "x --log path"] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }

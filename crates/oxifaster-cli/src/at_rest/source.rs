@@ -18,7 +18,7 @@ pub(super) struct Found {
 
 /// The checkpoint that was named, or the newest.
 pub(super) fn find(source: &Source, token: Option<CheckpointToken>) -> Result<Found, Failure> {
-    let directory = place::directory(&source.directory)?;
+    let directory = place::directory(&source.places()?.0)?;
     let catalog = Catalog::new(&directory);
     let manifest = match token {
         Some(token) => catalog.load(token)?,
@@ -29,7 +29,7 @@ pub(super) fn find(source: &Source, token: Option<CheckpointToken>) -> Result<Fo
 
 /// Its records.
 pub(super) fn records(source: &Source, found: &Found) -> Result<DoubleBufferedLogIterator, Failure> {
-    let device = Arc::new(place::log(&source.log)?) as Arc<dyn StorageDevice>;
+    let device = Arc::new(place::log(&source.places()?.1)?) as Arc<dyn StorageDevice>;
     Ok(DoubleBufferedLogIterator::new(&found.directory, &found.manifest, device)?)
 }
 

@@ -5,7 +5,7 @@ use super::faults::Faults;
 use super::growth::{Growth, Inserts};
 use super::oracle::{Claim, FIRST, Oracle, Stamps};
 use super::tally::Tally;
-use super::value::{Wrong, encode, judge, version_mask, version_of};
+use super::value::{Content, Wrong, judge, version_of};
 use super::workload::Operation;
 use oxifaster::Result;
 use std::time::{Duration, Instant};
@@ -37,34 +37,36 @@ pub(crate) struct Write {
     version: u64,
 }
 
-impl Write {
-    pub(crate) fn value<const N: usize>(self) -> [u8; N] {
-        encode(self.key, self.version)
+/// A read-modify-write that was announced to the oracle: adds one to the version, or sets the stamp if the key is not
+/// sampled.
+pub(crate) struct Change<V: Content> {
+    pub(crate) asked: Asked,
+    stamp: Option<u64>,
+    shape: V::Shape,
+}
+
+impl<V: Content> Clone for Change<V> {
+    fn clone(&self) -> Self {
+        *self
     }
 }
 
-/// A read-modify-write that was announced to the oracle: adds one to the version, or sets the stamp if the key is not
-/// sampled.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Change {
-    pub(crate) asked: Asked,
-    stamp: Option<u64>,
-}
+impl<V: Content> Copy for Change<V> {}
 
-impl Change {
+impl<V: Content> Change<V> {
     /// What the store is to do with the value; false, and the value unchanged, if the value is not the right one.
-    pub(crate) fn apply<const N: usize>(self, value: &mut [u8; N]) -> bool {
+    pub(crate) fn apply(self, value: &mut V) -> bool {
         let Asked { key, floor } = self.asked;
         // The oracle's ceiling cannot be asked from inside the store, so what comes in is held to the floor only.
         let (low, high) = match self.stamp {
-            None => (floor, floor + version_mask::<N>() / 2),
+            None => (floor, floor + V::VERSION_MASK / 2),
             Some(_) => (0, u64::MAX),
         };
-        if judge(Some(value), key, low, high).is_err() {
+        if judge(Some(value), self.shape, key, (low, high)).is_err() {
             return false;
         }
         let version = self.stamp.or_else(|| version_of(value).map(|version| version + 1));
-        *value = encode(key, version.unwrap_or(FIRST));
+        *value = V::encode(key, version.unwrap_or(FIRST), self.shape);
         true
     }
 }
@@ -73,8 +75,9 @@ impl Change {
 ///
 /// An operation that is done at once takes one reading of the clock: it began when the one before it was done. That
 /// charges the drawing of the key to the operation, which errs on the slow side, and halves the cost of measuring.
-pub(crate) struct Audit<'a, const N: usize> {
+pub(crate) struct Audit<'a, V: Content> {
     check: Check<'a>,
+    shape: V::Shape,
     inserts: Inserts<'a>,
     stamps: Stamps,
     clock: Instant,
@@ -82,10 +85,11 @@ pub(crate) struct Audit<'a, const N: usize> {
     divider: Option<Divider<'a>>,
 }
 
-impl<'a, const N: usize> Audit<'a, N> {
-    pub(crate) fn new(check: Check<'a>, thread: usize) -> Self {
+impl<'a, V: Content> Audit<'a, V> {
+    pub(crate) fn new(check: Check<'a>, thread: usize, shape: V::Shape) -> Self {
         Self {
             check,
+            shape,
             inserts: Inserts::new(check.growth, thread),
             stamps: Stamps::default(),
             clock: Instant::now(),
@@ -104,13 +108,19 @@ impl<'a, const N: usize> Audit<'a, N> {
     }
 
     /// The first version of a loaded key.
-    pub(crate) fn load(&self, key: u64) -> Write {
+    pub(crate) fn load(&mut self, key: u64) -> Write {
+        self.tally.loaded_bytes += V::length(key, FIRST, self.shape) as u64;
         Write { operation: Operation::Insert, key, version: FIRST }
     }
 
     /// The first version of the key that this thread inserts next.
     pub(crate) fn insert(&mut self) -> Write {
         Write { operation: Operation::Insert, key: self.inserts.next_key(), version: FIRST }
+    }
+
+    /// The value that is to be written.
+    pub(crate) fn value(&self, write: Write) -> V {
+        V::encode(write.key, write.version, self.shape)
     }
 
     /// A new version of `key`; `None` if another write of it is under way and the key is a sampled one.
@@ -129,18 +139,18 @@ impl<'a, const N: usize> Audit<'a, N> {
     }
 
     /// A read-modify-write that begins now.
-    pub(crate) fn change(&mut self, key: u64) -> Change {
+    pub(crate) fn change(&mut self, key: u64) -> Change<V> {
         let asked = self.ask(key);
         let sampled = self.check.oracle.announce(key);
-        Change { asked, stamp: (!sampled).then(|| self.check.oracle.stamp(&mut self.stamps)) }
+        Change { asked, stamp: (!sampled).then(|| self.check.oracle.stamp(&mut self.stamps)), shape: self.shape }
     }
 
     /// A read gave `value`.
-    pub(crate) fn answered(&mut self, asked: Asked, value: Option<&[u8; N]>) {
+    pub(crate) fn answered(&mut self, asked: Asked, value: Option<&V>) {
         let Asked { key, floor } = asked;
         let ceiling = self.check.oracle.ceiling(key);
         self.count_check(key);
-        if let Err(wrong) = judge(value, key, floor, ceiling) {
+        if let Err(wrong) = judge(value, self.shape, key, (floor, ceiling)) {
             self.check.faults.add(self.check.during, key, (floor, ceiling), wrong);
         }
     }
@@ -159,7 +169,7 @@ impl<'a, const N: usize> Audit<'a, N> {
         &mut self,
         asked: Asked,
         applied: bool,
-        read: impl FnOnce(&u64) -> Result<Option<[u8; N]>>,
+        read: impl FnOnce(&u64) -> Result<Option<V>>,
     ) -> Result<()> {
         let Asked { key, floor } = asked;
         self.count_check(key);
@@ -168,7 +178,7 @@ impl<'a, const N: usize> Audit<'a, N> {
             return Ok(());
         }
         let ceiling = self.check.oracle.ceiling(key);
-        let found = judge(read(&key)?.as_ref(), key, floor, ceiling);
+        let found = judge(read(&key)?.as_ref(), self.shape, key, (floor, ceiling));
         // A value that looks sound by now must have been wrong when the logic saw it.
         self.check.faults.add(self.check.during, key, (floor, ceiling), found.err().unwrap_or(Wrong::Damaged));
         Ok(())

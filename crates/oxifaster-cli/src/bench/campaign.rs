@@ -14,6 +14,7 @@ use super::report::{DeviceWork, LoadReport, RunReport, VerificationReport, per_s
 use super::signal::Interrupt;
 use super::stage::{self, Control, Done, Length, Watch};
 use super::tally::Tally;
+use super::value::Content;
 use super::worker::{PUBLISH_EVERY, Worker};
 use super::workload::{Operation, Preference, Workload};
 use crate::failure::Failure;
@@ -27,8 +28,8 @@ use std::sync::Arc;
 /// Reads in flight in the final pass, even if the runs have fewer.
 pub(crate) const FINAL_DEPTH: usize = 64;
 
-/// A store with values of `N` bytes on any device.
-pub(crate) type Store<const N: usize> = FasterKv<u64, [u8; N], Arc<dyn StorageDevice>>;
+/// A store with values of one type on any device.
+pub(crate) type Store<V> = FasterKv<u64, V, Arc<dyn StorageDevice>>;
 
 /// All that is known of what the store should hold, and where it does not.
 #[derive(Debug)]
@@ -49,8 +50,9 @@ impl Ledger {
 }
 
 /// A store under load.
-pub(crate) struct Campaign<'a, const N: usize> {
-    store: &'a Store<N>,
+pub(crate) struct Campaign<'a, V: Content> {
+    store: &'a Store<V>,
+    shape: V::Shape,
     plan: &'a Plan,
     interrupt: &'a Interrupt,
     progress: &'a Progress,
@@ -62,9 +64,10 @@ pub(crate) struct Campaign<'a, const N: usize> {
     checkpoints: Option<PathBuf>,
 }
 
-impl<'a, const N: usize> Campaign<'a, N> {
+impl<'a, V: Content> Campaign<'a, V> {
     pub(crate) fn new(
-        store: &'a Store<N>,
+        store: &'a Store<V>,
+        shape: V::Shape,
         plan: &'a Plan,
         ledger: &'a Ledger,
         interrupt: &'a Interrupt,
@@ -72,6 +75,7 @@ impl<'a, const N: usize> Campaign<'a, N> {
     ) -> Self {
         Self {
             store,
+            shape,
             plan,
             interrupt,
             progress,
@@ -106,7 +110,7 @@ impl<'a, const N: usize> Campaign<'a, N> {
             },
         )?;
         let (loaded, seconds) = (done.tally.operations(), done.elapsed.as_secs_f64());
-        let data_bytes = loaded * (size_of::<u64>() + N) as u64;
+        let data_bytes = loaded * size_of::<u64>() as u64 + done.tally.loaded_bytes;
         let records_per_second = per_second(loaded, seconds);
         Ok((LoadReport { records: loaded, data_bytes, seconds, records_per_second }, loaded == records))
     }
@@ -200,15 +204,15 @@ impl<'a, const N: usize> Campaign<'a, N> {
         body: B,
     ) -> Result<Done, Failure>
     where
-        B: Fn(usize, &Control, Pipeline<'_, N>) -> Result<Tally> + Sync,
+        B: Fn(usize, &Control, Pipeline<'_, V>) -> Result<Tally> + Sync,
     {
         let Ledger { oracle, growth, faults } = self.ledger;
         let (api, depth, signal) = calls;
         let check = Check { oracle, growth, faults, during: label, signal };
         let mut watch = Watch { interrupt: self.interrupt, peak: &mut self.peak, progress: self.progress };
-        let (store, batch) = (self.store, self.plan.batch);
+        let (store, batch, shape) = (self.store, self.plan.batch, self.shape);
         let done = stage::run(label, self.plan.threads, length, &mut watch, |thread, control| {
-            body(thread, control, Pipeline::new(api.issuer(store, depth, batch), check, thread))
+            body(thread, control, Pipeline::new(api.issuer(store, depth, batch), check, thread, shape))
         })?;
         self.checked += done.tally.checked;
         self.exact += done.tally.exact;
@@ -228,7 +232,7 @@ fn work_between(before: &StatsSnapshot, after: &StatsSnapshot) -> DeviceWork {
 #[cfg(test)]
 mod tests {
     use super::super::device::Device;
-    use super::super::value::encode;
+    use super::super::lengths::{Lengths, Values};
     use super::*;
     use clap::ValueEnum;
     use oxifaster::device::MemoryDisk;
@@ -238,7 +242,7 @@ mod tests {
     fn plan(api: Api) -> Plan {
         Plan {
             records: 8_000,
-            value_size: 100,
+            values: Values::Fixed(100),
             memory: 64 << 20,
             runs: Vec::new(),
             theta: 0.99,
@@ -257,7 +261,7 @@ mod tests {
     }
 
     /// A store so small that most of the records are on its device.
-    fn store() -> Store<100> {
+    fn store() -> Store<[u8; 100]> {
         let config = FasterKvConfig::default().with_memory_budget(512 << 10);
         FasterKv::open(config, Arc::new(MemoryDisk::new()) as Arc<dyn StorageDevice>).unwrap()
     }
@@ -266,7 +270,7 @@ mod tests {
     fn verified_after(api: Api, tamper: impl FnOnce(&mut Session<u64, [u8; 100]>, &Ledger)) -> VerificationReport {
         let (plan, store) = (plan(api), store());
         let (ledger, interrupt, progress) = (Ledger::new(&plan), Interrupt::default(), Progress::new(false));
-        let mut campaign = Campaign::new(&store, &plan, &ledger, &interrupt, &progress);
+        let mut campaign = Campaign::new(&store, (), &plan, &ledger, &interrupt, &progress);
         assert!(campaign.load().unwrap().1);
         for workload in Workload::ALL {
             // On a busy machine the time of a run can be over before a thread of it came to its first operation.
@@ -295,13 +299,15 @@ mod tests {
 
     #[test]
     fn a_stale_value_is_found_and_named() {
+        let mut stale = None;
         let report = verified_after(Api::Pending, |session, ledger| {
-            let current = ledger.oracle.ceiling(70);
-            assert!(current > 0, "key 70 was never written");
-            session.upsert(70, encode(70, current - 1)).unwrap();
+            // On a busy machine not many are.
+            let key = (0..8_000).find(|key| ledger.oracle.ceiling(*key) > 0).unwrap();
+            stale = Some(key);
+            session.upsert(key, Content::encode(key, ledger.oracle.ceiling(key) - 1, ())).unwrap();
         });
         let (key, found) = only_fault(&report);
-        assert!(key == 70 && found.starts_with("version "), "{report:?}");
+        assert!(Some(key) == stale && found.starts_with("version "), "{report:?}");
     }
 
     #[test]
@@ -313,13 +319,13 @@ mod tests {
     #[test]
     fn a_damaged_value_and_one_of_another_key_are_found_and_named() {
         let report = verified_after(Api::Sync, |session, ledger| {
-            let mut value = encode(9, ledger.oracle.ceiling(9));
+            let mut value = <[u8; 100]>::encode(9, ledger.oracle.ceiling(9), ());
             value[99] ^= 1;
             session.upsert(9, value).unwrap();
         });
         assert_eq!(only_fault(&report), (9, "a value whose checksum is wrong"));
         let report = verified_after(Api::Sync, |session, ledger| {
-            session.upsert(9, encode(10, ledger.oracle.ceiling(9))).unwrap();
+            session.upsert(9, Content::encode(10, ledger.oracle.ceiling(9), ())).unwrap();
         });
         assert_eq!(only_fault(&report), (9, "the value of key 10"));
     }
@@ -332,12 +338,12 @@ mod tests {
     fn replaced_keys_are_found_by_runs(api: Api) {
         let (plan, store) = (plan(api), store());
         let (ledger, interrupt, progress) = (Ledger::new(&plan), Interrupt::default(), Progress::new(false));
-        let mut campaign = Campaign::new(&store, &plan, &ledger, &interrupt, &progress);
+        let mut campaign = Campaign::new(&store, (), &plan, &ledger, &interrupt, &progress);
         campaign.load().unwrap();
         // Nothing but modifications can find this before it is overwritten: the key itself is replaced.
         let mut session = store.start_session();
         for key in 0..plan.records {
-            session.upsert(key, encode(key + 1, 0)).unwrap();
+            session.upsert(key, Content::encode(key + 1, 0, ())).unwrap();
         }
         campaign.run(Workload::F, Preference::Uniform).unwrap();
         let report = campaign.verification();
@@ -347,11 +353,43 @@ mod tests {
     }
 
     #[test]
+    fn values_of_any_length_pass_with_every_version_exact_however_the_store_is_called() {
+        let lengths: Lengths = "zipf:16..1500".parse().unwrap();
+        for api in Api::value_variants() {
+            let plan = Plan { records: 3_000, values: Values::AnyLength(lengths), ..plan(*api) };
+            let device = Arc::new(MemoryDisk::new()) as Arc<dyn StorageDevice>;
+            let config = FasterKvConfig::default().with_memory_budget(512 << 10);
+            let store: Store<Vec<u8>> = FasterKv::open(config, device).unwrap();
+            let (ledger, interrupt, progress) = (Ledger::new(&plan), Interrupt::default(), Progress::new(false));
+            let mut campaign = Campaign::new(&store, lengths, &plan, &ledger, &interrupt, &progress);
+            let (load, is_loaded) = campaign.load().unwrap();
+            let bytes: u64 = (0..3_000).map(|key| 8 + lengths.length(key, 0) as u64).sum();
+            assert!(is_loaded && load.data_bytes == bytes, "{load:?}, not {bytes}");
+            for workload in [Workload::A, Workload::F] {
+                campaign.run(workload, Preference::Zipfian).unwrap();
+            }
+            let sound = campaign.verify().unwrap();
+            assert!(sound.complete && sound.faults == 0, "{api:?}: {sound:?}");
+            let mut session = store.start_session();
+            let current = ledger.oracle.ceiling(70);
+            let mut value = Vec::encode(70, current, lengths);
+            value.push(0);
+            session.upsert(70, value).unwrap();
+            let report = campaign.verify().unwrap();
+            assert_eq!((report.faults, only_key(&report)), (1, 70), "{api:?}: {report:?}");
+        }
+    }
+
+    fn only_key(report: &VerificationReport) -> u64 {
+        report.first_faults[0].key
+    }
+
+    #[test]
     fn an_interrupt_leaves_the_load_incomplete() {
         let (plan, store) = (Plan { records: 1_000_000, ..plan(Api::Pending) }, store());
         let (ledger, interrupt, progress) = (Ledger::new(&plan), Interrupt::default(), Progress::new(false));
         interrupt.raise();
-        let mut campaign = Campaign::new(&store, &plan, &ledger, &interrupt, &progress);
+        let mut campaign = Campaign::new(&store, (), &plan, &ledger, &interrupt, &progress);
         let (load, complete) = campaign.load().unwrap();
         assert!(!complete && load.records < 1_000_000);
     }

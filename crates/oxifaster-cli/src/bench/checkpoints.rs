@@ -2,6 +2,7 @@
 
 use super::campaign::Store;
 use super::report::{LatencyReport, per_second};
+use super::value::Content;
 use clap::ValueEnum;
 use hdrhistogram::Histogram;
 use oxifaster::checkpoint::{Catalog, CheckpointKind, CheckpointToken};
@@ -190,7 +191,7 @@ impl Taker {
         !*waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
-    pub(crate) fn take_all<const N: usize>(&self, store: &Store<N>) -> Result<Taken> {
+    pub(crate) fn take_all<V: Content>(&self, store: &Store<V>) -> Result<Taken> {
         let directory = FileDirectory::open(&self.directory)?;
         let mut options = CheckpointOptions::default().with_kind(self.wish.kind.of_store());
         if let Some(rate) = self.wish.rate {

@@ -6,7 +6,7 @@ use super::report::DeviceReport;
 use clap::ValueEnum;
 use oxifaster::Result;
 use oxifaster::device::{FileSystemDisk, FileSystemDiskOptions, IoBackend, MemoryDisk, NullDisk, StorageDevice};
-use oxifaster::record::RecordLayout;
+use oxifaster::record::{RecordLayout, Value};
 use std::sync::Arc;
 
 /// What the user may choose.
@@ -84,9 +84,9 @@ pub(crate) struct AllInMemory {
 const BUCKET: u64 = 72;
 
 impl AllInMemory {
-    /// For `records` with values of `N` bytes.
-    pub(crate) fn new<const N: usize>(records: u64) -> Self {
-        let record = RecordLayout::of::<u64, [u8; N]>().record_size().unwrap_or_default() as u64;
+    /// For `records` with values that all have one length.
+    pub(crate) fn new<V: Value>(records: u64) -> Self {
+        let record = RecordLayout::of::<u64, V>().record_size().unwrap_or_default() as u64;
         let buckets = (records / 5 + 1).next_power_of_two();
         // A page may end in a place that no record fits into; there are up to 64 pages. Up to a thirty-second of the log's
         // memory is less than a page, and read buffers take as much of all. Write buffers take up to a mebibyte.
@@ -102,7 +102,7 @@ mod tests {
     use oxifaster::store::{FasterKv, FasterKvConfig};
 
     fn store<const N: usize>(records: u64) -> FasterKv<u64, [u8; N], NullDisk> {
-        let need = AllInMemory::new::<N>(records);
+        let need = AllInMemory::new::<[u8; N]>(records);
         assert!(
             need.bytes < records * (N as u64 + 24) * 2 + (4 << 20),
             "{N} bytes, {records} records: {need:?} is a waste"

@@ -11,16 +11,22 @@ pub(crate) fn below(rng: &mut Xoshiro256PlusPlus, bound: u64) -> u64 {
 
 /// A number from 0 up to but not including 1.
 fn unit(rng: &mut Xoshiro256PlusPlus) -> f64 {
-    (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
+    to_unit(rng.next_u64())
+}
+
+/// The number from 0 up to but not including 1 that these bits stand for.
+pub(crate) fn to_unit(bits: u64) -> f64 {
+    (bits >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 /// Ranks from a zipfian distribution: rank 0 is the most popular, rank `r` is drawn in proportion to `(r + 1)^-theta`.
 ///
 /// The sampler of Gray et al., "Quickly generating billion-record synthetic databases" (SIGMOD 1994), which YCSB uses:
 /// exact for the first two ranks, one power per draw for the rest.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Zipfian {
     items: u64,
+    theta: f64,
     alpha: f64,
     zeta: f64,
     eta: f64,
@@ -33,7 +39,7 @@ impl Zipfian {
         let zeta_of_items = zeta(items, theta);
         let first_two = 1.0 + 0.5_f64.powf(theta);
         let eta = (1.0 - (2.0 / items as f64).powf(1.0 - theta)) / (1.0 - first_two / zeta_of_items);
-        Self { items, alpha: 1.0 / (1.0 - theta), zeta: zeta_of_items, eta, first_two }
+        Self { items, theta, alpha: 1.0 / (1.0 - theta), zeta: zeta_of_items, eta, first_two }
     }
 
     /// How many ranks there are.
@@ -41,8 +47,17 @@ impl Zipfian {
         self.items
     }
 
+    /// The skew.
+    pub(crate) fn theta(&self) -> f64 {
+        self.theta
+    }
+
     pub(crate) fn rank(&self, rng: &mut Xoshiro256PlusPlus) -> u64 {
-        let uniform = unit(rng);
+        self.rank_at(unit(rng))
+    }
+
+    /// The rank that a number from 0 to 1 stands for.
+    pub(crate) fn rank_at(&self, uniform: f64) -> u64 {
         let scaled = uniform * self.zeta;
         let rank = if scaled < 1.0 {
             0

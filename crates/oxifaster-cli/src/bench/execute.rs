@@ -4,17 +4,18 @@ use super::campaign::{Campaign, FINAL_DEPTH, Ledger, Store};
 use super::device::{AllInMemory, Device};
 use super::directory::Directory;
 use super::issue::Api;
+use super::lengths::Values;
 use super::memory::Division;
 use super::options::{Options, Plan};
 use super::progress::Progress;
 use super::raw;
 use super::recovery::{self, RecoveryReport};
 use super::report::{
-    DeviceReport, DiskReport, HolderReport, LoadReport, MemoryReport, OptionsReport, Report, RunReport,
-    VerificationReport,
+    DeviceReport, DiskReport, LoadReport, MemoryReport, OptionsReport, Report, RunReport, VerificationReport,
 };
 use super::signal::{INTERRUPTED, Interrupt};
-use super::table;
+use super::value::Content;
+use super::{table, trace};
 use crate::failure::Failure;
 use crate::units::size;
 use oxifaster::stats::StatsSnapshot;
@@ -26,11 +27,14 @@ const RECORD_OVERHEAD: u64 = 24;
 
 /// Runs the benchmark and prints its report; the result is the exit code.
 pub(crate) fn execute(options: Options) -> Result<u8, Failure> {
+    if let Some(plan) = options.trace_plan()? {
+        return trace::execute(&plan);
+    }
     let json = options.json;
     let plan = options.plan()?;
     let interrupt = Interrupt::listen()?;
     let directory = prepare(&plan, &interrupt)?;
-    let report = with_value_size(&plan, directory.as_ref(), &interrupt, &Progress::new(!json))?;
+    let report = with_values(&plan, directory.as_ref(), &interrupt, &Progress::new(!json))?;
     if let Some(directory) = directory {
         directory.close()?;
     }
@@ -47,12 +51,12 @@ fn prepare(plan: &Plan, interrupt: &Interrupt) -> Result<Option<Directory>, Fail
         Some(path) => Directory::named(path)?,
         None => Directory::temporary(interrupt)?,
     };
-    directory.require_space(plan.records.saturating_mul(8 + plan.value_size as u64 + RECORD_OVERHEAD))?;
+    directory.require_space(plan.records.saturating_mul(8 + plan.values.mean() as u64 + RECORD_OVERHEAD))?;
     Ok(Some(directory))
 }
 
-/// Picks the code that was compiled for the size of the values.
-fn with_value_size(
+/// Picks the code that was compiled for the size of the values, or that for values of any length.
+fn with_values(
     plan: &Plan,
     directory: Option<&Directory>,
     interrupt: &Interrupt,
@@ -60,16 +64,20 @@ fn with_value_size(
 ) -> Result<Report, Failure> {
     macro_rules! sizes {
         ($($size:literal)*) => {
-            match plan.value_size {
-                $($size => measure::<$size>(plan, directory, interrupt, progress),)*
-                other => Err(Failure::usage(format!("values of {other} bytes are not supported"), "see --value-size in --help")),
+            match plan.values {
+                Values::AnyLength(lengths) => measure::<Vec<u8>>(lengths, plan, directory, interrupt, progress),
+                $(Values::Fixed($size) => measure::<[u8; $size]>((), plan, directory, interrupt, progress),)*
+                Values::Fixed(other) => {
+                    Err(Failure::usage(format!("values of {other} bytes are not supported"), "see --value-size in --help"))
+                }
             }
         };
     }
     sizes!(8 16 24 32 64 100 128 256 512 1024 2048 4096)
 }
 
-fn measure<const N: usize>(
+fn measure<V: Content>(
+    shape: V::Shape,
     plan: &Plan,
     directory: Option<&Directory>,
     interrupt: &Interrupt,
@@ -77,10 +85,11 @@ fn measure<const N: usize>(
 ) -> Result<Report, Failure> {
     let ledger = Ledger::new(plan);
     let (device, used) = plan.device.open(directory, plan.api)?;
-    let (config, division) = configure::<N>(plan)?;
-    let store: Store<N> = Store::open(config.clone(), device)?;
+    let (config, division) = configure::<V>(plan)?;
+    let store: Store<V> = Store::open(config.clone(), device)?;
     let checkpoints = directory.map(|directory| directory.path().join("checkpoints"));
-    let mut campaign = Campaign::new(&store, plan, &ledger, interrupt, progress).with_checkpoints_in(checkpoints);
+    let mut campaign =
+        Campaign::new(&store, shape, plan, &ledger, interrupt, progress).with_checkpoints_in(checkpoints);
     let (load, loaded) = campaign.load()?;
     let mut runs = Vec::new();
     for (workload, preference) in &plan.runs {
@@ -99,11 +108,11 @@ fn measure<const N: usize>(
 }
 
 /// Takes checkpoints of the store, gives it up, and comes back to each.
-fn recoveries<const N: usize>(
+fn recoveries<V: Content>(
     plan: &Plan,
     directory: &Directory,
     config: FasterKvConfig,
-    store: Store<N>,
+    store: Store<V>,
 ) -> Result<Vec<RecoveryReport>, Failure> {
     let path = directory.path().join("recovery");
     let tokens = recovery::prepare(&store, &path)?;
@@ -115,7 +124,7 @@ fn recoveries<const N: usize>(
     let mut reports = Vec::new();
     for token in tokens {
         let (device, _) = plan.device.open(Some(directory), plan.api)?;
-        reports.push(recovery::recover::<N>(&path, token, config.clone(), device)?);
+        reports.push(recovery::recover::<V>(&path, token, config.clone(), device)?);
     }
     let disk = before.max(raw::sequential_rate(directory.path(), cores)?);
     reports.iter_mut().for_each(|report| report.compare_with(disk));
@@ -123,19 +132,20 @@ fn recoveries<const N: usize>(
 }
 
 /// Divides the memory between the benchmark and the store.
-fn configure<const N: usize>(plan: &Plan) -> Result<(FasterKvConfig, Division), Failure> {
+fn configure<V: Content>(plan: &Plan) -> Result<(FasterKvConfig, Division), Failure> {
     // A batched call has as many accesses under way as the store allows a session; the others bound themselves.
     let (pending, collected) = match plan.api {
         Api::Batch => (plan.depth, plan.batch),
         _ => (plan.depth.max(FINAL_DEPTH), 0),
     };
-    let division = Division::new(plan.memory, plan.threads as u64, (pending + collected) as u64, N as u64);
+    let division =
+        Division::new(plan.memory, plan.threads as u64, (pending + collected) as u64, plan.values.mean() as u64);
     let config = FasterKvConfig::default().with_memory_budget(division.store()).with_max_pending(pending);
     if plan.device != Device::None {
         division.check()?;
         return Ok((config, division));
     }
-    let need = AllInMemory::new::<N>(plan.records);
+    let need = AllInMemory::new::<V>(plan.records);
     if division.store() < need.bytes {
         let (records, bytes) = (plan.records, size(need.bytes));
         let what = format!("--device none keeps nothing, and {records} records take {bytes} of memory");
@@ -161,14 +171,14 @@ impl Found {
         let (peak, stats) = (self.peak, self.stats);
         // The memory device holds the records outside of the budget, so there is nothing to compare.
         let comparable = peak.filter(|_| plan.device != Device::Memory);
-        let holders = stats.memory.iter().map(|(name, bytes)| HolderReport { name, bytes: *bytes as u64 });
         Report {
             schema: Report::SCHEMA,
             oxifaster_version: env!("CARGO_PKG_VERSION"),
             options: OptionsReport {
                 records: plan.records,
                 key_bytes: size_of::<u64>() as u64,
-                value_bytes: plan.value_size as u64,
+                value_bytes: plan.values.mean() as u64,
+                value_sizes: plan.values.to_string(),
                 threads: plan.threads as u64,
                 api: plan.api.name(),
                 depth: plan.depth as u64,
@@ -183,21 +193,8 @@ impl Found {
             runs: self.runs,
             verification: self.verification,
             recoveries: self.recoveries,
-            memory: MemoryReport {
-                budget_bytes: division.budget,
-                store_budget_bytes: stats.memory_budget as u64,
-                peak_resident_bytes: peak,
-                within_budget: comparable.map(|peak| peak <= division.budget),
-                holders: holders.collect(),
-            },
-            disk: DiskReport {
-                directory: directory.map(|directory| directory.path().display().to_string()),
-                kept: directory.is_some_and(Directory::is_kept),
-                in_memory: directory.is_some_and(Directory::is_in_memory),
-                used_bytes: directory.map_or(0, Directory::bytes),
-                read_bytes: stats.device.read_bytes,
-                written_bytes: stats.device.written_bytes,
-            },
+            memory: MemoryReport::new(&stats, division, peak, comparable),
+            disk: DiskReport::new(&stats, directory),
             interrupted: interrupt.is_raised(),
         }
     }

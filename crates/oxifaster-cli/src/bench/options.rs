@@ -3,12 +3,13 @@
 use super::checkpoints::{Kind, Wish};
 use super::device::Device;
 use super::issue::Api;
-use super::value::SIZES;
+use super::lengths::{Values, parse_values};
+use super::trace::TracePlan;
 use super::workload::{Preference, Workload};
 use crate::failure::Failure;
 use crate::units::{parse_count, parse_size};
 use clap::{Args, ValueEnum};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Under the options of `-h`.
@@ -39,6 +40,10 @@ Examples:
   What checkpoints cost, in memory:
       oxifaster bench --records 20M --value-size 8 --memory 4GiB \\
         --workload A --distribution zipfian --checkpoint snapshot --every 4
+  Values of different lengths, in a store for values of any length:
+      oxifaster bench --value-size lognormal:200,1.5 --records 1M
+  The requests of a real cache (see below):
+      zstdcat cluster10.zst | head -n 10000000 | oxifaster bench --trace -
   For machines:
       oxifaster bench --json > result.json
 
@@ -49,6 +54,31 @@ Workloads (those of YCSB, the Yahoo! Cloud Serving Benchmark):
   D  95% read of the latest keys, 5% insert
   F  50% read, 50% read-modify-write
   E, which scans ranges, is left out: a hash index keeps no order.
+
+Sizes of values (--value-size):
+  100, 1KiB                  all alike; of 8, 16, 24, 32, 64, 100, 128, 256,
+                             512, 1024, 2048 and 4096 bytes the store knows it
+  any:100                    all alike, in a store for values of any length
+  uniform:16..4096           all lengths alike
+  zipf:16..64KiB,0.9         the shorter the likelier, with a skew (0.99)
+  lognormal:200,1.5          by the median, and the deviation of the logarithm
+  lognormal:200,1.5,16..4KiB the same, within bounds (16 to 64 KiB)
+
+Traces (--trace):
+  Lines as in the public traces of Twitter's caches: timestamp, anonymized
+  key, key size, value size, client id, operation, TTL. Plain, or compressed
+  by zstd. Requests are played as fast as they can be, those for one key in
+  their order. A cache evicts and forgets; the store keeps what it is given,
+  so the hit rate is that of a cache without bounds. A time to live is
+  ignored. Values are as long as the trace says, and keys at least as long:
+    get, gets         read
+    set               upsert
+    add               insert
+    replace           replace_if there is a value
+    cas               read, then compare_exchange with what was read
+    append, prepend   read, then compare_exchange with what it becomes
+    delete            delete_if there is a value
+    incr, decr        read-modify-write of the first 8 bytes, as a number
 
 What is checked:
   Every value carries its key, a version and a checksum, and every read checks
@@ -70,7 +100,7 @@ What counts as memory:
 
 Exit codes:
   0  all is well
-  1  a wrong value, or the store failed
+  1  a wrong value, a line of a trace that is none, or the store failed
   2  wrong options
   130  stopped by Ctrl-C; what was measured until then is reported";
 
@@ -121,9 +151,10 @@ pub(crate) struct Options {
     /// Records to load
     #[arg(long, value_name = "COUNT", default_value = "10M", value_parser = parse_count)]
     records: u64,
-    /// Size of a value: 8, 16, 24, 32, 64, 100, 128, 256, 512, 1024, 2048 or 4096 bytes (keys have 8 bytes)
-    #[arg(long, value_name = "SIZE", default_value = "100", value_parser = parse_size)]
-    value_size: u64,
+    /// Size of a value: bytes, or a distribution such as uniform:16..4096, zipf:16..64KiB, lognormal:200,1.5
+    /// (keys have 8 bytes)
+    #[arg(long, value_name = "SIZE", default_value = "100", value_parser = parse_values)]
+    value_size: Values,
     /// Memory budget of the whole process
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = parse_size)]
     memory: u64,
@@ -174,6 +205,12 @@ pub(crate) struct Options {
     /// At the end take checkpoints, give the store up, and measure how it comes back, with an image of the index and without
     #[arg(long)]
     recovery: bool,
+    /// Replay the requests of a real cache instead: a file, or - for standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = [
+        "records", "value_size", "workload", "distribution", "theta", "seconds", "api", "depth", "batch", "checkpoint",
+        "recovery", "seed",
+    ])]
+    trace: Option<PathBuf>,
     /// Seed of the random numbers
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
@@ -186,7 +223,7 @@ pub(crate) struct Options {
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub(crate) records: u64,
-    pub(crate) value_size: usize,
+    pub(crate) values: Values,
     pub(crate) memory: u64,
     pub(crate) runs: Vec<(Workload, Preference)>,
     pub(crate) theta: f64,
@@ -205,19 +242,52 @@ pub(crate) struct Plan {
 }
 
 impl Options {
+    /// What will be done if a trace is to be replayed.
+    pub(crate) fn trace_plan(&self) -> Result<Option<TracePlan>, Failure> {
+        let Some(file) = &self.trace else { return Ok(None) };
+        if self.device == Device::None {
+            let what = "--device none needs to know how much memory the values take, and a trace does not say";
+            return Err(Failure::usage(what, "give --device memory, or leave --device out"));
+        }
+        self.check_directory()?;
+        Ok(Some(TracePlan {
+            file: (file.as_path() != Path::new("-")).then(|| file.clone()),
+            memory: self.memory,
+            threads: self.threads()?,
+            directory: self.dir.clone(),
+            device: self.device,
+            verify: self.verify,
+            json: self.json,
+        }))
+    }
+
+    fn threads(&self) -> Result<usize, Failure> {
+        let cores = || std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
+        let threads = self.threads.unwrap_or_else(cores);
+        within("--threads", threads, 1, 1 << 10)?;
+        Ok(threads as usize)
+    }
+
+    fn check_directory(&self) -> Result<(), Failure> {
+        if !self.device.has_files() && self.dir.is_some() {
+            let what = format!("--device {} writes no files", self.device.name());
+            return Err(Failure::usage(what, "leave --dir or --device out"));
+        }
+        Ok(())
+    }
+
     /// Checks what the command line parser cannot.
     pub(crate) fn plan(self) -> Result<Plan, Failure> {
-        let value_size = self.value_size as usize;
-        if !SIZES.contains(&value_size) {
-            let sizes = SIZES.map(|size| size.to_string()).join(", ");
-            let what = format!("values of {value_size} bytes are not supported");
-            return Err(Failure::usage(what, format!("give --value-size one of {sizes}")));
+        if let (Values::AnyLength(_), Device::None) = (self.value_size, self.device) {
+            let what = "--device none needs to know how much memory the values take, and they have any length";
+            return Err(Failure::usage(
+                what,
+                "give --device memory, or --value-size a size that has a store of its own",
+            ));
         }
         within("--records", self.records, 1, 1 << 40)?;
         let (api, depth, batch) = calls(self.api, self.depth, self.batch)?;
-        let threads =
-            self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get() as u64));
-        within("--threads", threads, 1, 1 << 10)?;
+        let threads = self.threads()?;
         if !(self.theta > 0.0 && self.theta < 1.0) {
             let what = format!("--theta {} is not between 0 and 1, both excluded", self.theta);
             return Err(Failure::usage(what, "0.99 is usual; for no skew at all give --distribution uniform"));
@@ -226,10 +296,7 @@ impl Options {
             let what = format!("--seconds {} is not a length for a run", self.seconds);
             return Err(Failure::usage(what, "give more than 0; to only load and verify give --workload load"));
         }
-        if !self.device.has_files() && self.dir.is_some() {
-            let what = format!("--device {} writes no files", self.device.name());
-            return Err(Failure::usage(what, "leave --dir or --device out"));
-        }
+        self.check_directory()?;
         if self.recovery && !self.device.has_files() {
             let what = format!("--recovery reads files, and --device {} writes none", self.device.name());
             return Err(Failure::usage(what, "leave --recovery or --device out"));
@@ -237,12 +304,12 @@ impl Options {
         let checkpoints = wish(self.checkpoint, self.every, self.checkpoint_rate, self.device)?;
         Ok(Plan {
             records: self.records,
-            value_size,
+            values: self.value_size,
             memory: self.memory,
             runs: super::workload::runs(&workloads(&self.workload, self.device)?, preferences(self.distribution)),
             theta: self.theta,
             duration: Duration::from_secs_f64(self.seconds),
-            threads: threads as usize,
+            threads,
             api,
             depth: depth as usize,
             batch: batch as usize,
@@ -358,7 +425,7 @@ mod tests {
     #[test]
     fn the_defaults_are_ten_million_records_and_nine_runs() {
         let plan = plan(&[]).unwrap();
-        assert_eq!((plan.records, plan.value_size, plan.memory), (10_000_000, 100, 256 << 20));
+        assert_eq!((plan.records, plan.values, plan.memory), (10_000_000, Values::Fixed(100), 256 << 20));
         assert_eq!((plan.runs.len(), plan.duration, plan.depth), (9, Duration::from_secs(5), 64));
         assert!(plan.threads >= 1);
     }
@@ -367,7 +434,7 @@ mod tests {
     fn lists_units_and_load_are_understood() {
         let plan = plan(&["--workload", "c,A", "--value-size", "1KiB", "--distribution", "zipfian"]).unwrap();
         assert_eq!(plan.runs, [(Workload::C, Preference::Zipfian), (Workload::A, Preference::Zipfian)]);
-        assert_eq!(plan.value_size, 1024);
+        assert_eq!(plan.values, Values::Fixed(1024));
         assert!(super::tests::plan(&["--workload", "load"]).unwrap().runs.is_empty());
     }
 
@@ -400,7 +467,7 @@ mod tests {
     #[test]
     fn nonsense_is_refused_with_the_option_and_the_next_step() {
         for (arguments, option) in [
-            (&["--value-size", "7"][..], "--value-size"),
+            (&["--value-size", "300", "--device", "none"][..], "--device none"),
             (&["--records", "0"], "--records"),
             (&["--threads", "0"], "--threads"),
             (&["--depth", "0"], "--depth"),
@@ -414,6 +481,7 @@ mod tests {
             (&["--device", "memory", "--recovery"], "--recovery"),
             (&["--device", "none", "--checkpoint", "fold-over"], "--checkpoint fold-over"),
             (&["--checkpoint", "snapshot", "--every", "0"], "--every"),
+            (&["--device", "none", "--value-size", "any:100"], "--device none"),
             (&["--batch", "0"], "--batch"),
             (&["--batch", "65537"], "--batch"),
             (&["--batch", "32", "--api", "async"], "--batch"),

@@ -3,17 +3,18 @@
 use super::audit::{Audit, Check};
 use super::issue::{Issuer, Order};
 use super::tally::Tally;
+use super::value::Content;
 use oxifaster::Result;
 
 /// What a worker gives its operations to.
-pub(crate) struct Pipeline<'a, const N: usize> {
-    issuer: Box<dyn Issuer<N>>,
-    audit: Audit<'a, N>,
+pub(crate) struct Pipeline<'a, V: Content> {
+    issuer: Box<dyn Issuer<V>>,
+    audit: Audit<'a, V>,
 }
 
-impl<'a, const N: usize> Pipeline<'a, N> {
-    pub(crate) fn new(issuer: Box<dyn Issuer<N>>, check: Check<'a>, thread: usize) -> Self {
-        Self { issuer, audit: Audit::new(check, thread) }
+impl<'a, V: Content> Pipeline<'a, V> {
+    pub(crate) fn new(issuer: Box<dyn Issuer<V>>, check: Check<'a>, thread: usize, shape: V::Shape) -> Self {
+        Self { issuer, audit: Audit::new(check, thread, shape) }
     }
 
     /// Reads `key` and checks the value, now or when it arrives.

@@ -2,6 +2,7 @@
 
 use super::campaign::Store;
 use super::report::per_second;
+use super::value::Content;
 use crate::failure::Failure;
 use oxifaster::checkpoint::CheckpointToken;
 use oxifaster::device::StorageDevice;
@@ -31,14 +32,14 @@ pub(crate) struct RecoveryReport {
 }
 
 /// The checkpoints to come back to: without an image, and with one.
-pub(crate) fn prepare<const N: usize>(store: &Store<N>, path: &Path) -> Result<[CheckpointToken; 2], Failure> {
+pub(crate) fn prepare<V: Content>(store: &Store<V>, path: &Path) -> Result<[CheckpointToken; 2], Failure> {
     let directory = FileDirectory::open(path)?;
     let take = |index| store.checkpoint_to(&directory, &CheckpointOptions::default().with_index(index));
     Ok([take(false)?.token, take(true)?.token])
 }
 
 /// Comes back to one of them. The device is opened anew for it.
-pub(crate) fn recover<const N: usize>(
+pub(crate) fn recover<V: Content>(
     path: &Path,
     token: CheckpointToken,
     config: FasterKvConfig,
@@ -46,7 +47,7 @@ pub(crate) fn recover<const N: usize>(
 ) -> Result<RecoveryReport, Failure> {
     let directory = FileDirectory::open(path)?;
     let began = Instant::now();
-    let (store, report) = Store::<N>::recover_from(&directory, RecoveryTarget::Token(token), config, device, &|_| ())?;
+    let (store, report) = Store::<V>::recover_from(&directory, RecoveryTarget::Token(token), config, device, &|_| ())?;
     let seconds = began.elapsed().as_secs_f64();
     drop(store);
     let times = report.times;

@@ -3,11 +3,14 @@
 //! Fields may be added; a field that is removed or changes its meaning raises `schema`.
 
 use super::checkpoints::CheckpointsReport;
+use super::directory::Directory;
 use super::faults::Fault;
+use super::memory::Division;
 use super::recovery::RecoveryReport;
 use super::tally::Tally;
 use super::workload::Operation;
 use hdrhistogram::Histogram;
+use oxifaster::stats::StatsSnapshot;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -40,7 +43,10 @@ impl Report {
 pub(crate) struct OptionsReport {
     pub(crate) records: u64,
     pub(crate) key_bytes: u64,
+    /// Of all together, if they differ.
     pub(crate) value_bytes: u64,
+    /// How they were asked for.
+    pub(crate) value_sizes: String,
     pub(crate) threads: u64,
     pub(crate) api: &'static str,
     pub(crate) depth: u64,
@@ -196,6 +202,20 @@ pub(crate) struct MemoryReport {
     pub(crate) holders: Vec<HolderReport>,
 }
 
+impl MemoryReport {
+    /// Of a process that has held `peak`, which is compared with the budget if that can be.
+    pub(super) fn new(stats: &StatsSnapshot, division: Division, peak: Option<u64>, comparable: Option<u64>) -> Self {
+        let holders = stats.memory.iter().map(|(name, bytes)| HolderReport { name, bytes: *bytes as u64 });
+        Self {
+            budget_bytes: division.budget,
+            store_budget_bytes: stats.memory_budget as u64,
+            peak_resident_bytes: peak,
+            within_budget: comparable.map(|peak| peak <= division.budget),
+            holders: holders.collect(),
+        }
+    }
+}
+
 /// One holder of memory.
 #[derive(Debug, Serialize)]
 pub(crate) struct HolderReport {
@@ -214,6 +234,19 @@ pub(crate) struct DiskReport {
     pub(crate) used_bytes: u64,
     pub(crate) read_bytes: u64,
     pub(crate) written_bytes: u64,
+}
+
+impl DiskReport {
+    pub(super) fn new(stats: &StatsSnapshot, directory: Option<&Directory>) -> Self {
+        Self {
+            directory: directory.map(|directory| directory.path().display().to_string()),
+            kept: directory.is_some_and(Directory::is_kept),
+            in_memory: directory.is_some_and(Directory::is_in_memory),
+            used_bytes: directory.map_or(0, Directory::bytes),
+            read_bytes: stats.device.read_bytes,
+            written_bytes: stats.device.written_bytes,
+        }
+    }
 }
 
 /// A rate; 0 if no time has passed.
@@ -244,6 +277,7 @@ pub(crate) mod tests {
                 records: 10_000_000,
                 key_bytes: 8,
                 value_bytes: 100,
+                value_sizes: "100".to_owned(),
                 threads: 2,
                 api: "pending",
                 depth: 64,
@@ -315,6 +349,7 @@ pub(crate) mod tests {
             "/oxifaster_version",
             "/options/records",
             "/options/value_bytes",
+            "/options/value_sizes",
             "/options/threads",
             "/options/api",
             "/options/depth",

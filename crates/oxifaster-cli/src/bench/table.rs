@@ -1,7 +1,9 @@
 //! A report for people: what can be pasted into an issue.
 
 use super::recovery::RecoveryReport;
-use super::report::{DeviceReport, LatencyReport, MemoryReport, OptionsReport, Report, RunReport, VerificationReport};
+use super::report::{
+    DeviceReport, DiskReport, LatencyReport, MemoryReport, OptionsReport, Report, RunReport, VerificationReport,
+};
 use crate::units::{grouped, latency, rounded, size};
 use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
 use std::fmt::{self, Write};
@@ -22,11 +24,11 @@ fn write(text: &mut String, report: &Report) -> fmt::Result {
         report.oxifaster_version,
         grouped(options.records),
         options.key_bytes,
-        options.value_bytes,
+        options.value_sizes,
         options.threads,
     )?;
     calls(text, options)?;
-    device(text, report)?;
+    device(text, &report.device, options.device)?;
     writeln!(text)?;
     if !report.runs.is_empty() {
         writeln!(text, "{}\n", runs(report))?;
@@ -38,7 +40,7 @@ fn write(text: &mut String, report: &Report) -> fmt::Result {
     let data = size(load.data_bytes);
     writeln!(text, "load      {} records ({data}) in {:.1} s, {rate} records/s", grouped(load.records), load.seconds)?;
     memory(text, &report.memory)?;
-    disk(text, report)?;
+    disk(text, &report.disk, options.device)?;
     verification(text, &report.verification)?;
     report.recoveries.iter().try_for_each(|recovery| recovered(text, recovery))?;
     if report.interrupted {
@@ -68,9 +70,10 @@ fn calls(text: &mut String, options: &OptionsReport) -> fmt::Result {
     }
 }
 
-fn device(text: &mut String, report: &Report) -> fmt::Result {
-    let DeviceReport { used, why } = &report.device;
-    match (why, report.options.device) {
+/// What did the reads, if `asked` was asked for.
+pub(super) fn device(text: &mut String, report: &DeviceReport, asked: &str) -> fmt::Result {
+    let DeviceReport { used, why } = report;
+    match (why, asked) {
         (None, _) => writeln!(text, "device    {used}"),
         (Some(why), "file") => writeln!(text, "device    {used}: {why}"),
         (Some(why), asked) => writeln!(text, "device    {used} instead of {asked}: {why}"),
@@ -152,7 +155,8 @@ fn legend(text: &mut String, report: &Report) -> fmt::Result {
     writeln!(text)
 }
 
-fn memory(text: &mut String, memory: &MemoryReport) -> fmt::Result {
+/// What the process and the store held.
+pub(super) fn memory(text: &mut String, memory: &MemoryReport) -> fmt::Result {
     let budget = size(memory.budget_bytes);
     match (memory.peak_resident_bytes, memory.within_budget) {
         (Some(peak), Some(true)) => {
@@ -169,10 +173,10 @@ fn memory(text: &mut String, memory: &MemoryReport) -> fmt::Result {
     writeln!(text, "          store {}: {}", size(memory.store_budget_bytes), holders.join(", "))
 }
 
-fn disk(text: &mut String, report: &Report) -> fmt::Result {
-    let disk = &report.disk;
+/// What lies on the disk, if there is one.
+pub(super) fn disk(text: &mut String, disk: &DiskReport, device: &str) -> fmt::Result {
     let Some(directory) = &disk.directory else {
-        return writeln!(text, "disk      none, with --device {}", report.options.device);
+        return writeln!(text, "disk      none, with --device {device}");
     };
     let (used, read, written) = (size(disk.used_bytes), size(disk.read_bytes), size(disk.written_bytes));
     let fate = if disk.kept { "kept" } else { "removed" };

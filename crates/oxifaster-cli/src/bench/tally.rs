@@ -18,6 +18,8 @@ pub(crate) struct Tally {
     pub(crate) checked: u64,
     /// Values that were held to the exact version of their key.
     pub(crate) exact: u64,
+    /// Bytes of the values that were loaded.
+    pub(crate) loaded_bytes: u64,
     /// With and without a checkpoint, if any were asked for.
     pub(crate) sides: Sides,
 }
@@ -76,6 +78,7 @@ impl Tally {
         }
         self.checked += other.checked;
         self.exact += other.exact;
+        self.loaded_bytes += other.loaded_bytes;
         self.sides.add(other.sides);
     }
 }

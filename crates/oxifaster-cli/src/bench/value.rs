@@ -6,24 +6,75 @@
 //! ```
 //!
 //! The checksum covers everything else. The filler differs from version to version, so a value that mixes two writes
-//! fails its checksum.
+//! fails its checksum. Values of any length have one that follows from key and version.
 
+use super::lengths::Lengths;
+use oxifaster::record::Value;
 use std::fmt;
 
 /// The value sizes that are compiled in, in bytes.
 pub(crate) const SIZES: [usize; 12] = [8, 16, 24, 32, 64, 100, 128, 256, 512, 1024, 2048, 4096];
 
 const SMALL: usize = 8;
-const HEADER: usize = 16;
+/// Bytes of a value that has more than one word, without its filler.
+pub(crate) const HEADER: usize = 16;
 const SMALL_KEY_BITS: u32 = 28;
 const SMALL_VERSION_BITS: u32 = 20;
 
-/// The value of `key` at `version`; bits of either that do not fit are dropped.
-pub(crate) fn encode<const N: usize>(key: u64, version: u64) -> [u8; N] {
-    let mut value = [0; N];
-    if N == SMALL {
-        value.copy_from_slice(&encode_small(key, version).to_le_bytes());
-        return value;
+/// A type of values that say what they are.
+pub(crate) trait Content: Value + Unpin + fmt::Debug {
+    /// What tells how long a value is.
+    type Shape: Copy + Send + Sync + 'static;
+    /// The largest version a value can carry; versions are compared modulo this plus one.
+    const VERSION_MASK: u64;
+    /// The bits of a key that a value carries.
+    const KEY_MASK: u64;
+
+    /// The value of `key` at `version`; bits of either that do not fit are dropped.
+    fn encode(key: u64, version: u64, shape: Self::Shape) -> Self;
+
+    /// How long the value of `key` at `version` is.
+    fn length(key: u64, version: u64, shape: Self::Shape) -> usize;
+}
+
+impl<const N: usize> Content for [u8; N] {
+    type Shape = ();
+    const VERSION_MASK: u64 = if N == SMALL { (1 << SMALL_VERSION_BITS) - 1 } else { u32::MAX as u64 };
+    const KEY_MASK: u64 = if N == SMALL { (1 << SMALL_KEY_BITS) - 1 } else { u64::MAX };
+
+    fn encode(key: u64, version: u64, (): ()) -> Self {
+        let mut value = [0; N];
+        fill(&mut value, key, version);
+        value
+    }
+
+    #[inline]
+    fn length(_: u64, _: u64, (): ()) -> usize {
+        N
+    }
+}
+
+impl Content for Vec<u8> {
+    type Shape = Lengths;
+    const VERSION_MASK: u64 = u32::MAX as u64;
+    const KEY_MASK: u64 = u64::MAX;
+
+    fn encode(key: u64, version: u64, shape: Lengths) -> Self {
+        let mut value = vec![0; Self::length(key, version, shape)];
+        fill(&mut value, key, version);
+        value
+    }
+
+    fn length(key: u64, version: u64, shape: Lengths) -> usize {
+        shape.length(key, version & Self::VERSION_MASK)
+    }
+}
+
+/// Makes `value` that of `key` at `version`.
+#[inline]
+fn fill(value: &mut [u8], key: u64, version: u64) {
+    if value.len() == SMALL {
+        return value.copy_from_slice(&encode_small(key, version).to_le_bytes());
     }
     value[..8].copy_from_slice(&key.to_le_bytes());
     value[8..12].copy_from_slice(&(version as u32).to_le_bytes());
@@ -32,18 +83,8 @@ pub(crate) fn encode<const N: usize>(key: u64, version: u64) -> [u8; N] {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         chunk.copy_from_slice(&mix(state).to_le_bytes()[..chunk.len()]);
     }
-    let checksum = checksum(&value);
+    let checksum = checksum(value);
     value[12..16].copy_from_slice(&checksum.to_le_bytes());
-    value
-}
-
-/// The largest version a value of `N` bytes can carry; versions are compared modulo this plus one.
-pub(crate) const fn version_mask<const N: usize>() -> u64 {
-    if N == SMALL { (1 << SMALL_VERSION_BITS) - 1 } else { u32::MAX as u64 }
-}
-
-const fn key_mask<const N: usize>() -> u64 {
-    if N == SMALL { (1 << SMALL_KEY_BITS) - 1 } else { u64::MAX }
 }
 
 /// What a read gave instead of the value it should have given.
@@ -71,28 +112,41 @@ impl fmt::Display for Wrong {
 }
 
 /// Checks that `value` is sound, belongs to `key`, and has a version from `low` to `high`.
-pub(crate) fn judge<const N: usize>(value: Option<&[u8; N]>, key: u64, low: u64, high: u64) -> Result<(), Wrong> {
-    let (found_key, version) = decode(value.ok_or(Wrong::Missing)?)?;
-    if found_key != key & key_mask::<N>() {
+pub(crate) fn judge<V: Content>(
+    value: Option<&V>,
+    shape: V::Shape,
+    key: u64,
+    (low, high): (u64, u64),
+) -> Result<(), Wrong> {
+    let value = value.ok_or(Wrong::Missing)?;
+    let (found_key, version) = decode(value.as_bytes())?;
+    if found_key != key & V::KEY_MASK {
         return Err(Wrong::OtherKey(found_key));
+    }
+    if value.as_bytes().len() != V::length(key, version, shape) {
+        return Err(Wrong::Damaged);
     }
     // Versions live on a ring: a range that covers it all excludes nothing.
     let span = high.saturating_sub(low);
-    let distance = version.wrapping_sub(low) & version_mask::<N>();
-    if span < version_mask::<N>() && distance > span { Err(Wrong::Version(version)) } else { Ok(()) }
+    let distance = version.wrapping_sub(low) & V::VERSION_MASK;
+    if span < V::VERSION_MASK && distance > span { Err(Wrong::Version(version)) } else { Ok(()) }
 }
 
 /// The version a sound value carries.
-pub(crate) fn version_of<const N: usize>(value: &[u8; N]) -> Option<u64> {
-    decode(value).ok().map(|(_, version)| version)
+pub(crate) fn version_of(value: &impl Content) -> Option<u64> {
+    decode(value.as_bytes()).ok().map(|(_, version)| version)
 }
 
-fn decode<const N: usize>(value: &[u8; N]) -> Result<(u64, u64), Wrong> {
+#[inline]
+fn decode(value: &[u8]) -> Result<(u64, u64), Wrong> {
     let word = |at: usize| value[at..].iter().take(8).rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
-    if N == SMALL {
+    if value.len() == SMALL {
         let whole = word(0);
-        let (key, version) = (whole & key_mask::<N>(), whole >> SMALL_KEY_BITS & version_mask::<N>());
+        let (key, version) = (whole & <[u8; SMALL]>::KEY_MASK, whole >> SMALL_KEY_BITS & <[u8; SMALL]>::VERSION_MASK);
         return if encode_small(key, version) == whole { Ok((key, version)) } else { Err(Wrong::Damaged) };
+    }
+    if value.len() < HEADER {
+        return Err(Wrong::Damaged);
     }
     let header = word(8);
     if checksum(value) == (header >> 32) as u32 {
@@ -103,12 +157,12 @@ fn decode<const N: usize>(value: &[u8; N]) -> Result<(u64, u64), Wrong> {
 }
 
 fn encode_small(key: u64, version: u64) -> u64 {
-    let content = (version & version_mask::<SMALL>()) << SMALL_KEY_BITS | key & key_mask::<SMALL>();
+    let content = (version & <[u8; SMALL]>::VERSION_MASK) << SMALL_KEY_BITS | key & <[u8; SMALL]>::KEY_MASK;
     let checksum = crc32c::crc32c(&content.to_le_bytes()[..6]);
     content | u64::from(checksum >> 16 ^ checksum & 0xffff) << 48
 }
 
-fn checksum<const N: usize>(value: &[u8; N]) -> u32 {
+fn checksum(value: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&value[..12]), &value[HEADER..])
 }
 
@@ -125,12 +179,16 @@ mod tests {
 
     fn every_flipped_bit_is_found<const N: usize>() {
         for (key, version) in [(0, 0), (9_999_999, 1), (123_456_789, 70_000)] {
-            let value = encode::<N>(key, version);
-            assert_eq!(judge(Some(&value), key, version, version), Ok(()), "{N} bytes");
+            let value = <[u8; N]>::encode(key, version, ());
+            assert_eq!(judge(Some(&value), (), key, (version, version)), Ok(()), "{N} bytes");
             for bit in 0..N * 8 {
                 let mut flipped = value;
                 flipped[bit / 8] ^= 1 << (bit % 8);
-                assert_eq!(judge(Some(&flipped), key, version, version), Err(Wrong::Damaged), "{N} bytes, bit {bit}");
+                assert_eq!(
+                    judge(Some(&flipped), (), key, (version, version)),
+                    Err(Wrong::Damaged),
+                    "{N} bytes, bit {bit}"
+                );
             }
         }
     }
@@ -153,31 +211,55 @@ mod tests {
 
     #[test]
     fn values_of_all_zeros_and_all_ones_are_damaged() {
-        assert_eq!(judge(Some(&[0; 100]), 0, 0, 9), Err(Wrong::Damaged));
-        assert_eq!(judge(Some(&[0xff; 8]), 0, 0, 9), Err(Wrong::Damaged));
+        assert_eq!(judge(Some(&[0; 100]), (), 0, (0, 9)), Err(Wrong::Damaged));
+        assert_eq!(judge(Some(&[0xff; 8]), (), 0, (0, 9)), Err(Wrong::Damaged));
     }
 
     #[test]
     fn half_of_one_write_and_half_of_the_next_is_damaged() {
-        let mut torn = encode::<100>(7, 1);
-        torn[50..].copy_from_slice(&encode::<100>(7, 2)[50..]);
-        assert_eq!(judge(Some(&torn), 7, 1, 2), Err(Wrong::Damaged));
+        let mut torn = <[u8; 100]>::encode(7, 1, ());
+        torn[50..].copy_from_slice(&<[u8; 100]>::encode(7, 2, ())[50..]);
+        assert_eq!(judge(Some(&torn), (), 7, (1, 2)), Err(Wrong::Damaged));
+    }
+
+    #[test]
+    fn a_value_of_any_length_has_the_length_of_its_version() {
+        let lengths: Lengths = "uniform:16..300".parse().unwrap();
+        for version in 0..200 {
+            let value = Vec::encode(7, version, lengths);
+            assert_eq!(judge(Some(&value), lengths, 7, (version, version)), Ok(()));
+            for at in 0..value.len() {
+                let mut flipped = value.clone();
+                flipped[at] ^= 0x10;
+                assert_eq!(judge(Some(&flipped), lengths, 7, (version, version)), Err(Wrong::Damaged), "byte {at}");
+            }
+            let shorter = value[..value.len() - 1].to_vec();
+            assert_eq!(judge(Some(&shorter), lengths, 7, (version, version)), Err(Wrong::Damaged));
+            // Sound by itself, but of another store.
+            let other: Lengths = format!("uniform:{0}..{0}", value.len() + 1).parse().unwrap();
+            assert_eq!(judge(Some(&value), other, 7, (version, version)), Err(Wrong::Damaged));
+        }
+        assert_eq!(judge(Some(&Vec::new()), lengths, 0, (0, 9)), Err(Wrong::Damaged));
+        assert_eq!(version_of(&Vec::encode(7, 5, lengths)), Some(5));
     }
 
     #[test]
     fn missing_foreign_stale_and_future_values_are_told_apart() {
-        assert_eq!(judge::<100>(None, 7, 0, 9), Err(Wrong::Missing));
-        assert_eq!(judge(Some(&encode::<100>(8, 3)), 7, 0, 9), Err(Wrong::OtherKey(8)));
-        assert_eq!(judge(Some(&encode::<100>(7, 3)), 7, 4, 9), Err(Wrong::Version(3)));
-        assert_eq!(judge(Some(&encode::<100>(7, 10)), 7, 4, 9), Err(Wrong::Version(10)));
-        assert_eq!(judge(Some(&encode::<8>(7, 3)), 7, 4, 9), Err(Wrong::Version(3)));
+        assert_eq!(judge::<[u8; 100]>(None, (), 7, (0, 9)), Err(Wrong::Missing));
+        assert_eq!(judge(Some(&<[u8; 100]>::encode(8, 3, ())), (), 7, (0, 9)), Err(Wrong::OtherKey(8)));
+        assert_eq!(judge(Some(&<[u8; 100]>::encode(7, 3, ())), (), 7, (4, 9)), Err(Wrong::Version(3)));
+        assert_eq!(judge(Some(&<[u8; 100]>::encode(7, 10, ())), (), 7, (4, 9)), Err(Wrong::Version(10)));
+        assert_eq!(judge(Some(&<[u8; 8]>::encode(7, 3, ())), (), 7, (4, 9)), Err(Wrong::Version(3)));
     }
 
     #[test]
     fn versions_beyond_the_field_are_compared_on_the_ring() {
-        let wrap = version_mask::<8>() + 1;
-        assert_eq!(judge(Some(&encode::<8>(7, wrap + 1)), 7, wrap - 1, wrap + 1), Ok(()));
-        assert_eq!(judge(Some(&encode::<8>(7, wrap - 2)), 7, wrap - 1, wrap + 1), Err(Wrong::Version(wrap - 2)));
-        assert_eq!(judge(Some(&encode::<8>(7, 12)), 7, 0, wrap * 3), Ok(()));
+        let wrap = <[u8; 8]>::VERSION_MASK + 1;
+        assert_eq!(judge(Some(&<[u8; 8]>::encode(7, wrap + 1, ())), (), 7, (wrap - 1, wrap + 1)), Ok(()));
+        assert_eq!(
+            judge(Some(&<[u8; 8]>::encode(7, wrap - 2, ())), (), 7, (wrap - 1, wrap + 1)),
+            Err(Wrong::Version(wrap - 2))
+        );
+        assert_eq!(judge(Some(&<[u8; 8]>::encode(7, 12, ())), (), 7, (0, wrap * 3)), Ok(()));
     }
 }

@@ -6,7 +6,7 @@ use super::options::Plan;
 use super::pipeline::Pipeline;
 use super::stage::Control;
 use super::tally::Tally;
-use super::value::mix;
+use super::value::{Content, mix};
 use super::workload::{Operation, Preference, Workload};
 use oxifaster::Result;
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -53,7 +53,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Works until the stage ends, then waits for what is in flight.
-    pub(crate) fn work<const N: usize>(mut self, control: &Control, mut pipeline: Pipeline<'_, N>) -> Result<Tally> {
+    pub(crate) fn work<V: Content>(mut self, control: &Control, mut pipeline: Pipeline<'_, V>) -> Result<Tally> {
         let mut round = 0_u64;
         while control.goes_on() {
             self.operate(&mut pipeline)?;
@@ -65,7 +65,7 @@ impl<'a> Worker<'a> {
         pipeline.drain()
     }
 
-    fn operate<const N: usize>(&mut self, pipeline: &mut Pipeline<'_, N>) -> Result<()> {
+    fn operate<V: Content>(&mut self, pipeline: &mut Pipeline<'_, V>) -> Result<()> {
         match self.workload.draw(&mut self.rng) {
             Operation::Read => pipeline.read(self.key()),
             Operation::ReadModifyWrite => pipeline.read_modify_write(self.key()),

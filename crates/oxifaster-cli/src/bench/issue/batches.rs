@@ -2,6 +2,7 @@
 
 use super::{Issuer, Order};
 use crate::bench::audit::{Asked, Audit, Change, Write};
+use crate::bench::value::Content;
 use crate::bench::workload::Operation;
 use oxifaster::Result;
 use oxifaster::store::Session;
@@ -11,21 +12,21 @@ use std::time::Instant;
 /// Collects orders, each kind for itself, and issues a kind in one call when there are `size` of it.
 ///
 /// The latency of an operation is that of the call it went with: so long its caller waits, whoever it is among them.
-pub(super) struct Batches<const N: usize> {
-    session: Session<u64, [u8; N]>,
+pub(super) struct Batches<V: Content> {
+    session: Session<u64, V>,
     size: usize,
     reads: Vec<u64>,
     asked: Vec<Asked>,
-    values: Vec<Option<[u8; N]>>,
+    values: Vec<Option<V>>,
     changes: Vec<u64>,
-    announced: Vec<Change>,
+    announced: Vec<Change<V>>,
     applied: Vec<Cell<bool>>,
     writes: Vec<Write>,
-    pairs: Vec<(u64, [u8; N])>,
+    pairs: Vec<(u64, V)>,
 }
 
-impl<const N: usize> Batches<N> {
-    pub(super) fn new(session: Session<u64, [u8; N]>, size: usize) -> Self {
+impl<V: Content> Batches<V> {
+    pub(super) fn new(session: Session<u64, V>, size: usize) -> Self {
         Self {
             session,
             size,
@@ -40,7 +41,7 @@ impl<const N: usize> Batches<N> {
         }
     }
 
-    fn read(&mut self, audit: &mut Audit<'_, N>) -> Result<()> {
+    fn read(&mut self, audit: &mut Audit<'_, V>) -> Result<()> {
         let count = self.reads.len();
         self.values.resize(count.max(self.values.len()), None);
         self.asked.clear();
@@ -55,7 +56,7 @@ impl<const N: usize> Batches<N> {
         Ok(())
     }
 
-    fn change(&mut self, audit: &mut Audit<'_, N>) -> Result<()> {
+    fn change(&mut self, audit: &mut Audit<'_, V>) -> Result<()> {
         let count = self.changes.len();
         self.announced.clear();
         self.announced.extend(self.changes.iter().map(|key| audit.change(*key)));
@@ -76,7 +77,7 @@ impl<const N: usize> Batches<N> {
         Ok(())
     }
 
-    fn write(&mut self, audit: &mut Audit<'_, N>) -> Result<()> {
+    fn write(&mut self, audit: &mut Audit<'_, V>) -> Result<()> {
         let began = Instant::now();
         self.session.upsert_batch(&self.pairs)?;
         let latency = began.elapsed();
@@ -93,8 +94,8 @@ impl<const N: usize> Batches<N> {
     }
 }
 
-impl<const N: usize> Issuer<N> for Batches<N> {
-    fn issue(&mut self, order: Order, audit: &mut Audit<'_, N>) -> Result<()> {
+impl<V: Content> Issuer<V> for Batches<V> {
+    fn issue(&mut self, order: Order, audit: &mut Audit<'_, V>) -> Result<()> {
         match order {
             Order::Read(key) => {
                 self.reads.push(key);
@@ -105,14 +106,14 @@ impl<const N: usize> Issuer<N> for Batches<N> {
                 if self.changes.len() >= self.size { self.change(audit) } else { Ok(()) }
             }
             Order::Write(write) => {
-                self.pairs.push((write.key, write.value()));
+                self.pairs.push((write.key, audit.value(write)));
                 self.writes.push(write);
                 if self.writes.len() >= self.size { self.write(audit) } else { Ok(()) }
             }
         }
     }
 
-    fn drain(&mut self, audit: &mut Audit<'_, N>) -> Result<()> {
+    fn drain(&mut self, audit: &mut Audit<'_, V>) -> Result<()> {
         self.write(audit)?;
         self.change(audit)?;
         self.read(audit)

@@ -2,22 +2,23 @@
 
 use super::{Issuer, Order};
 use crate::bench::audit::Audit;
+use crate::bench::value::Content;
 use crate::bench::workload::Operation;
 use oxifaster::Result;
 use oxifaster::store::Session;
 
-pub(super) struct Blocking<const N: usize> {
-    session: Session<u64, [u8; N]>,
+pub(super) struct Blocking<V: Content> {
+    session: Session<u64, V>,
 }
 
-impl<const N: usize> Blocking<N> {
-    pub(super) fn new(session: Session<u64, [u8; N]>) -> Self {
+impl<V: Content> Blocking<V> {
+    pub(super) fn new(session: Session<u64, V>) -> Self {
         Self { session }
     }
 }
 
-impl<const N: usize> Issuer<N> for Blocking<N> {
-    fn issue(&mut self, order: Order, audit: &mut Audit<'_, N>) -> Result<()> {
+impl<V: Content> Issuer<V> for Blocking<V> {
+    fn issue(&mut self, order: Order, audit: &mut Audit<'_, V>) -> Result<()> {
         let session = &mut self.session;
         let operation = match order {
             Order::Read(key) => {
@@ -33,7 +34,7 @@ impl<const N: usize> Issuer<N> for Blocking<N> {
                 Operation::ReadModifyWrite
             }
             Order::Write(write) => {
-                session.upsert(write.key, write.value())?;
+                session.upsert(write.key, audit.value(write))?;
                 audit.written(write);
                 write.operation
             }
@@ -42,7 +43,7 @@ impl<const N: usize> Issuer<N> for Blocking<N> {
         Ok(())
     }
 
-    fn drain(&mut self, _: &mut Audit<'_, N>) -> Result<()> {
+    fn drain(&mut self, _: &mut Audit<'_, V>) -> Result<()> {
         Ok(())
     }
 

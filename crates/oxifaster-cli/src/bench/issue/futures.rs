@@ -3,6 +3,7 @@
 use super::tasks::Tasks;
 use super::{FETCH_EVERY, Issuer, Order, nothing_completes};
 use crate::bench::audit::{Asked, Audit, Write};
+use crate::bench::value::Content;
 use crate::bench::workload::Operation;
 use oxifaster::Result;
 use oxifaster::store::{AsyncSession, OpFuture};
@@ -15,20 +16,20 @@ use std::time::{Duration, Instant};
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// A session with up to `depth` futures that are not ready.
-pub(super) struct Futures<const N: usize> {
-    session: AsyncSession<u64, [u8; N]>,
+pub(super) struct Futures<V: Content> {
+    session: AsyncSession<u64, V>,
     depth: usize,
-    tasks: Tasks<Awaited<N>>,
+    tasks: Tasks<Awaited<V>>,
     since_fetch: u32,
 }
 
-impl<const N: usize> Futures<N> {
-    pub(super) fn new(session: AsyncSession<u64, [u8; N]>, depth: usize) -> Self {
+impl<V: Content> Futures<V> {
+    pub(super) fn new(session: AsyncSession<u64, V>, depth: usize) -> Self {
         Self { session, depth, tasks: Tasks::new(), since_fetch: 0 }
     }
 
     /// Polls those that were woken; with `wait`, sleeps until there is one.
-    fn fetch(&mut self, wait: bool, audit: &mut Audit<'_, N>) -> Result<()> {
+    fn fetch(&mut self, wait: bool, audit: &mut Audit<'_, V>) -> Result<()> {
         self.since_fetch = 0;
         let (session, mut outcome) = (&mut self.session, Ok(()));
         let woken = self.tasks.poll_woken(wait.then_some(LIMIT), |answer| {
@@ -50,8 +51,8 @@ impl<const N: usize> Futures<N> {
     }
 }
 
-impl<const N: usize> Issuer<N> for Futures<N> {
-    fn issue(&mut self, order: Order, audit: &mut Audit<'_, N>) -> Result<()> {
+impl<V: Content> Issuer<V> for Futures<V> {
+    fn issue(&mut self, order: Order, audit: &mut Audit<'_, V>) -> Result<()> {
         let call = match order {
             Order::Read(key) => {
                 let asked = audit.ask(key);
@@ -61,7 +62,7 @@ impl<const N: usize> Issuer<N> for Futures<N> {
                 let change = audit.change(key);
                 Call::Change(self.session.rmw(key, move |value| change.apply(value)), change.asked)
             }
-            Order::Write(write) => Call::Write(self.session.upsert(write.key, write.value()), write),
+            Order::Write(write) => Call::Write(self.session.upsert(write.key, audit.value(write)), write),
         };
         match self.tasks.start(Awaited { call, began: audit.clock() }) {
             Some(answer) => {
@@ -81,7 +82,7 @@ impl<const N: usize> Issuer<N> for Futures<N> {
         }
     }
 
-    fn drain(&mut self, audit: &mut Audit<'_, N>) -> Result<()> {
+    fn drain(&mut self, audit: &mut Audit<'_, V>) -> Result<()> {
         while self.tasks.len() > 0 {
             self.fetch(true, audit)?;
         }
@@ -94,19 +95,19 @@ impl<const N: usize> Issuer<N> for Futures<N> {
 }
 
 /// An operation whose answer is awaited.
-struct Awaited<const N: usize> {
-    call: Call<N>,
+struct Awaited<V: Content> {
+    call: Call<V>,
     began: Instant,
 }
 
-enum Call<const N: usize> {
-    Read(OpFuture<u64, [u8; N], Option<[u8; N]>>, Asked),
-    Change(OpFuture<u64, [u8; N], bool>, Asked),
-    Write(OpFuture<u64, [u8; N], ()>, Write),
+enum Call<V: Content> {
+    Read(OpFuture<u64, V, Option<V>>, Asked),
+    Change(OpFuture<u64, V, bool>, Asked),
+    Write(OpFuture<u64, V, ()>, Write),
 }
 
-impl<const N: usize> Future for Awaited<N> {
-    type Output = Result<Answer<N>>;
+impl<V: Content> Future for Awaited<V> {
+    type Output = Result<Answer<V>>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let began = self.began;
@@ -124,18 +125,18 @@ impl<const N: usize> Future for Awaited<N> {
 }
 
 /// What came of an operation.
-struct Answer<const N: usize> {
-    given: Given<N>,
+struct Answer<V: Content> {
+    given: Given<V>,
     began: Instant,
 }
 
-enum Given<const N: usize> {
-    Value(Asked, Option<[u8; N]>),
+enum Given<V: Content> {
+    Value(Asked, Option<V>),
     Changed(Asked, bool),
     Written(Write),
 }
 
-impl<const N: usize> Answer<N> {
+impl<V: Content> Answer<V> {
     fn operation(&self) -> Operation {
         match &self.given {
             Given::Value(..) => Operation::Read,
@@ -144,7 +145,7 @@ impl<const N: usize> Answer<N> {
         }
     }
 
-    fn tell(self, session: &mut AsyncSession<u64, [u8; N]>, audit: &mut Audit<'_, N>) -> Result<()> {
+    fn tell(self, session: &mut AsyncSession<u64, V>, audit: &mut Audit<'_, V>) -> Result<()> {
         match self.given {
             Given::Value(asked, value) => audit.answered(asked, value.as_ref()),
             Given::Changed(asked, applied) => return audit.changed(asked, applied, |key| finished(session.read(key))),
@@ -155,7 +156,7 @@ impl<const N: usize> Answer<N> {
 }
 
 /// Waits for one operation alone.
-fn finished<const N: usize, T: 'static>(future: OpFuture<u64, [u8; N], T>) -> Result<T> {
+fn finished<V: Content, T: 'static>(future: OpFuture<u64, V, T>) -> Result<T> {
     let mut tasks = Tasks::new();
     let mut outcome = tasks.start(future);
     loop {

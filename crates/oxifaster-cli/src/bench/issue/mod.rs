@@ -21,6 +21,7 @@ mod tasks;
 
 use super::audit::{Audit, Write};
 use super::campaign::Store;
+use super::value::Content;
 use batches::Batches;
 use blocking::Blocking;
 use clap::ValueEnum;
@@ -41,12 +42,12 @@ pub(crate) enum Order {
 }
 
 /// A way of calling the store, from one thread.
-pub(crate) trait Issuer<const N: usize> {
+pub(crate) trait Issuer<V: Content> {
     /// Takes an order. Its answer goes to `audit`, now or within a later call.
-    fn issue(&mut self, order: Order, audit: &mut Audit<'_, N>) -> Result<()>;
+    fn issue(&mut self, order: Order, audit: &mut Audit<'_, V>) -> Result<()>;
 
     /// Waits until every order is answered.
-    fn drain(&mut self, audit: &mut Audit<'_, N>) -> Result<()>;
+    fn drain(&mut self, audit: &mut Audit<'_, V>) -> Result<()>;
 
     /// Orders that are not answered yet.
     fn issued(&self) -> usize;
@@ -76,7 +77,7 @@ impl Api {
     }
 
     /// An issuer with up to `depth` operations in flight, or with calls of `batch` operations, whichever it has.
-    pub(crate) fn issuer<const N: usize>(self, store: &Store<N>, depth: usize, batch: usize) -> Box<dyn Issuer<N>> {
+    pub(crate) fn issuer<V: Content>(self, store: &Store<V>, depth: usize, batch: usize) -> Box<dyn Issuer<V>> {
         match self {
             Self::Sync => Box::new(Blocking::new(store.start_session())),
             Self::Pending => Box::new(Pending::new(store.start_session(), depth)),
@@ -106,12 +107,12 @@ mod tests {
     const RECORDS: u64 = 1_000;
 
     /// A store whose records are all on its disk.
-    fn evicted(directory: &std::path::Path) -> Store<32> {
+    fn evicted(directory: &std::path::Path) -> Store<[u8; 32]> {
         let device: Arc<dyn StorageDevice> = Arc::new(FileSystemDisk::open(directory).unwrap());
         let store = Store::open(FasterKvConfig::default().with_memory_budget(1 << 20), device).unwrap();
         let mut session = store.start_session();
         for key in 0..RECORDS {
-            session.upsert(key, crate::bench::value::encode(key, 0)).unwrap();
+            session.upsert(key, Content::encode(key, 0, ())).unwrap();
         }
         store.evict().unwrap();
         store
@@ -124,7 +125,7 @@ mod tests {
             let store = evicted(directory.path());
             let (oracle, growth, faults) = (Oracle::new(RECORDS, true), Growth::new(RECORDS, 1), Faults::default());
             let check = Check { oracle: &oracle, growth: &growth, faults: &faults, during: "test", signal: None };
-            let (mut audit, mut issuer) = (Audit::new(check, 0), api.issuer(&store, 16, 16));
+            let (mut audit, mut issuer) = (Audit::new(check, 0, ()), api.issuer(&store, 16, 16));
             for key in 0..5 {
                 issuer.issue(Order::Read(key), &mut audit).unwrap();
                 issuer.issue(Order::Change(100 + key), &mut audit).unwrap();

@@ -2,6 +2,7 @@
 
 use super::{FETCH_EVERY, Issuer, Order, nothing_completes};
 use crate::bench::audit::{Asked, Audit};
+use crate::bench::value::Content;
 use crate::bench::workload::Operation;
 use oxifaster::store::{Begun, Completed, Outcome, Session, Ticket};
 use oxifaster::{Error, ErrorKind, Result};
@@ -16,24 +17,24 @@ struct Flight {
 }
 
 /// A session with up to `depth` operations in flight.
-pub(super) struct Pending<const N: usize> {
-    session: Session<u64, [u8; N]>,
+pub(super) struct Pending<V: Content> {
+    session: Session<u64, V>,
     depth: usize,
     in_flight: HashMap<Ticket, Flight>,
     since_fetch: u32,
 }
 
-impl<const N: usize> Pending<N> {
-    pub(super) fn new(session: Session<u64, [u8; N]>, depth: usize) -> Self {
+impl<V: Content> Pending<V> {
+    pub(super) fn new(session: Session<u64, V>, depth: usize) -> Self {
         Self { session, depth, in_flight: HashMap::with_capacity(depth), since_fetch: 0 }
     }
 
-    fn wait_for(&mut self, ticket: Ticket, operation: Operation, asked: Asked, audit: &mut Audit<'_, N>) -> Result<()> {
+    fn wait_for(&mut self, ticket: Ticket, operation: Operation, asked: Asked, audit: &mut Audit<'_, V>) -> Result<()> {
         self.in_flight.insert(ticket, Flight { operation, asked, began: audit.goes_on() });
         if self.in_flight.len() >= self.depth { self.fetch(true, audit) } else { self.fetch_now_and_then(audit) }
     }
 
-    fn fetch_now_and_then(&mut self, audit: &mut Audit<'_, N>) -> Result<()> {
+    fn fetch_now_and_then(&mut self, audit: &mut Audit<'_, V>) -> Result<()> {
         self.since_fetch += 1;
         if self.in_flight.is_empty() || self.since_fetch < FETCH_EVERY {
             return Ok(());
@@ -41,7 +42,7 @@ impl<const N: usize> Pending<N> {
         self.fetch(false, audit)
     }
 
-    fn fetch(&mut self, wait: bool, audit: &mut Audit<'_, N>) -> Result<()> {
+    fn fetch(&mut self, wait: bool, audit: &mut Audit<'_, V>) -> Result<()> {
         self.since_fetch = 0;
         let completed = self.session.complete_pending(wait)?;
         if completed.is_empty() && wait {
@@ -68,8 +69,8 @@ impl<const N: usize> Pending<N> {
     }
 }
 
-impl<const N: usize> Issuer<N> for Pending<N> {
-    fn issue(&mut self, order: Order, audit: &mut Audit<'_, N>) -> Result<()> {
+impl<V: Content> Issuer<V> for Pending<V> {
+    fn issue(&mut self, order: Order, audit: &mut Audit<'_, V>) -> Result<()> {
         let operation = match order {
             Order::Read(key) => {
                 let asked = audit.ask(key);
@@ -90,7 +91,7 @@ impl<const N: usize> Issuer<N> for Pending<N> {
                 Operation::ReadModifyWrite
             }
             Order::Write(write) => {
-                self.session.upsert(write.key, write.value())?;
+                self.session.upsert(write.key, audit.value(write))?;
                 audit.written(write);
                 write.operation
             }
@@ -99,7 +100,7 @@ impl<const N: usize> Issuer<N> for Pending<N> {
         self.fetch_now_and_then(audit)
     }
 
-    fn drain(&mut self, audit: &mut Audit<'_, N>) -> Result<()> {
+    fn drain(&mut self, audit: &mut Audit<'_, V>) -> Result<()> {
         while !self.in_flight.is_empty() {
             self.fetch(true, audit)?;
         }
