@@ -70,7 +70,7 @@ impl<K: Key, V: Value, L: Logic<V>> RmwOp<K, V, L> {
         found: Found<'_>,
         guard: &Guard<'_>,
     ) -> Step<OperationStatus> {
-        let (now, logic) = (kernel.now(), &mut self.logic);
+        let (now, logic) = (Cell::new(kernel.now()), &mut self.logic);
         let (until, record) = (Cell::new(Expiry::NEVER), found.record);
         let modified = record.modify_value::<K, V>(
             &mut |value: &mut V| {
@@ -78,13 +78,21 @@ impl<K: Key, V: Value, L: Logic<V>> RmwOp<K, V, L> {
                     return logic.update(value);
                 }
                 until.set(value.expiry());
-                match until.get().is_over(now) {
+                match until.get().is_over(now.get()) {
                     false => logic.update(value),
                     true => begin_anew(logic, value),
                 }
             },
-            &|until| until.is_over(now) || kernel.may_last(until),
+            &|until| {
+                // It was over before, and a new one begins; or it is not over; or it is by now.
+                let may_last = until.is_over(now.get()) || kernel.may_last(until);
+                if !may_last {
+                    now.set(kernel.now());
+                }
+                may_last
+            },
         );
+        let now = now.get();
         let was_over = until.get().is_over(now);
         match modified {
             Ok(Modified::InPlace) if was_over => Step::Done(OperationStatus::Created),
