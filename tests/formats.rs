@@ -554,11 +554,14 @@ fn an_image_of_the_index_has_the_bytes_that_the_document_says() {
     assert!(report.is_sound() && report.is_complete(), "{:?}", report.defects);
 }
 
+/// A value, and when it ends.
+type Ending = ([u8; 12], Expiry);
+
 /// A log of values that may end, in one block: some stay, some end, some keys were deleted.
 struct EndingLog {
     bytes: Vec<u8>,
-    /// What is in it: key, and value with its end; `None` for a tombstone.
-    records: Vec<(u64, Option<([u8; 12], Expiry)>)>,
+    /// What is in it; `None` for a tombstone.
+    records: Vec<(u64, Option<Ending>)>,
 }
 
 impl EndingLog {

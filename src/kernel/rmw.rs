@@ -55,14 +55,26 @@ impl<K: Key, V: Value, L: Logic<V>> RmwOp<K, V, L> {
             Region::Newer => Step::Retry(Retry::Conflict),
             _ if found.info.is_tombstone() => self.append(kernel, slot, None, guard), // R4: for good, whatever the region
             Region::Mutable if found.info.is_closed() => self.on_closed(kernel, slot, found, guard),
-            Region::Mutable => self.in_place(kernel, slot, found, guard),
+            Region::Mutable if const { V::EXPIRES } => self.in_place(kernel, slot, found, guard),
+            Region::Mutable => {
+                let mut update = |value: &mut V| self.logic.update(value);
+                match found.record.modify_value::<K, V>(&mut update, &|_| true) {
+                    Ok(Modified::InPlace) => Step::Done(OperationStatus::InPlace),
+                    Ok(Modified::Unchanged) => Step::Done(OperationStatus::Unchanged),
+                    Ok(Modified::Outgrown(value, seen)) => {
+                        self.outgrow(kernel, slot, found.record, (&value, seen, Expiry::NEVER), guard)
+                    }
+                    Ok(Modified::Doomed(seen)) => self.doom(kernel, slot, found, seen, guard),
+                    Ok(Modified::Sealed) => self.copy(kernel, slot, found.record, guard),
+                    Err(error) => Step::Failed(error),
+                }
+            }
             Region::Fuzzy => Step::Retry(Retry::Fuzzy), // K2
             Region::Immutable => self.copy(kernel, slot, found.record, guard),
         }
     }
 
-    /// Changes the value where it lies, if it can be. One that has ended is none: another begins in its place.
-    #[inline(always)]
+    /// Changes a value that may end where it lies, if it can be. One that has ended is none: another begins in its place.
     fn in_place(
         &mut self,
         kernel: &Kernel<K, V>,
@@ -70,21 +82,26 @@ impl<K: Key, V: Value, L: Logic<V>> RmwOp<K, V, L> {
         found: Found<'_>,
         guard: &Guard<'_>,
     ) -> Step<OperationStatus> {
-        let (now, logic) = (kernel.now(), &mut self.logic);
+        let (now, logic) = (Cell::new(kernel.now()), &mut self.logic);
         let (until, record) = (Cell::new(Expiry::NEVER), found.record);
         let modified = record.modify_value::<K, V>(
             &mut |value: &mut V| {
-                if const { !V::EXPIRES } {
-                    return logic.update(value);
-                }
                 until.set(value.expiry());
-                match until.get().is_over(now) {
+                match until.get().is_over(now.get()) {
                     false => logic.update(value),
                     true => begin_anew(logic, value),
                 }
             },
-            &|until| until.is_over(now) || kernel.may_last(until),
+            &|until| {
+                // It was over before, and a new one begins; or it is not over; or it is by now.
+                let may_last = until.is_over(now.get()) || kernel.may_last(until);
+                if !may_last {
+                    now.set(kernel.now());
+                }
+                may_last
+            },
         );
+        let now = now.get();
         let was_over = until.get().is_over(now);
         match modified {
             Ok(Modified::InPlace) if was_over => Step::Done(OperationStatus::Created),
@@ -189,12 +206,17 @@ impl<K: Key, V: Value, L: Logic<V>> RmwOp<K, V, L> {
         &mut self,
         kernel: &Kernel<K, V>,
         slot: Slot<'_>,
-        old: Option<V>,
+        mut old: Option<V>,
         guard: &Guard<'_>,
     ) -> Step<OperationStatus> {
-        let until = old.as_ref().map_or(Expiry::NEVER, V::expiry);
-        let was_over = until.is_over(kernel.now());
-        let old = if was_over { None } else { old };
+        let (mut until, mut was_over) = (Expiry::NEVER, false);
+        if const { V::EXPIRES } {
+            until = old.as_ref().map_or(Expiry::NEVER, V::expiry);
+            was_over = until.is_over(kernel.now());
+            if was_over {
+                (old, until) = (None, Expiry::NEVER);
+            }
+        }
         let (new, status) = match old {
             Some(mut value) => match self.logic.update(&mut value) {
                 Verdict::Keep => return Step::Done(OperationStatus::Unchanged),
@@ -208,7 +230,6 @@ impl<K: Key, V: Value, L: Logic<V>> RmwOp<K, V, L> {
             },
         };
         // E1 of one that is over: the exchange fails if there is a newer one.
-        let until = if was_over { Expiry::NEVER } else { until };
         self.publish(kernel, slot, new.as_ref(), status, until, guard)
     }
 

@@ -244,31 +244,25 @@ impl<'g> RecordRef<'g> {
         let sizes = self.sizes::<K, V>();
         let words = self.value_words::<K, V>(sizes);
         if const { RecordLayout::of::<K, V>().is_latched() } {
-            let (latch, mut expiry) = (self.latch(sizes), Expiry::NEVER);
-            let mut built = match V::FIXED {
-                Some(size) => latch.read(seen, |_| {
-                    expiry = self.load_expiry::<V>(sizes);
-                    V::build(size, |bytes| {
-                        load_bytes(words, bytes);
-                        size
-                    })
-                }),
-                // Its bytes are made a value when the copy is known to be whole.
-                None => V::build(words.len() * 8, |bytes| {
-                    latch.read(seen, |len| {
-                        expiry = self.load_expiry::<V>(sizes);
-                        let len = len.min(bytes.len());
-                        load_bytes(words, &mut bytes[..len]);
-                        len
-                    })
-                }),
-            };
-            if const { V::EXPIRES }
-                && let Ok(value) = &mut built
-            {
-                value.set_expiry(expiry);
+            if const { V::EXPIRES } {
+                return self.look_with_expiry::<K, V>(seen);
             }
-            return built;
+            let latch = self.latch(sizes);
+            if let Some(size) = V::FIXED {
+                let copy = |bytes: &mut [u8]| {
+                    load_bytes(words, bytes);
+                    size
+                };
+                return latch.read(seen, |_| V::build(size, copy));
+            }
+            // Its bytes are made a value when the copy is known to be whole.
+            return V::build(words.len() * 8, |bytes| {
+                latch.read(seen, |len| {
+                    let len = len.min(bytes.len());
+                    load_bytes(words, &mut bytes[..len]);
+                    len
+                })
+            });
         }
         match words.first() {
             // Acquire: who sees this write also sees what its writer did before, such as other keys.
@@ -277,9 +271,36 @@ impl<'g> RecordRef<'g> {
         }
     }
 
-    /// Puts a whole copy of the value's bytes into `bytes`, in place of what is there, also while others write it. Returns when
-    /// the value ends.
-    pub(crate) fn copy_value<K: Key, V: Value>(self, bytes: &mut Vec<u8>) -> Expiry {
+    /// The same for a value that may end: what comes out of the latch together.
+    #[inline(always)]
+    fn look_with_expiry<K: Key, V: Value>(self, seen: &mut Seen) -> Result<V> {
+        let sizes = self.sizes::<K, V>();
+        let (words, latch, mut expiry) = (self.value_words::<K, V>(sizes), self.latch(sizes), Expiry::NEVER);
+        let mut value = V::build(V::FIXED.unwrap_or(words.len() * 8), |bytes| {
+            latch.read(seen, |len| {
+                expiry = self.load_expiry::<V>(sizes);
+                let len = len.min(bytes.len());
+                load_bytes(words, &mut bytes[..len]);
+                len
+            })
+        })?;
+        value.set_expiry(expiry);
+        Ok(value)
+    }
+
+    /// As [`copy_value`](Self::copy_value), of a value that may end; returns when it does.
+    pub(crate) fn copy_with_expiry<K: Key, V: Value>(self, bytes: &mut Vec<u8>) -> Expiry {
+        let sizes = self.sizes::<K, V>();
+        let (words, mut seen) = (self.value_words::<K, V>(sizes), Seen::NOTHING);
+        self.latch(sizes).read(&mut seen, |len| {
+            bytes.resize(len.min(words.len() * 8), 0);
+            load_bytes(words, bytes);
+            self.load_expiry::<V>(sizes)
+        })
+    }
+
+    /// Puts a whole copy of the value's bytes into `bytes`, in place of what is there, also while others write it.
+    pub(crate) fn copy_value<K: Key, V: Value>(self, bytes: &mut Vec<u8>) {
         let sizes = self.sizes::<K, V>();
         let words = self.value_words::<K, V>(sizes);
         if const { RecordLayout::of::<K, V>().is_latched() } {
@@ -287,14 +308,12 @@ impl<'g> RecordRef<'g> {
             return self.latch(sizes).read(&mut seen, |len| {
                 bytes.resize(len.min(words.len() * 8), 0);
                 load_bytes(words, bytes);
-                self.load_expiry::<V>(sizes)
             });
         }
         // Acquire: as for the value itself.
         let word = words.first().map_or(0, |word| word.load(Ordering::Acquire));
         bytes.clear();
         bytes.extend_from_slice(&word.to_le_bytes()[..V::FIXED.unwrap_or_default()]);
-        Expiry::NEVER
     }
 
     /// Replaces the value where it lies. False if it has no place there: nothing was done.
@@ -308,10 +327,13 @@ impl<'g> RecordRef<'g> {
                 return false;
             }
             let len = if is_fixed { None } else { Some(bytes.len()) };
-            return self.latch(sizes).write(len, visible, || {
-                self.store_expiry(sizes, value);
-                store_bytes(words, bytes);
-            });
+            if const { V::EXPIRES } {
+                return self.latch(sizes).write(len, visible, || {
+                    self.store_expiry(sizes, value);
+                    store_bytes(words, bytes);
+                });
+            }
+            return self.latch(sizes).write(len, visible, || store_bytes(words, bytes));
         }
         if let Some(word) = words.first() {
             visible.publish(word, word_of(value));
@@ -391,14 +413,18 @@ impl<'g> RecordRef<'g> {
                 return Ok(Some(Modified::Outgrown(value, seen)));
             }
             let len = if is_fixed { None } else { Some(len) };
-            let is_done = latch.try_write_if(seen, len, Visible::Now, || {
-                if value.expiry() > until && !may_last(until) {
-                    return false;
-                }
-                self.store_expiry(sizes, &value);
-                store_bytes(words, value.as_bytes());
-                true
-            });
+            let is_done = if const { V::EXPIRES } {
+                latch.try_write_if(seen, len, Visible::Now, || {
+                    let is_to_be = value.expiry() <= until || may_last(until);
+                    if is_to_be {
+                        self.store_expiry(sizes, &value);
+                        store_bytes(words, value.as_bytes());
+                    }
+                    is_to_be
+                })
+            } else {
+                latch.try_write(seen, len, Visible::Now, || store_bytes(words, value.as_bytes()))
+            };
             return Ok(is_done.then_some(Modified::InPlace));
         }
         let Some(word) = words.first() else {

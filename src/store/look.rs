@@ -63,10 +63,14 @@ impl<K: Key, V: Value> Session<K, V> {
         let Some((guard, account)) = self.driver.pin_plain() else { return false };
         let (now, view) = (self.database.kernel.now(), self.database.kernel.view(&guard));
         let record = view.newest::<K, V>(key, view.find(KeyHash::of_bytes(key.key_bytes())));
-        let is_there = record.is_some_and(|record| !record.copy_value::<K, V>(&mut self.copied).is_over(now));
-        if is_there {
+        if let Some(record) = record {
+            if const { !V::EXPIRES } {
+                record.copy_value::<K, V>(&mut self.copied);
+            } else if record.copy_with_expiry::<K, V>(&mut self.copied).is_over(now) {
+                return false;
+            }
             account.counters.reads.add(1);
         }
-        is_there
+        record.is_some()
     }
 }

@@ -64,7 +64,7 @@ fn add(store: &Store, participant: &mut Participant) {
         let view = store.view(&guard);
         let slot = view.find(KeyHash::of_bytes(&1u64.to_le_bytes()));
         if view
-            .modify(&1, slot, &mut |value: &mut u64| {
+            .modify(&1, slot, 0, &mut |value: &mut u64| {
                 *value += 1;
                 true
             })

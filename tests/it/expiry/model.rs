@@ -53,6 +53,8 @@ impl Sample for Vec<u8> {
 
 type Model<V> = BTreeMap<u64, Expiring<V>>;
 type Kv<V> = FasterKv<u64, Expiring<V>, Arc<MemoryDisk>>;
+/// A store that is in use.
+type Open<V> = (Session<u64, Expiring<V>>, Kv<V>);
 
 /// What kind of store a program runs on.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -68,7 +70,7 @@ struct Harness<V: Sample> {
     disk: Arc<MemoryDisk>,
     directory: MemoryDirectory,
     /// There but for moments.
-    store: Option<(Session<u64, Expiring<V>>, Kv<V>)>,
+    store: Option<Open<V>>,
     model: Model<V>,
     /// What the newest checkpoint holds.
     saved: Option<Model<V>>,

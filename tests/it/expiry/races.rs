@@ -15,7 +15,7 @@ fn of_several_who_insert_after_the_end_one_does() {
     let (store, clock) = open::<u64, u64>();
     let (round_begins, round_ends) = (Barrier::new(THREADS as usize + 1), Barrier::new(THREADS as usize + 1));
     let winners = AtomicU64::new(0);
-    const ROUNDS: u64 = 400;
+    const ROUNDS: u64 = 200;
     std::thread::scope(|scope| {
         for thread in 0..THREADS {
             let (store, begins, ends, winners) = (&store, &round_begins, &round_ends, &winners);
@@ -112,7 +112,7 @@ fn what_is_over_for_one_is_over_for_all() {
         /// The newest value that somebody was told is over.
         struct Told(AtomicU64);
         let told = Told(AtomicU64::new(0));
-        const ROUNDS: u64 = 1500;
+        const ROUNDS: u64 = 300;
         std::thread::scope(|scope| {
             for _ in 0..THREADS - 1 {
                 let (store, start, told) = (&store, &start, &told);
