@@ -175,7 +175,7 @@ fn calls_that_give_values_as_a_whole_say_what_to_do_and_the_others_work() {
         };
         refused(session.read(&key).unwrap_err());
         refused(session.read_with(&key, |_| ()).unwrap_err());
-        refused(session.read_batch(&[key.clone()]).unwrap_err());
+        refused(session.read_batch(std::slice::from_ref(&key)).unwrap_err());
         refused(session.rmw(key.clone(), |_| true).unwrap_err());
         refused(session.insert(key.clone(), Vec::new()).unwrap_err());
         refused(session.compare_exchange(key.clone(), &Vec::new(), Vec::new()).unwrap_err());
@@ -488,7 +488,7 @@ fn nobody_ever_reads_a_mixture() {
                     }
                     1 => drop(store.compact(&CompactionConfig::default().with_target_utilization(0.9)).unwrap()),
                     2 => store.evict().unwrap(),
-                    _ => drop(store.snapshot().unwrap().keys().map(|key| key.unwrap()).count()),
+                    _ => store.snapshot().unwrap().keys().for_each(|key| drop(key.unwrap())),
                 }
                 store.look_at_checkpoints(&directory).unwrap();
             }
@@ -534,7 +534,7 @@ fn futures_write_and_read_piece_by_piece() {
         let serial = session.serial();
         assert_eq!(block_on(is_send(write_in_pieces(&mut session, "key", &bytes, 4000))), len as u64);
         assert_eq!(session.serial(), serial + 1, "one operation");
-        if version % 2 == 0 {
+        if version.is_multiple_of(2) {
             store.evict().unwrap();
         }
         assert!(block_on(is_send(read_all(&mut session, "key"))) == Some(bytes), "{len} bytes");
