@@ -424,6 +424,15 @@ fn scans_show_roots_with_their_lengths_and_nothing_of_the_pieces() {
     assert_eq!(changes[1], Change::Large { key: "large".to_owned(), len: 20_000 });
 }
 
+/// Has the other threads of a test end when the one that holds it panics.
+struct EndsAll<'t>(&'t AtomicBool);
+
+impl Drop for EndsAll<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_or(std::thread::panicking(), Ordering::AcqRel);
+    }
+}
+
 /// Writers overwrite, readers stream, the log is compacted, checkpoints are taken and the index grows: every value that is read is one
 /// that was written, whole, and no older than what was written before the read began.
 #[test]
@@ -442,9 +451,9 @@ fn nobody_ever_reads_a_mixture() {
     };
     std::thread::scope(|scope| {
         for key in 0..KEYS {
-            let (store, newest) = (&store, &newest);
+            let (store, newest, is_over) = (&store, &newest, &is_over);
             scope.spawn(move || {
-                let mut session = store.start_session();
+                let (_ends, mut session) = (EndsAll(is_over), store.start_session());
                 for version in 1..=120u64 {
                     let mut bytes = version.to_le_bytes().to_vec();
                     bytes.extend(bytes_of(version, len_of(version)));
@@ -461,8 +470,9 @@ fn nobody_ever_reads_a_mixture() {
         let readers: Vec<_> = (0..2)
             .map(|_| {
                 scope.spawn(|| {
-                    let (mut session, mut met) = (store.start_session(), 0u64);
-                    while newest.iter().any(|version| version.load(Ordering::Acquire) < 120) {
+                    let (_ends, mut session, mut met) = (EndsAll(&is_over), store.start_session(), 0u64);
+                    let is_newest = |version: &AtomicU64| version.load(Ordering::Acquire) == 120;
+                    while !newest.iter().all(is_newest) && !is_over.load(Ordering::Acquire) {
                         for key in 0..KEYS {
                             let least = newest[key as usize].load(Ordering::Acquire);
                             match read(&mut session, &format!("key {key}")) {
@@ -493,8 +503,9 @@ fn nobody_ever_reads_a_mixture() {
                 store.look_at_checkpoints(&directory).unwrap();
             }
         });
-        let met: u64 = readers.into_iter().map(|reader| reader.join().unwrap()).sum();
+        let met: Vec<_> = readers.into_iter().map(|reader| reader.join()).collect();
         is_over.store(true, Ordering::Release);
+        let met: u64 = met.into_iter().map(|met| met.unwrap()).sum();
         assert!(met > 10, "{met} reads");
     });
     let mut session = store.start_session();
