@@ -4,7 +4,7 @@ use oxifaster::device::FileSystemDisk;
 use oxifaster::store::{FasterKv, FasterKvConfig};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
-const BUDGET: usize = 64 << 20;
+const BUDGET: u64 = 64 << 20;
 
 /// Bytes that are nowhere the same, as many as are asked for; or sees that those that are written are these.
 #[derive(Default)]
@@ -82,7 +82,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     if let (Some(before), Some(peak)) = (before, peak_memory()) {
         println!("{mebibytes} MiB through {} MiB: at most {} MiB of memory", BUDGET >> 20, (peak - before) >> 20);
-        assert!(peak - before < BUDGET as u64 + (16 << 20), "more memory than the budget, its pieces and the code");
+        assert!(peak - before < BUDGET + (16 << 20), "more memory than the budget, its pieces and the code");
     }
     drop(session);
     drop(store);

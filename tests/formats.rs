@@ -458,7 +458,7 @@ impl LargeLog {
             log.word(1 << 63 | 1 << 62 | 1 << 60 | 1 << 48);
             log.word(key.len() as u64 | (2 + bytes.len().div_ceil(8) as u64) << 32);
             log.padded(key, key.len().div_ceil(8));
-            log.word(16 + bytes.len() as u64 | 1 << 31);
+            log.word((16 + bytes.len() as u64) | 1 << 31);
             log.word(level << 48 | title);
             log.word(number);
             log.padded(bytes, bytes.len().div_ceil(8));
@@ -476,7 +476,7 @@ impl LargeLog {
         log.word(1 << 63 | 1 << 60 | 1 << 48);
         log.word(4 | 13 << 32);
         log.padded(b"film", 1);
-        log.word(13 * 8 | 1 << 31);
+        log.word(104 | 1 << 31);
         for word in [300, 1 << 48 | title, 16].into_iter().chain(lists) {
             log.word(word);
         }

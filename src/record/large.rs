@@ -203,13 +203,13 @@ impl Root {
         let [len, place, leaf, below @ ..] = words else { return None };
         let [len, place, leaf] = [len, place, leaf].map(|word| u64::from_le_bytes(*word));
         let level = u8::try_from(place >> LEVEL_SHIFT).ok().filter(|level| *level <= LEVELS_MAX)?;
-        let is_leaf = leaf % 8 == 0 && (16..=1 << 30).contains(&leaf);
+        let is_leaf = leaf.is_multiple_of(8) && (16..=1 << 30).contains(&leaf);
         let is_possible = is_leaf && (1..=Address::MAX.get()).contains(&len) && rest.is_empty();
         let below: Vec<_> = below.iter().map(|word| u64::from_le_bytes(*word)).collect();
         let title = Address::from_word(place);
         let in_order = below.iter().zip(below.iter().skip(1)).all(|(one, next)| one < next);
         let in_log = below.first()? > &title.get() && below.last()? <= &Address::MAX.get();
-        let is_aligned = below.iter().all(|at| at % 8 == 0);
+        let is_aligned = below.iter().all(|at| at.is_multiple_of(8));
         let below = below.into_iter().map(Address::from_word).collect();
         let root = Self { at: Address::INVALID, len, title, leaf: leaf as usize, level, below };
         let is_whole = || root.count(level) == root.below.len() as u64 && root.below.len() <= Self::BELOW_MAX;

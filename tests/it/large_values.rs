@@ -175,7 +175,7 @@ fn calls_that_give_values_as_a_whole_say_what_to_do_and_the_others_work() {
         };
         refused(session.read(&key).unwrap_err());
         refused(session.read_with(&key, |_| ()).unwrap_err());
-        refused(session.read_batch(&[key.clone()]).unwrap_err());
+        refused(session.read_batch(std::slice::from_ref(&key)).unwrap_err());
         refused(session.rmw(key.clone(), |_| true).unwrap_err());
         refused(session.insert(key.clone(), Vec::new()).unwrap_err());
         refused(session.compare_exchange(key.clone(), &Vec::new(), Vec::new()).unwrap_err());
@@ -424,6 +424,15 @@ fn scans_show_roots_with_their_lengths_and_nothing_of_the_pieces() {
     assert_eq!(changes[1], Change::Large { key: "large".to_owned(), len: 20_000 });
 }
 
+/// Has the other threads of a test end when the one that holds it panics.
+struct EndsAll<'t>(&'t AtomicBool);
+
+impl Drop for EndsAll<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_or(std::thread::panicking(), Ordering::AcqRel);
+    }
+}
+
 /// Writers overwrite, readers stream, the log is compacted, checkpoints are taken and the index grows: every value that is read is one
 /// that was written, whole, and no older than what was written before the read began.
 #[test]
@@ -442,9 +451,9 @@ fn nobody_ever_reads_a_mixture() {
     };
     std::thread::scope(|scope| {
         for key in 0..KEYS {
-            let (store, newest) = (&store, &newest);
+            let (store, newest, is_over) = (&store, &newest, &is_over);
             scope.spawn(move || {
-                let mut session = store.start_session();
+                let (_ends, mut session) = (EndsAll(is_over), store.start_session());
                 for version in 1..=120u64 {
                     let mut bytes = version.to_le_bytes().to_vec();
                     bytes.extend(bytes_of(version, len_of(version)));
@@ -461,8 +470,9 @@ fn nobody_ever_reads_a_mixture() {
         let readers: Vec<_> = (0..2)
             .map(|_| {
                 scope.spawn(|| {
-                    let (mut session, mut met) = (store.start_session(), 0u64);
-                    while newest.iter().any(|version| version.load(Ordering::Acquire) < 120) {
+                    let (_ends, mut session, mut met) = (EndsAll(&is_over), store.start_session(), 0u64);
+                    let is_newest = |version: &AtomicU64| version.load(Ordering::Acquire) == 120;
+                    while !newest.iter().all(is_newest) && !is_over.load(Ordering::Acquire) {
                         for key in 0..KEYS {
                             let least = newest[key as usize].load(Ordering::Acquire);
                             match read(&mut session, &format!("key {key}")) {
@@ -488,13 +498,14 @@ fn nobody_ever_reads_a_mixture() {
                     }
                     1 => drop(store.compact(&CompactionConfig::default().with_target_utilization(0.9)).unwrap()),
                     2 => store.evict().unwrap(),
-                    _ => drop(store.snapshot().unwrap().keys().map(|key| key.unwrap()).count()),
+                    _ => store.snapshot().unwrap().keys().for_each(|key| drop(key.unwrap())),
                 }
                 store.look_at_checkpoints(&directory).unwrap();
             }
         });
-        let met: u64 = readers.into_iter().map(|reader| reader.join().unwrap()).sum();
+        let met: Vec<_> = readers.into_iter().map(|reader| reader.join()).collect();
         is_over.store(true, Ordering::Release);
+        let met: u64 = met.into_iter().map(|met| met.unwrap()).sum();
         assert!(met > 10, "{met} reads");
     });
     let mut session = store.start_session();
@@ -534,7 +545,7 @@ fn futures_write_and_read_piece_by_piece() {
         let serial = session.serial();
         assert_eq!(block_on(is_send(write_in_pieces(&mut session, "key", &bytes, 4000))), len as u64);
         assert_eq!(session.serial(), serial + 1, "one operation");
-        if version % 2 == 0 {
+        if version.is_multiple_of(2) {
             store.evict().unwrap();
         }
         assert!(block_on(is_send(read_all(&mut session, "key"))) == Some(bytes), "{len} bytes");

@@ -54,7 +54,7 @@ impl Payload for Pieces {
 
     fn upsert(session: &mut Session<u64, Vec<u8>>, key: u64, number: u64) -> Result<()> {
         let bytes = bytes_of(number);
-        let told = (number % 2 == 0).then_some(bytes.len() as u64);
+        let told = number.is_multiple_of(2).then_some(bytes.len() as u64);
         session.upsert_from(key, told, &bytes[..]).map(drop)
     }
 
