@@ -58,7 +58,8 @@ pub fn rehearse(
     let suffix_limits = SuffixLimits { buffer_bytes: BUFFER_BYTES * threads, wait: limits.wait, accept_damage: false };
     let (whole, suffix) = with_suffix(manifest, layout, &device, suffix_limits, tell)?;
     let log = log_of(&whole, layout)?;
-    let recovery_limits = RecoveryLimits { threads, buffer_bytes: BUFFER_BYTES * threads, wait: limits.wait, pretouch: false };
+    let recovery_limits =
+        RecoveryLimits { threads, buffer_bytes: BUFFER_BYTES * threads, wait: limits.wait, pretouch: false };
     let mut recovery = Recovery::begin(directory, &whole, layout, device, recovery_limits, tell)?;
     let index = recovery.index(&images, log.buckets, log.buckets / 8, log.buckets.max(64))?;
     let in_files = log.pieces.iter().find(|piece| piece.file.is_some()).map_or(log.end, |piece| piece.from);

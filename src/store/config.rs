@@ -423,7 +423,8 @@ impl StoreSizes {
         let page_bits = self.geometry.page().page_bits();
         let log = ((LogGeometry::MIN_FRAMES as usize) << page_bits) + HybridLog::write_buffer_bytes(page_bits);
         let cache = self.read_cache.map_or(0, HybridLog::memory_bytes);
-        let other = table + log + cache + self.read_buffers * self.read_buffer + self.checkpoint_buffer + self.lookup_buffer;
+        let other =
+            table + log + cache + self.read_buffers * self.read_buffer + self.checkpoint_buffer + self.lookup_buffer;
         let left = self.budget.saturating_sub(other) / MemIndex::bytes(1, 0);
         self.index.overflow_buckets.max(left as u64)
     }

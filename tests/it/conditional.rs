@@ -4,8 +4,8 @@ use oxifaster::device::MemoryDisk;
 use oxifaster::directory::MemoryDirectory;
 use oxifaster::record::{Encoded, Value};
 use oxifaster::store::{
-    Add, Append, CheckpointOptions, Conditional, FasterKv, FasterKvConfig, Max, MergeOperator, Mergeable, Min, RecoveryTarget,
-    Session, Union,
+    Add, Append, CheckpointOptions, Conditional, FasterKv, FasterKvConfig, Max, MergeOperator, Mergeable, Min,
+    RecoveryTarget, Session, Union,
 };
 use oxifaster::{Error, ErrorKind};
 use std::collections::BTreeSet;
@@ -79,7 +79,8 @@ fn a_conditional_change_says_what_it_found() {
 fn what_was_deleted_on_a_condition_is_compacted_and_recovered() {
     fn look<V: Value + PartialEq + std::fmt::Debug>(value: impl Fn(u8) -> V) {
         let (disk, directory) = (MemoryDisk::new(), MemoryDirectory::new());
-        let config = || FasterKvConfig::default().with_page_size_bits(12).with_log_memory_size(8 << 12).with_table_size(64);
+        let config =
+            || FasterKvConfig::default().with_page_size_bits(12).with_log_memory_size(8 << 12).with_table_size(64);
         let store: FasterKv<u64, V, MemoryDisk> = FasterKv::open(config(), disk.clone()).unwrap();
         let mut session = store.start_session();
         for key in 0..60u8 {

@@ -134,7 +134,8 @@ fn a_follower_takes_up_what_another_process_appends() {
     let directory = tempfile::tempdir().unwrap();
     let disk = || FileSystemDiskOptions::new().with_segment_size(64 << 10).open(directory.path()).unwrap();
     let write = || FasterLog::open(config(), disk()).unwrap();
-    let entry = |number: u64| vec![number as u8; if number.is_multiple_of(5) { 30_000 } else { number as usize % 90 + 1 }];
+    let entry =
+        |number: u64| vec![number as u8; if number.is_multiple_of(5) { 30_000 } else { number as usize % 90 + 1 }];
     let mut log = write();
     let device = FileSystemDiskOptions::new().with_read_only(true).open(directory.path()).unwrap();
     let follower = FasterLog::open_read_only(config(), device).unwrap();

@@ -82,7 +82,8 @@ impl Left {
             read.fetch_add(bytes, Ordering::Relaxed);
         };
         let scan = Scan { pieces, layout: LAYOUT, range: head..self.end, limits: LIMITS, progress: &progress };
-        let log = HybridLog::recovered(config(self.page_bits, frames), state, Arc::clone(&epoch), &scan, 2, true).unwrap();
+        let log =
+            HybridLog::recovered(config(self.page_bits, frames), state, Arc::clone(&epoch), &scan, 2, true).unwrap();
         assert_eq!(read.load(Ordering::Relaxed), scan.bytes());
         World { epoch, log, disk: self.disk.clone() }
     }

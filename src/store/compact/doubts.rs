@@ -76,7 +76,8 @@ impl<K: Key> Doubts<K> {
 
     /// As many as may be kept.
     pub(super) const fn is_full(&self) -> bool {
-        self.doubts.len() >= self.count_max() || self.beside + self.doubts.len() * size_of::<Doubt<K>>() >= self.bytes_max
+        self.doubts.len() >= self.count_max()
+            || self.beside + self.doubts.len() * size_of::<Doubt<K>>() >= self.bytes_max
     }
 
     /// Looks at what lies above all of them. Where the records are that may be in use, in the order of the log. `pause` is called

@@ -134,11 +134,8 @@ struct Mover<'a, K: Key, V: Value> {
 
 impl<'a, K: Key, V: Value> Mover<'a, K, V> {
     /// Records that are looked up in one call.
-    const TOGETHER: usize = if TOGETHER / size_of::<Candidate<K, V>>() > 64 {
-        TOGETHER / size_of::<Candidate<K, V>>()
-    } else {
-        64
-    };
+    const TOGETHER: usize =
+        if TOGETHER / size_of::<Candidate<K, V>>() > 64 { TOGETHER / size_of::<Candidate<K, V>>() } else { 64 };
 
     fn new(pass: &'a Pass<'a, K, V>) -> Self {
         Self {

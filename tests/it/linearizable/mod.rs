@@ -66,7 +66,8 @@ fn histories_could_be<K: Name, V: Shape>(histories: u64, transactions: bool) {
             disturb(&store, history);
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
-        concurrent += usize::from(events[1..].iter().flatten().any(|event| events[0].iter().any(|other| event.overlaps(other))));
+        concurrent +=
+            usize::from(events[1..].iter().flatten().any(|event| events[0].iter().any(|other| event.overlaps(other))));
         let mut events = events.concat();
         events.sort_by_key(|event| event.begun);
         let told = || Vec::from_iter(events.iter().map(|event| format!("{event:?}"))).join("\n");

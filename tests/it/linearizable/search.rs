@@ -76,7 +76,8 @@ mod tests {
     }
 
     fn holds(calls: &[(u64, u64, Call)]) -> bool {
-        let event = |(begun, ended, what): &(u64, u64, Call)| Event { begun: *begun, ended: *ended, what: what.clone() };
+        let event =
+            |(begun, ended, what): &(u64, u64, Call)| Event { begun: *begun, ended: *ended, what: what.clone() };
         is_linearizable(&0, &calls.iter().map(event).collect::<Vec<_>>())
     }
 
