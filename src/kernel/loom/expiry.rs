@@ -72,14 +72,14 @@ fn over_for_one_is_over_for_all(is_immutable: bool) {
     }
 }
 
-/// Broken by: not asking `may_last` in `try_modify`, or without a fence; no second look at the record in `Kernel::is_over`.
+/// Broken by: not asking `may_last` in `try_modify`; no fence in `may_last`.
 #[test]
 fn a_value_that_is_over_for_one_does_not_last_in_place() {
     over_for_one_is_over_for_all(false);
 }
 
 /// Broken by: `append` in place of `append_lasting`; no hold before the record is published; no second look in
-/// `Kernel::begins_at`.
+/// `Kernel::begins_at`; not asking `may_last`.
 #[test]
 fn a_value_that_is_over_for_one_does_not_last_in_a_new_record() {
     over_for_one_is_over_for_all(true);
