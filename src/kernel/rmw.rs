@@ -155,7 +155,7 @@ impl<K: Key, V: Value, L: Logic<V>> RmwOp<K, V, L> {
         if !found.record.try_seal::<K, V>(seen) || found.record.info().is_tombstone() {
             return Step::Retry(Retry::Conflict);
         }
-        self.publish(kernel, slot, None, OperationStatus::Deleted, Expiry::NEVER, guard)
+        self.publish(kernel, slot, None, OperationStatus::Deleted, guard)
     }
 
     /// The record is closed: once nobody can still be changing it, it is copied like one that is immutable.
@@ -198,7 +198,10 @@ impl<K: Key, V: Value, L: Logic<V>> RmwOp<K, V, L> {
             return Step::Retry(Retry::Conflict);
         }
         // If it cannot be published, whoever comes next finds the record sealed, and copies it.
-        self.publish(kernel, slot, Some(value), OperationStatus::Copied, until, guard)
+        if const { V::EXPIRES } {
+            return self.publish_until(kernel, slot, value, OperationStatus::Copied, until, guard);
+        }
+        self.publish(kernel, slot, Some(value), OperationStatus::Copied, guard)
     }
 
     /// Appends what the logic makes of `old`.
@@ -206,16 +209,11 @@ impl<K: Key, V: Value, L: Logic<V>> RmwOp<K, V, L> {
         &mut self,
         kernel: &Kernel<K, V>,
         slot: Slot<'_>,
-        mut old: Option<V>,
+        old: Option<V>,
         guard: &Guard<'_>,
     ) -> Step<OperationStatus> {
-        let (mut until, mut was_over) = (Expiry::NEVER, false);
         if const { V::EXPIRES } {
-            until = old.as_ref().map_or(Expiry::NEVER, V::expiry);
-            was_over = until.is_over(kernel.now());
-            if was_over {
-                (old, until) = (None, Expiry::NEVER);
-            }
+            return self.append_unless_over(kernel, slot, old, guard);
         }
         let (new, status) = match old {
             Some(mut value) => match self.logic.update(&mut value) {
@@ -224,34 +222,68 @@ impl<K: Key, V: Value, L: Logic<V>> RmwOp<K, V, L> {
                 Verdict::Delete => (None, OperationStatus::Deleted),
             },
             None => match self.logic.create() {
-                None if was_over && !kernel.begins_at(&slot, guard) => return Step::Retry(Retry::Conflict), // E1
                 None => return Step::Done(OperationStatus::Unchanged),
                 value => (value, OperationStatus::Created),
             },
         };
-        // E1 of one that is over: the exchange fails if there is a newer one.
-        self.publish(kernel, slot, new.as_ref(), status, until, guard)
+        self.publish(kernel, slot, new.as_ref(), status, guard)
     }
 
-    /// Appends a record of this value, made out of one that ends at `until`; or a tombstone.
-    #[inline(always)]
+    /// The same for values that may end: one that has ended is none.
+    fn append_unless_over(
+        &mut self,
+        kernel: &Kernel<K, V>,
+        slot: Slot<'_>,
+        old: Option<V>,
+        guard: &Guard<'_>,
+    ) -> Step<OperationStatus> {
+        let until = old.as_ref().map_or(Expiry::NEVER, V::expiry);
+        let was_over = until.is_over(kernel.now());
+        if let Some(mut value) = old.filter(|_| !was_over) {
+            return match self.logic.update(&mut value) {
+                Verdict::Keep => Step::Done(OperationStatus::Unchanged),
+                Verdict::Set => self.publish_until(kernel, slot, &value, OperationStatus::Copied, until, guard),
+                Verdict::Delete => self.publish(kernel, slot, None, OperationStatus::Deleted, guard),
+            };
+        }
+        match self.logic.create() {
+            None if was_over && !kernel.begins_at(&slot, guard) => Step::Retry(Retry::Conflict), // E1
+            None => Step::Done(OperationStatus::Unchanged),
+            // E1: the exchange fails if there is a newer one.
+            value => self.publish(kernel, slot, value.as_ref(), OperationStatus::Created, guard),
+        }
+    }
+
+    /// Appends a record of this value, made out of one that ends at `until` (E2).
+    fn publish_until(
+        &self,
+        kernel: &Kernel<K, V>,
+        slot: Slot<'_>,
+        value: &V,
+        status: OperationStatus,
+        until: Expiry,
+        guard: &Guard<'_>,
+    ) -> Step<OperationStatus> {
+        if value.expiry() <= until {
+            return self.publish(kernel, slot, Some(value), status, guard);
+        }
+        match kernel.append_lasting(slot, Draft::new(&self.key, value), until, kernel.moment(guard), guard) {
+            Ok(Ok(())) => Step::Done(status),
+            Ok(Err(retry)) => Step::Retry(retry),
+            Err(error) => Step::Failed(error),
+        }
+    }
+
+    /// Appends a record of this value, or a tombstone.
     fn publish(
         &self,
         kernel: &Kernel<K, V>,
         slot: Slot<'_>,
         value: Option<&V>,
         status: OperationStatus,
-        until: Expiry,
         guard: &Guard<'_>,
     ) -> Step<OperationStatus> {
-        let (draft, moment) = (Draft { key: &self.key, value }, kernel.moment(guard));
-        let appended = match value {
-            Some(value) if const { V::EXPIRES } && value.expiry() > until => {
-                kernel.append_lasting(slot, draft, until, moment, guard) // E2
-            }
-            _ => kernel.append(slot, draft, moment, guard),
-        };
-        match appended {
+        match kernel.append(slot, Draft { key: &self.key, value }, kernel.moment(guard), guard) {
             Ok(Ok(())) => Step::Done(status),
             Ok(Err(retry)) => Step::Retry(retry),
             Err(error) => Step::Failed(error),
