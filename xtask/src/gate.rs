@@ -9,6 +9,8 @@ use std::time::Duration;
 /// How often a model may take the processor away from a thread at an arbitrary point. Nearly every known ordering bug
 /// needs two; three is what the gate has time for.
 pub(crate) const LOOM_PREEMPTIONS: u32 = 3;
+/// The gate has no time for more: what three find, a soak does.
+const LOOM_PREEMPTIONS_IN_GATE: u32 = 2;
 
 /// An example is a page of code that shows something; one that takes this long is broken.
 const EXAMPLE_LIMIT: Duration = Duration::from_secs(120);
@@ -41,7 +43,7 @@ pub(crate) fn lint() -> Outcome {
 pub(crate) fn test() -> Outcome {
     step::run("doctests", &Invocation::cargo(&["test", "-p", "oxifaster", "--doc"]))?;
     examples()?;
-    loom(LOOM_PREEMPTIONS)?;
+    loom(LOOM_PREEMPTIONS_IN_GATE)?;
     step::run("tests of the tools", &Invocation::cargo(&["test", "--workspace", "--exclude", "oxifaster"]))?;
     paths()?;
     step::run_last("tests", &Invocation::cargo(&["test", "-p", "oxifaster", "--lib", "--tests"]))
@@ -115,8 +117,10 @@ pub(crate) fn mutations() -> Outcome {
 /// How often real processes of each kind are killed by a soak.
 const KILLS: u32 = 200;
 
-/// What takes too long for the gate and finds what it has no time for: many killed processes, and new seeds of the simulator.
+/// What takes too long for the gate and finds what it has no time for: models with more preemptions, many killed processes, and new
+/// seeds of the simulator.
 pub(crate) fn soak(minutes: &str) -> Outcome {
+    loom(LOOM_PREEMPTIONS)?;
     let kill = Invocation::cargo(&["test", "-p", "oxifaster", "--release", "--test", "kill"]);
     step::run("killed processes", &kill.env("OXIFASTER_KILL_ROUNDS", KILLS))?;
     let jobs = std::thread::available_parallelism().map_or(1, usize::from).to_string();

@@ -20,7 +20,7 @@ usage: cargo x <command>
   examples        runs every example and looks at its exit code
   loom [N]        the models of the concurrent parts, with up to N preemptions (3 if not given)
   mutations       classic mistakes are planted in the library, and the simulator finds each
-  soak [MINUTES]  beside the gate: 200 killed processes of each kind, then new seeds of the simulator (30 if not given)
+  soak [MINUTES]  beside the gate: the models, 200 killed processes of each kind, new seeds of the simulator (30 if not given)
   figures [N]     what checkpoints cost and how fast a store comes back, in N rounds (5 if not given)
   paths           tests of operations on the paths that this processor and kernel would not take
   fix             cargo fmt and clippy --fix; the only command that changes sources";

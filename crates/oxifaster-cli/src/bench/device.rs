@@ -89,10 +89,11 @@ impl AllInMemory {
         let record = RecordLayout::of::<u64, V>().record_size().unwrap_or_default() as u64;
         let buckets = (records / 5 + 1).next_power_of_two();
         // A page may end in a place that no record fits into; there are up to 64 pages. Up to a thirty-second of the log's
-        // memory is less than a page, and read buffers take as much of all. Write buffers take up to a mebibyte.
+        // memory is less than a page; read buffers take as much of all, and so do the look-ups of compactions. Write buffers take up to
+        // a mebibyte.
         let log = (records + 64).saturating_mul(record);
         let parts = log.saturating_add(buckets.saturating_mul(BUCKET));
-        Self { buckets, bytes: parts.saturating_add(parts / 16).saturating_add(1 << 20) }
+        Self { buckets, bytes: parts.saturating_add(parts / 9).saturating_add(1 << 20) }
     }
 }
 
