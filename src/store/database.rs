@@ -82,7 +82,7 @@ impl Memory {
         let mut held = vec![budget.reserve("read buffers", sizes.read_buffers * sizes.read_buffer)?];
         // Held for good, though used while there is a checkpoint: it is not to fail for want of it.
         held.push(budget.reserve("checkpoint buffer", sizes.checkpoint_buffer)?);
-        held.push(budget.reserve("look-ups of compactions", sizes.lookup_buffer)?);
+        held.push(budget.reserve("compaction", sizes.lookup_buffer)?);
         if let Some(cache) = sizes.read_cache {
             held.push(budget.reserve("read cache", HybridLog::memory_bytes(cache))?);
         }

@@ -107,7 +107,7 @@ fn what_is_held_is_within_the_budget_and_named() {
         assert!(held as u64 <= budget && held as u64 > budget / 2, "{:?}", stats.memory);
         assert_eq!(
             stats.memory.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
-            ["index", "log", "read buffers", "checkpoint buffer", "look-ups of compactions"]
+            ["index", "log", "read buffers", "checkpoint buffer", "compaction"]
         );
     }
 }

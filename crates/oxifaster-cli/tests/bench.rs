@@ -12,7 +12,7 @@ fn oxifaster(arguments: &str) -> Command {
 
 /// A run of a fraction of a second whose temporary directory lies in `parent`.
 fn small(arguments: &str, parent: &Path) -> Output {
-    let shared = "bench --records 20k --memory 24MiB --seconds 0.1 --threads 2";
+    let shared = "bench --records 20k --memory 32MiB --seconds 0.1 --threads 2";
     oxifaster(shared).args(arguments.split_whitespace()).env("TMPDIR", parent).output().unwrap()
 }
 
@@ -96,7 +96,7 @@ fn every_value_size_loads_and_verifies() {
     let parent = tempfile::tempdir().unwrap();
     for size in [8, 16, 24, 32, 64, 100, 128, 256, 512, 1024, 2048, 4096] {
         let arguments =
-            format!("bench --json --workload load --records 2k --memory 24MiB --threads 2 --value-size {size}");
+            format!("bench --json --workload load --records 2k --memory 32MiB --threads 2 --value-size {size}");
         let output = oxifaster(&arguments).env("TMPDIR", parent.path()).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{size} bytes: {}", stderr(&output));
         let document = document(&output);
@@ -171,7 +171,7 @@ fn every_api_on(device: &str, workloads: &str) -> Vec<String> {
     let parent = tempfile::tempdir().unwrap();
     let run = |calls: &str| {
         let arguments = format!(
-            "bench --json --records 20k --memory 24MiB --seconds 0.1 --threads 2 --verify every --distribution uniform \
+            "bench --json --records 20k --memory 32MiB --seconds 0.1 --threads 2 --verify every --distribution uniform \
              --workload {workloads} --device {device} {calls}"
         );
         let output = oxifaster(&arguments).env("TMPDIR", parent.path()).output().unwrap();
@@ -226,7 +226,7 @@ fn every_api_is_verified_on_the_device_that_keeps_nothing() {
 #[test]
 fn a_fallback_to_threads_is_reported_with_its_reason() {
     let parent = tempfile::tempdir().unwrap();
-    let arguments = "bench --records 1k --memory 24MiB --seconds 0.05 --workload C --device uring";
+    let arguments = "bench --records 1k --memory 32MiB --seconds 0.05 --workload C --device uring";
     let run = |form: &str| {
         let mut command = oxifaster(arguments);
         command.args(form.split_whitespace()).env("TMPDIR", parent.path()).env("OXIFASTER_IO_URING", "0");
@@ -307,7 +307,7 @@ fn help_shows_examples_workloads_and_exit_codes() {
 #[test]
 fn an_interrupt_stops_reports_what_there_is_and_leaves_nothing_behind() {
     let parent = tempfile::tempdir().unwrap();
-    let child = oxifaster("bench --records 20k --memory 24MiB --seconds 3600 --threads 2 --json")
+    let child = oxifaster("bench --records 20k --memory 32MiB --seconds 3600 --threads 2 --json")
         .env("TMPDIR", parent.path())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -332,7 +332,7 @@ fn checkpoints_of_every_kind_are_taken_during_a_run_and_what_they_cost_is_report
     for kind in ["fold-over", "snapshot", "incremental", "index"] {
         let parent = tempfile::tempdir().unwrap();
         let run = format!(
-            "bench --json --records 20k --memory 24MiB --threads 2 --workload A --distribution zipfian --seconds 1 --checkpoint {kind} --every 0.05"
+            "bench --json --records 20k --memory 32MiB --threads 2 --workload A --distribution zipfian --seconds 1 --checkpoint {kind} --every 0.05"
         );
         let output = oxifaster(&run).env("TMPDIR", parent.path()).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{kind}: {}", stderr(&output));
