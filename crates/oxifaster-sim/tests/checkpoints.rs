@@ -42,12 +42,12 @@ fn two_thousand_seeds_lose_nothing_that_was_reported() {
 #[test]
 fn records_of_any_length_are_not_lost_either() {
     let mut counts = Counts::default();
-    for seed in 0..200 {
+    for seed in 0..100 {
         let verdict = explore(&CheckpointProgramOf::<AnyLength>::default(), seed);
         assert_eq!(verdict.failure.map(|failure| failure.to_string()), None);
         counts.add(verdict.counts);
     }
-    assert!(counts.recoveries > 10_000 && counts.faults > 1_000, "{counts:?}");
+    assert!(counts.recoveries > 2_000 && counts.faults > 200, "{counts:?}");
 }
 
 /// Five kinds of checkpoints, 200 operations, every write, sync, rename and removal, six sets of survivors each.

@@ -7,7 +7,7 @@ use oxifaster_sim::runner::{Counts, Verdict, explore};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 60;
 
 /// Looks at seeds on two threads.
 fn explore_all(program: FasterLogProgram, seeds: u64) -> Counts {
@@ -25,10 +25,10 @@ fn explore_all(program: FasterLogProgram, seeds: u64) -> Counts {
 }
 
 #[test]
-fn some_hundred_seeds_keep_what_was_committed() {
+fn some_dozen_seeds_keep_what_was_committed() {
     let counts = explore_all(FasterLogProgram::default(), SEEDS);
     let Counts { seeds, recoveries, faults, unasked, .. } = counts;
-    assert!(seeds == SEEDS && recoveries > 10_000 && faults > 5, "{counts:?}");
+    assert!(seeds == SEEDS && recoveries > 2_000 && faults > 0, "{counts:?}");
     assert_eq!(unasked, 0, "what the clock moved may not repeat");
 }
 

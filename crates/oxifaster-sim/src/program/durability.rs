@@ -46,8 +46,13 @@ pub trait Payload: Copy + Default + fmt::Debug {
     /// As of a [`Program`].
     const ABOUT: &'static str;
 
-    /// The number of a value that may go in a batch or a transaction.
+    /// The number of a value that may go in a batch.
     fn for_batch(number: u64) -> u64;
+
+    /// The number of a value that may go in a transaction: two of them fit on a page.
+    fn for_transaction(number: u64) -> u64 {
+        Self::for_batch(number)
+    }
 
     /// The value of such a number.
     fn value(number: u64) -> Self::Value;
@@ -322,8 +327,8 @@ impl<'a, P: Payload> Run<'a, P> {
         let serial = self.sessions[who].serial() + 1;
         let [left, there] = [from, to].map(|key| self.model.get(&key).copied().unwrap_or(0));
         let moved = if all { left } else { left / 2 };
-        let rest = (!all).then(|| P::for_batch(left - moved));
-        let sum = P::for_batch(there.wrapping_add(moved));
+        let rest = (!all).then(|| P::for_transaction(left - moved));
+        let sum = P::for_transaction(there.wrapping_add(moved));
         let change = |key, value| Change { session: who, serial, key, value };
         self.begin([change(from, rest), change(to, Some(sum))]);
         self.sessions[who].transaction(|transaction| {

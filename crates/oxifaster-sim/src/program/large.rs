@@ -48,6 +48,12 @@ impl Payload for Pieces {
         number | SMALL
     }
 
+    /// One of the shortest.
+    fn for_transaction(number: u64) -> u64 {
+        let number = (number >> 1) | SMALL;
+        number - number % 3 + 2
+    }
+
     fn value(number: u64) -> Vec<u8> {
         bytes_of(number)
     }
