@@ -3,6 +3,7 @@
 use oxifaster::address::Address;
 use oxifaster::compaction::{AutoCompactionConfig, AutoCompactionWorker, CompactionConfig};
 use oxifaster::device::{FileSystemDiskOptions, MemoryDisk, StorageDevice};
+use oxifaster::record::Value;
 use oxifaster::store::{FasterKv, FasterKvConfig};
 use std::path::Path;
 use std::sync::Arc;
@@ -138,6 +139,31 @@ fn the_disk_holds_little_more_than_the_data_however_often_it_is_overwritten() {
     assert_eq!(worker.state().failures, 0, "{:?}", worker.state());
     assert!((0..KEYS).step_by(10).all(|key| session.read(&key).unwrap() == Some([10; 14])));
     assert_eq!(session.read(&1).unwrap(), None);
+}
+
+/// Few chains, of many keys each, all on the device: what lies above a record says nothing about it, unless it is of its key.
+#[test]
+fn records_below_those_of_other_keys_are_in_use() {
+    const KEYS: u64 = 3000;
+    fn look<V: Value + PartialEq + std::fmt::Debug>(value: impl Fn(u64) -> V) {
+        let config = FasterKvConfig::default().with_page_size_bits(12).with_log_memory_size(16 << 12);
+        let config = config.with_table_size(4).with_index_growth(false);
+        let store: FasterKv<u64, V, _> = FasterKv::open(config, MemoryDisk::new()).unwrap();
+        let mut session = store.start_session();
+        (0..KEYS).for_each(|key| session.upsert(key, value(key)).unwrap());
+        (0..KEYS).step_by(3).for_each(|key| session.upsert(key, value(key + 1)).unwrap());
+        (1..KEYS).step_by(3).for_each(|key| session.delete(&key).unwrap());
+        store.evict().unwrap();
+        let at = store.addresses();
+        let report = store.log_compact_until(Address::new((at.begin.get() + at.tail.get()) / 2)).unwrap();
+        assert!(report.live > 0 && report.live < report.scanned, "{report:?}");
+        for key in 0..KEYS {
+            let expected = [Some(value(key + 1)), None, Some(value(key))].into_iter().nth(key as usize % 3).unwrap();
+            assert_eq!(session.read(&key).unwrap(), expected, "key {key}");
+        }
+    }
+    look(|number| number);
+    look(|number| vec![number as u8; number as usize % 100]);
 }
 
 #[test]

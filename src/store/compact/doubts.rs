@@ -69,8 +69,9 @@ impl<K: Key> Doubts<K> {
         self.doubts.push(Doubt { above: above.at, len: above.len as u32, distance, key });
     }
 
+    /// Each may turn out to be in use, and is then a place beside.
     const fn count_max(&self) -> usize {
-        let count = self.bytes_max / size_of::<Doubt<K>>();
+        let count = self.bytes_max / (size_of::<Doubt<K>>() + size_of::<Address>());
         if count > 64 { count } else { 64 }
     }
 
@@ -96,39 +97,41 @@ impl<K: Key> Doubts<K> {
         self.beside = 0;
         while !doubts.is_empty() {
             doubts.sort_unstable_by_key(|doubt| doubt.above);
-            let mut further = Vec::new();
-            for part in doubts.chunks(TOGETHER) {
-                look_above(kernel, gather, (first, part), &mut further, &mut in_use)?;
+            for part in doubts.chunks_mut(TOGETHER) {
+                look_above(kernel, gather, (first, part), &mut in_use)?;
                 pause()?;
             }
-            doubts = further;
+            doubts.retain(|doubt| doubt.above.is_valid());
         }
         in_use.sort_unstable();
         Ok(in_use)
     }
 }
 
-/// One look for each: those that need another one go to `further`, those that may be in use to `in_use`.
+/// One look for each. Those that need another one go on at the place of that, the others at none; those that may be in use are put
+/// into `in_use`.
 fn look_above<K: Key, V: Value>(
     kernel: &Kernel<K, V>,
     gather: &mut Gather,
-    (first, doubts): (Address, &[Doubt<K>]),
-    further: &mut Vec<Doubt<K>>,
+    (first, doubts): (Address, &mut [Doubt<K>]),
     in_use: &mut Vec<Address>,
 ) -> Result<()> {
     let places: Vec<_> = doubts.iter().map(|doubt| (doubt.above, doubt.len as usize)).collect();
     gather.read(&kernel.log, &places, RecordLayout::of::<K, V>(), &mut |number, brought| {
-        let Doubt { above, len, distance, key } = &doubts[number];
-        let at = Address::new(first.get() + (u64::from(*distance) << 3));
-        let mut again = |above: Fetch| {
-            further.push(Doubt { above: above.at, len: above.len as u32, distance: *distance, key: key.clone() });
+        let doubt = &mut doubts[number];
+        let at = Address::new(first.get() + (u64::from(doubt.distance) << 3));
+        let next = match (Fetch { at: doubt.above, len: doubt.len as usize }).gathered::<K, V>(kernel, brought)? {
+            Fetched::Longer(above) => Some(above),
+            Fetched::Record(record) if !record.info.is_invalid() && record.key.as_bytes() == doubt.key.as_bytes() => {
+                None
+            }
+            Fetched::Record(record) if record.info.previous() > at => Some(Fetch::of(kernel, record.info.previous())),
+            Fetched::Record(_) => {
+                in_use.push(at);
+                None
+            }
         };
-        match (Fetch { at: *above, len: *len as usize }).gathered::<K, V>(kernel, brought)? {
-            Fetched::Longer(above) => again(above),
-            Fetched::Record(record) if !record.info.is_invalid() && record.key.as_bytes() == key.as_bytes() => {}
-            Fetched::Record(record) if record.info.previous() > at => again(Fetch::of(kernel, record.info.previous())),
-            Fetched::Record(_) => in_use.push(at),
-        }
+        (doubt.above, doubt.len) = next.map_or((Address::INVALID, 0), |next| (next.at, next.len as u32));
         Ok(())
     })
 }

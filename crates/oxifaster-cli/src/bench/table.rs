@@ -8,6 +8,9 @@ use crate::units::{grouped, latency, rounded, size};
 use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
 use std::fmt::{self, Write};
 
+/// What fits beside each other in a narrow terminal.
+const COLUMNS_MAX: usize = 100;
+
 /// The report as text.
 pub(crate) fn render(report: &Report) -> String {
     let mut text = String::new();
@@ -168,9 +171,17 @@ pub(super) fn memory(text: &mut String, memory: &MemoryReport) -> fmt::Result {
         (Some(peak), None) => writeln!(text, "memory    {} at the peak, the memory device included", size(peak))?,
         (None, _) => writeln!(text, "memory    budget {budget}; this system does not tell the peak")?,
     }
-    let holders: Vec<String> =
-        memory.holders.iter().map(|holder| format!("{} {}", holder.name, size(holder.bytes))).collect();
-    writeln!(text, "          store {}: {}", size(memory.store_budget_bytes), holders.join(", "))
+    let mut line = format!("          store {}:", size(memory.store_budget_bytes));
+    for (at, holder) in memory.holders.iter().enumerate() {
+        let comma = if at + 1 < memory.holders.len() { "," } else { "" };
+        let part = format!(" {} {}{comma}", holder.name, size(holder.bytes));
+        if line.len() + part.len() > COLUMNS_MAX {
+            writeln!(text, "{line}")?;
+            line = " ".repeat(15);
+        }
+        line.push_str(&part);
+    }
+    writeln!(text, "{line}")
 }
 
 /// What lies on the disk, if there is one.
