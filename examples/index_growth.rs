@@ -1,4 +1,5 @@
-//! A hash index that begins far too small, and grows while two threads work: by itself, and when it is asked to.
+//! A hash index that begins far too small, and grows while two threads work: by itself, and when it is asked to. After most keys were
+//! deleted it shrinks.
 //!
 //! Run with `cargo run --example index_growth`.
 
@@ -53,5 +54,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         assert_eq!(session.read(&key)?, Some(key * key));
     }
     println!("{KEYS} keys, all there");
+
+    // When most of them are gone and their records given up, the index becomes smaller again.
+    for key in (0..KEYS).filter(|key| key % 20 != 0) {
+        session.delete(&key)?;
+    }
+    store.shrink_index(1 << 13)?;
+    let stats = store.index_stats();
+    println!("after the deletion: {} buckets after {} halvings", stats.buckets, stats.growth.halvings);
+    assert_eq!((stats.buckets, stats.growth.halvings), (1 << 13, 3));
+    for key in 0..KEYS {
+        assert_eq!(session.read(&key)?, (key % 20 == 0).then_some(key * key));
+    }
     Ok(())
 }

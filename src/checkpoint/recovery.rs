@@ -22,7 +22,7 @@ use crate::directory::Directory;
 use crate::epoch::LightEpoch;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{ImageSource, IndexConfig, MemIndex, Replay};
-use crate::record::{RecordInfo, RecordLayout};
+use crate::record::{Mark, Origin, RecordInfo, RecordLayout};
 use crate::sync::{Arc, AtomicU64, Ordering};
 use crate::utility::KeyHash;
 use crate::utility::planted;
@@ -179,11 +179,27 @@ impl<'r> Recovery<'r> {
             }
         }
         self.report.times.image = started.elapsed();
-        let (index, from) = match found {
-            Some(found) => found,
-            None => (MemIndex::new(IndexConfig { buckets, overflow_buckets: overflow_max })?, self.log.begin),
+        let anew = || MemIndex::new(IndexConfig { buckets, overflow_buckets: overflow_max });
+        let index = match found {
+            Some((index, from)) if self.replay(&index, from)? && index.stats().saturated_buckets > 0 => {
+                // P2 of replay: since the image was taken the index has grown, which took its catch-alls apart, and shrunk again.
+                if let ImageUse::Used { file } = &self.report.image {
+                    let error =
+                        Error::new(ErrorKind::Corrupt, "an image of the index is from before it shrank, and saturated");
+                    self.report.image = ImageUse::Unusable { file: file.clone(), error };
+                }
+                drop(index);
+                let index = anew()?;
+                self.replay(&index, self.log.begin)?;
+                index
+            }
+            Some((index, _)) => index,
+            None => {
+                let index = anew()?;
+                self.replay(&index, self.log.begin)?;
+                index
+            }
         };
-        self.replay(&index, from.max(self.log.begin))?;
         // What an image has of keys whose newer records are gone, tombstones that hid nothing any more: the older ones of the first block are in
         // memory, and would be found.
         index.forget_below(self.log.begin);
@@ -220,21 +236,25 @@ impl<'r> Recovery<'r> {
         MemIndex::load_image(size, &source, self.limits.buffer_bytes)
     }
 
-    fn replay(&mut self, index: &MemIndex, from: Address) -> Result<()> {
+    /// Makes `index` complete from what lies in the log from `from` on. True if the index may have been resized meanwhile.
+    fn replay(&mut self, index: &MemIndex, from: Address) -> Result<bool> {
         let started = Instant::now();
+        let has_gap = from < self.log.begin;
+        let from = from.max(self.log.begin);
         let rebuilders = (0..self.limits.threads.max(1))
             .map(|_| Rebuilder {
                 replay: Replay::new(index, self.epoch.join()),
                 layout: self.layout,
                 begin: self.log.begin,
+                meets_resizing: false,
             })
             .collect();
-        let (rebuilders, bytes) = self.scan(RecoveryPhase::Replay, from, rebuilders)?;
+        let (rebuilders, bytes): (Vec<Rebuilder<'_>>, _) = self.scan(RecoveryPhase::Replay, from, rebuilders)?;
         self.report.records = rebuilders.iter().map(|rebuilder| rebuilder.replay.records()).sum();
         self.report.replay_from = from;
         self.report.bytes_verified += bytes;
-        self.report.times.replay = started.elapsed();
-        Ok(())
+        self.report.times.replay += started.elapsed();
+        Ok(has_gap || rebuilders.iter().any(|rebuilder| rebuilder.meets_resizing))
     }
 
     fn scan<V: Visitor>(&self, phase: RecoveryPhase, from: Address, visitors: Vec<V>) -> Result<(Vec<V>, u64)> {
@@ -326,6 +346,8 @@ struct Rebuilder<'i> {
     replay: Replay<'i>,
     layout: RecordLayout,
     begin: Address,
+    /// There was a mark of a table.
+    meets_resizing: bool,
 }
 
 impl Visitor for Rebuilder<'_> {
@@ -338,6 +360,12 @@ impl Visitor for Rebuilder<'_> {
         // P3 of replay, and what was never part of the store or is no part of the checkpoint.
         let is_end = info.previous() < self.begin || planted!(LeavesTombstonesOut);
         if info.is_invalid() || (info.is_tombstone() && is_end) {
+            let mark = Mark::parse(bytes).filter(|_| info.is_mark());
+            self.meets_resizing |= mark.is_some_and(|mark| mark.buckets().is_some());
+            return Ok(());
+        }
+        // P4.
+        if info.has_origin() && Origin::in_record(bytes) == Some(Origin::OF_PART) {
             return Ok(());
         }
         self.replay.add(KeyHash::of_bytes(self.layout.key_in(bytes)), at)
@@ -382,6 +410,7 @@ mod tests {
             replay: Replay::new(&index, LightEpoch::new().join()),
             layout: LAYOUT,
             begin: Address::new(64),
+            meets_resizing: false,
         };
         let live = |previous| RecordInfo::new(Address::new(previous), 0);
         let records = [

@@ -282,8 +282,7 @@ fn change(manifest: &Manifest, log: &LogPart, at: Address, info: RecordInfo, rec
     if info.is_invalid() || is_of_checkpoint {
         return None;
     }
-    let origin = record.last_chunk().map(|word| Origin::from_word(u64::from_le_bytes(*word)));
-    match origin.filter(|_| info.has_origin()) {
+    match Origin::in_record(record).filter(|origin| info.has_origin() && *origin != Origin::OF_PART) {
         Some(origin) => Some(Change::Made(origin, at)),
         None => Some(Change::Copied),
     }

@@ -113,6 +113,13 @@ impl Arena {
         self.kept.fetch_sub(buckets, Ordering::Release);
     }
 
+    /// Begins anew, with buckets whose words are all 0 again.
+    pub(super) fn reset(&self) {
+        self.returned.lock().clear();
+        self.keep(0);
+        self.next.store(0, Ordering::Relaxed);
+    }
+
     /// Takes back a bucket that was never linked.
     pub(super) fn give_back(&self, number: u64) {
         self.returned.lock().push(number);

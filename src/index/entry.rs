@@ -73,6 +73,13 @@ impl Entry {
         Self(slot.fetch_or(FROZEN, Ordering::AcqRel) & !FROZEN)
     }
 
+    /// Takes that back. What was tentative when the slot was frozen is withdrawn: its owner finds that out (I2).
+    pub(super) fn thaw(slot: &AtomicU64) {
+        // Nobody changes a word that is frozen.
+        let entry = Self(slot.load(Ordering::Relaxed) & !FROZEN);
+        slot.store(if entry.is_tentative() { Self::FREE.0 } else { entry.0 }, Ordering::Release);
+    }
+
     /// True if nobody may change the word's slot any more.
     #[inline]
     pub(super) const fn is_frozen(self) -> bool {
@@ -109,7 +116,7 @@ pub(super) enum Overflow {
 
 impl Overflow {
     pub(super) const END: u64 = 0;
-    /// The end of a chain that was filled by a split.
+    /// The end of a chain that was filled from another table.
     pub(super) const FILLED_END: u64 = 1 << 61;
     pub(super) const SATURATING: u64 = HIGHEST | SECOND_HIGHEST;
     /// Its chain is being filled. For who wants to add to it, it is as good as one that is being saturated.
@@ -142,6 +149,11 @@ impl Overflow {
     /// Keeps everybody from changing the word from now on; returns what it is.
     pub(super) fn freeze(word: &AtomicU64) -> u64 {
         word.fetch_or(FROZEN_END, Ordering::AcqRel) & !FROZEN_END
+    }
+
+    /// Takes that back.
+    pub(super) fn thaw(word: &AtomicU64) {
+        word.fetch_and(!FROZEN_END, Ordering::AcqRel);
     }
 
     /// True if nobody may change the word any more.

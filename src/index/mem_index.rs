@@ -25,16 +25,16 @@ pub(crate) struct IndexConfig {
 /// The most buckets of either kind: 4 TiB of them. Far below 2^50, so that bucket and tag share no bit of a hash.
 pub(super) const BUCKETS_MAX: u64 = 1 << 36;
 
-/// The most tables that an index can have after its first one: each has twice as many buckets as the one before.
-const GROWTHS_MAX: usize = if cfg!(oxifaster_loom) { 1 } else { BUCKETS_MAX.ilog2() as usize };
+/// How many sizes there are that a table can have. A table goes by its *rank*: it has 2 to the power of that buckets.
+const RANKS: usize = if cfg!(oxifaster_loom) { 2 } else { BUCKETS_MAX.ilog2() as usize + 1 };
 
 /// The hash index in memory. See [`crate::index`] for the picture and the invariants.
 pub(crate) struct MemIndex {
     /// The table it began with.
     first: Table,
-    /// Those that it grew into. They stay; what takes memory is given back when one is left.
-    grown: [OnceLock<Table>; GROWTHS_MAX],
-    /// The number of the table in force: 0 for the first (W1).
+    /// Those that it grew or shrank into, by rank. They stay; what takes memory is given back when one is left.
+    others: [OnceLock<Table>; RANKS],
+    /// The rank of the table in force, in which the bits of that of the first are turned over: 0 for the first (W1).
     current: AtomicUsize,
     pub(super) growth: Growth,
 }
@@ -130,12 +130,13 @@ impl MemIndex {
 
     /// It never has fewer buckets than this.
     pub(crate) fn buckets_min(&self) -> u64 {
-        self.first.len()
+        let first = self.first.len();
+        self.growth.grower.get().map_or(first, |grower| grower.buckets_min.min(first))
     }
 
     fn of(first: Table) -> Self {
-        let grown = [const { OnceLock::new() }; GROWTHS_MAX];
-        Self { first, grown, current: AtomicUsize::new(0), growth: Growth::new() }
+        let others = [const { OnceLock::new() }; RANKS];
+        Self { first, others, current: AtomicUsize::new(0), growth: Growth::new() }
     }
 
     /// The memory that an index of this size takes.
@@ -152,35 +153,45 @@ impl MemIndex {
         IndexView { table: self.table() }
     }
 
-    /// The table in force. It stays so, or is split into the next one, for as long as the caller is pinned.
+    /// The table in force. It stays so, or is moved to the next one, for as long as the caller is pinned.
     #[inline(always)]
     pub(super) fn table(&self) -> &Table {
         // Acquire: whoever sees the number finds the table as it was prepared.
         match self.current.load(Ordering::Acquire) {
             0 => &self.first,
-            number => self.table_at(number),
+            number => self.table_at(number ^ self.first.rank()),
         }
     }
 
-    /// Table `number`, which is there.
+    /// The table of this rank, which is there.
     #[inline]
-    pub(super) fn table_at(&self, number: usize) -> &Table {
-        number.checked_sub(1).and_then(|at| self.grown.get(at)?.get()).unwrap_or(&self.first)
+    pub(super) fn table_at(&self, rank: usize) -> &Table {
+        self.others.get(rank).and_then(OnceLock::get).unwrap_or(&self.first)
     }
 
-    /// The number of the table in force.
+    /// The rank of the table in force.
     pub(super) fn current(&self) -> usize {
-        self.current.load(Ordering::Acquire)
+        self.current.load(Ordering::Acquire) ^ self.first.rank()
     }
 
-    /// Puts table `number` in force.
-    pub(super) fn put_in_force(&self, number: usize) {
-        self.current.store(number, Ordering::Release);
+    /// Puts the table of this rank in force.
+    pub(super) fn put_in_force(&self, rank: usize) {
+        self.current.store(rank ^ self.first.rank(), Ordering::Release);
     }
 
-    /// Where table `number`, not the first, is put.
-    pub(super) fn place_of(&self, number: usize) -> Option<&OnceLock<Table>> {
-        self.grown.get(number.checked_sub(1)?)
+    /// The table of this rank, to be filled, made by `make` if there never was one; `None` if there can be none.
+    pub(super) fn table_or_new(&self, rank: usize, make: impl FnOnce() -> Result<Table>) -> Option<Result<&Table>> {
+        if rank == self.first.rank() {
+            return Some(Ok(&self.first));
+        }
+        let place = self.others.get(rank)?;
+        if place.get().is_none() {
+            match make() {
+                Ok(table) => drop(place.set(table)), // by one at a time
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        place.get().map(Ok)
     }
 
     /// The entry that keys of this hash share. Never allocates, never waits.
@@ -254,10 +265,12 @@ impl MemIndex {
     #[cold]
     fn insert(&self, hash: KeyHash, new: Address) -> Result<(), Conflict> {
         // Whatever table the slot was found in: if the tag has no chain in the one in force, it has none.
-        let table = self.table();
-        self.complete(table, hash)?;
+        let table = self.table_for(self.table(), hash)?;
         let left_over = self.insert_own(table, hash, new)?;
         if let Some((last, seen)) = left_over {
+            if self.is_left_for_smaller(table) {
+                return Err(Conflict); // W8
+            }
             saturate(last, seen)?;
             add_to_catch_all(table, hash, last, Overflow::catch_all(Address::INVALID), new).unwrap_or(Err(Conflict))?;
         }
@@ -306,13 +319,12 @@ impl MemIndex {
         if Overflow::is_frozen(seen) {
             return Err(Conflict); // W2
         }
-        let number = self.current();
-        let table = self.table_at(number);
+        let table = self.table();
         add_to_catch_all(table, hash, last, seen, new).unwrap_or_else(|| {
             if table.progress.is_over() {
                 return Err(Conflict);
             }
-            add_to_catch_all(self.table_at(number.saturating_sub(1)), hash, last, seen, new).unwrap_or(Err(Conflict))
+            add_to_catch_all(self.before(table), hash, last, seen, new).unwrap_or(Err(Conflict))
         })
     }
 }

@@ -14,7 +14,8 @@
 //!   bucket 18 [e][e][e][e][e][e][e][S a]            a: catch-all for every tag that has no entry in bucket 18
 //! ```
 //!
-//! When many buckets are full the table is split into one twice as large (`growth`). If the memory for it is not to be had,
+//! When many buckets are full the table is split into one twice as large, and when few entries are left it is merged into one of half
+//! the size (`growth`). If the memory for it is not to be had,
 //! the index stays as it is: when a bucket is full and the arena is used up, the bucket is *saturated*: its last
 //! overflow word becomes an entry without a tag, and keys that find no entry of their own share its chain. Longer chains
 //! cost time, but an insert is never refused.
@@ -50,7 +51,7 @@ mod tag_match;
 #[cfg(not(oxifaster_loom))]
 mod tests;
 
-pub(crate) use growth::{GROWTH_HOLDER, Grower, Haste, Look, Records};
+pub(crate) use growth::{Copier, GROWTH_HOLDER, Grower, Haste, Hindrance, Look, Means, Records, ShrinkStage};
 pub use growth::{GrowthRefusal, IndexGrowth};
 #[cfg(not(oxifaster_loom))]
 pub(crate) use image::ImageSource;

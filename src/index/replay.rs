@@ -4,12 +4,16 @@
 //! valid record in it. That holds as long as no two chains of the log come together under one entry: behind the record of the
 //! one the other would be lost. Hence:
 //!
-//! * **P1** The table has at least as many buckets as the one under which the records were linked. (With more, chains come
-//!   apart: then several entries lead into one chain, which is only longer than need be.)
+//! * **P1** The table has at least as many buckets as the one that was in force in the end. (With more, chains come
+//!   apart: then several entries lead into one chain, which is only longer than need be. If it was larger once, its chains were
+//!   brought together under records that lie above all of theirs.)
 //! * **P2** Replay saturates no chain. It takes as many overflow buckets as it needs; only a chain that was saturated in an
-//!   image has a catch-all (and G2 of [`super::image`] holds).
+//!   image has a catch-all (and G2 of [`super::image`] holds), and then the index has not shrunk since: the mark of a smaller table in
+//!   the log behind the image would say so.
 //! * **P3** A tombstone behind which there is nothing is left out. In memory its entry may have been freed, and in a saturated
 //!   chain its tag would then be taken for one of the catch-all.
+//! * **P4** Of several records that bring two chains together only the last one is taken in: without it, the others lead past
+//!   what was not copied yet.
 
 use super::MemIndex;
 use super::entry::Overflow;

@@ -46,24 +46,17 @@ impl IndexStats {
 }
 
 impl MemIndex {
-    /// Counts what is in the index by walking all of it. What has not been split yet is counted where it is.
+    /// Counts what is in the index by walking all of it. What has not been moved yet is counted where it is.
     pub(crate) fn stats(&self) -> IndexStats {
-        let number = self.current();
-        let table = self.table_at(number);
+        let table = self.table();
         let growth = self.growth();
         let mut stats =
             IndexStats { buckets: table.len(), overflow_buckets: table.arena.len(), growth, ..IndexStats::default() };
-        let before = if table.progress.is_over() { None } else { Some(self.table_at(number.saturating_sub(1))) };
-        let chains = before.map_or(table.len(), Table::len);
-        for chain in 0..chains {
-            match before {
-                Some(before) if !table.is_complete(chain) => stats.count(before, chain),
-                Some(_) => {
-                    stats.count(table, chain);
-                    stats.count(table, chain + chains);
-                }
-                None => stats.count(table, chain),
-            }
+        let before = if table.progress.is_over() { table } else { self.before(table) };
+        let smaller = before.len().min(table.len());
+        for chain in 0..smaller {
+            let counted = if table.is_complete(chain) { table } else { before };
+            (chain..counted.len()).step_by(smaller as usize).for_each(|chain| stats.count(counted, chain));
         }
         stats
     }

@@ -15,11 +15,11 @@ pub(super) struct Table {
     /// How tags are looked for on this processor.
     pub(super) level: Level,
     pub(super) arena: Arena,
-    /// How far the table before this one has been split into it.
+    /// How far the table before this one has been moved to it.
     pub(super) progress: Progress,
 }
 
-/// How far a chain is whose bucket another table is split into.
+/// How far a chain is of a table to which another one is moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Filling {
     /// Nobody has begun.
@@ -49,7 +49,7 @@ impl Table {
         Self::with(buckets, overflow_buckets, Progress::whole())
     }
 
-    /// The same, for another table to be split into.
+    /// The same, for another table to be moved to.
     pub(super) fn to_be_filled(buckets: u64, overflow_buckets: u64) -> Result<Self> {
         Self::with(buckets, overflow_buckets, Progress::none())
     }
@@ -65,6 +65,18 @@ impl Table {
 
     pub(super) fn len(&self) -> u64 {
         self.buckets.len() as u64
+    }
+
+    /// The table has 2 to the power of this buckets.
+    #[inline]
+    pub(super) fn rank(&self) -> usize {
+        self.len().ilog2() as usize
+    }
+
+    /// Begins anew, to be filled from the table of rank `before`. All its memory is zero, and nobody looks at it.
+    pub(super) fn begin_anew(&self, before: usize) {
+        self.arena.reset();
+        self.progress.begin(before);
     }
 
     /// The memory of the table and of its arena.

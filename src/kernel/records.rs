@@ -1,4 +1,4 @@
-//! What the index sees of the log when it splits a bucket.
+//! What the index sees of the log when it splits a bucket, or merges two.
 
 use super::Kernel;
 use crate::address::Address;
@@ -25,6 +25,11 @@ impl<K: Key, V: Value> LogRecords<K, V> {
     pub(crate) fn new(kernel: &Kernel<K, V>) -> Self {
         let cache = kernel.cache.as_ref().map(ReadCache::handle);
         Self { log: kernel.log.handle(), kept_from: Arc::clone(&kernel.kept_from), cache, schema: PhantomData }
+    }
+
+    /// Notes in the log how many buckets there are from here on. False if there is no room for that at this moment.
+    pub(crate) fn mark_table(&self, buckets: u64) -> bool {
+        self.log.append(Mark::SIZE, |words| Mark::of_table(buckets).write(words, 0))
     }
 
     /// What a copy in the read cache stands in front of.
@@ -54,10 +59,15 @@ impl<K: Key, V: Value> Records for LogRecords<K, V> {
         Look::Record(record.key_hash::<K, V>(), info.previous())
     }
 
+    fn are_of_one_key(&self, one: Address, other: Address) -> bool {
+        let log = self.log.view();
+        let [one, other] = [one, other].map(|at| log.record(at, Self::LAYOUT));
+        one.has_key_of::<K, V>(other)
+    }
+
     /// P1 of replay: where every change is in the log, what is recovered from it must know how its chains were made.
     fn announce(&self, buckets: u64) -> bool {
-        let told = || self.log.append(Mark::SIZE, |words| Mark::of_table(buckets).write(words, 0));
-        !self.log.forbids_updates() || told()
+        !self.log.forbids_updates() || self.mark_table(buckets)
     }
 
     fn prefetch(&self, address: Address) {

@@ -24,6 +24,9 @@ impl Origin {
     pub(crate) const DISTANCE_MAX: u64 = 1 << (SERIAL_BITS - 1);
     /// Bytes that it takes in a record.
     pub(crate) const SIZE: usize = 8;
+    /// Nobody's: of a copy that counts only together with the one in front of it, which was made after it. Without that one, what it is a
+    /// copy of counts.
+    pub(crate) const OF_PART: Self = Self(0);
 
     /// The operation `serial` of the session with this number, from 1 to [`SESSIONS_MAX`](Self::SESSIONS_MAX).
     #[inline]
@@ -39,6 +42,11 @@ impl Origin {
     #[inline]
     pub(crate) const fn word(self) -> u64 {
         self.0
+    }
+
+    /// That of a record with these bytes, which has one.
+    pub(crate) fn in_record(bytes: &[u8]) -> Option<Self> {
+        bytes.last_chunk().map(|word| Self(u64::from_le_bytes(*word)))
     }
 
     /// The number of the session.

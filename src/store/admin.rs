@@ -24,7 +24,7 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
         self.database.kernel.index.stats()
     }
 
-    /// How the index has grown, and whether it does at this moment. Takes no longer than a lock.
+    /// How the index has grown and shrunk, and whether it does at this moment. Takes no longer than a lock.
     pub fn index_growth(&self) -> IndexGrowth {
         self.database.kernel.index.growth()
     }
@@ -37,10 +37,37 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     /// not give the memory; [`ErrorKind::Busy`] if a checkpoint is taking an image of the index, or a session's call never
     /// returns. The index keeps the size that it has come to, and the store goes on.
     pub fn grow_index(&self, buckets: u64) -> Result<()> {
+        #[cfg(not(oxifaster_loom))]
+        super::shrink::finish_shrinking(&self.database)?;
         let Database { kernel, epoch, .. } = &*self.database;
         let (records, budget) = (LogRecords::new(kernel), self.database.budget());
         let way = (Haste::Gentle, kernel.wait_limit());
         kernel.index.grow_to(buckets, &records, Some(budget), &mut epoch.join(), way)
+    }
+
+    /// Has the index shrink to at most `buckets` buckets, rounded up to a power of two, and returns when it has: by halves, as often as needed,
+    /// after many keys were deleted and the store was compacted. It never has fewer buckets than the store was
+    /// [configured](super::FasterKvConfig::with_table_size) with. Sessions go on meanwhile and come first: this call works for a third of the time. Checkpoints and
+    /// scans that begin meanwhile take it to its end first.
+    ///
+    /// Where two keys come to share an entry, records are copied to the end of the log; those on the device are read for that.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`] if its entries would fill a smaller table too much, or it is as small as it may be, or there is no memory for the
+    /// smaller one beside the one that is there; [`ErrorKind::Busy`] if a compaction, a scan or an image of the index is
+    /// under way, or a session's call never returns; those of the device and of appending. The index keeps the size that it has come to,
+    /// and the store goes on; what was begun is finished by the next call, compaction, checkpoint or scan.
+    #[cfg(not(oxifaster_loom))]
+    pub fn shrink_index(&self, buckets: u64) -> Result<()> {
+        let buckets = buckets.checked_next_power_of_two().unwrap_or(u64::MAX);
+        let _turn = self.database.reclaim.turn().ok_or_else(|| {
+            Error::new(
+                ErrorKind::Busy,
+                "a compaction of this store is under way, and the index does not shrink meanwhile",
+            )
+            .help("wait for it to end, or stop the worker that does it")
+        })?;
+        super::shrink::Shrinking::new(&self.database, Haste::Gentle).run(buckets)
     }
 
     /// How much of the memory of index and log is there, and how much of that on huge pages.

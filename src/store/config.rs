@@ -31,6 +31,8 @@ pub struct FasterKvConfig {
     pub table_size_max: Option<u64>,
     /// See [`with_index_growth`](Self::with_index_growth).
     pub index_growth: bool,
+    /// See [`with_index_shrinking`](Self::with_index_shrinking).
+    pub index_shrinking: bool,
     /// See [`with_log_memory_size`](Self::with_log_memory_size).
     pub log_memory_size: Option<u64>,
     /// See [`with_page_size_bits`](Self::with_page_size_bits).
@@ -76,6 +78,7 @@ impl Default for FasterKvConfig {
             table_size: None,
             table_size_max: None,
             index_growth: true,
+            index_shrinking: true,
             log_memory_size: None,
             page_size_bits: None,
             mutable_fraction: 0.9,
@@ -121,6 +124,15 @@ impl FasterKvConfig {
     #[must_use]
     pub fn with_index_growth(mut self, grows: bool) -> Self {
         self.index_growth = grows;
+        self
+    }
+
+    /// Whether the index shrinks by itself after a compaction, if it has a sixteenth of the entries at which it would grow, or fewer: by halves,
+    /// and to no fewer buckets than [`with_table_size`](Self::with_table_size) says. `Default:` true. Otherwise it shrinks only when it
+    /// [is asked to](super::FasterKv::shrink_index).
+    #[must_use]
+    pub fn with_index_shrinking(mut self, shrinks: bool) -> Self {
+        self.index_shrinking = shrinks;
         self
     }
 

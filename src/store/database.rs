@@ -42,6 +42,9 @@ pub(crate) struct Database<K, V> {
     pub(crate) chain: Mutex<Option<Chain>>,
     #[cfg(not(oxifaster_loom))]
     pub(crate) compaction: CompactionConfig,
+    /// See [`FasterKvConfig::with_index_shrinking`].
+    #[cfg(not(oxifaster_loom))]
+    pub(crate) index_shrinking: bool,
     /// Who needs which part of the log.
     #[cfg(not(oxifaster_loom))]
     pub(crate) reclaim: Arc<Reclaim>,
@@ -218,6 +221,7 @@ impl<K: Key, V: Value> Database<K, V> {
                 budget: memory.budget.clone(),
                 automatic: config.index_growth,
                 buckets_max: config.table_size_max.unwrap_or(u64::MAX),
+                buckets_min: config.index(record_size).buckets,
             };
             kernel.index.let_grow(grower, held);
         }
@@ -237,6 +241,8 @@ impl<K: Key, V: Value> Database<K, V> {
             chain,
             #[cfg(not(oxifaster_loom))]
             compaction: config.compaction,
+            #[cfg(not(oxifaster_loom))]
+            index_shrinking: config.index_shrinking,
             #[cfg(not(oxifaster_loom))]
             reclaim,
             #[cfg(not(oxifaster_loom))]

@@ -33,6 +33,8 @@ mod restore;
 #[cfg(not(oxifaster_loom))]
 mod scan;
 mod session;
+#[cfg(not(oxifaster_loom))]
+mod shrink;
 mod transaction;
 #[cfg(not(oxifaster_loom))]
 mod unlisted;

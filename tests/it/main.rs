@@ -31,4 +31,5 @@ mod paths;
 mod plain;
 mod pretouch;
 mod resize;
+mod shrink;
 mod transactions;

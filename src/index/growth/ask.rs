@@ -7,7 +7,7 @@ use crate::epoch::Participant;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::MemIndex;
 use crate::memory::MemoryBudget;
-use crate::sync::{Backoff, Ordering};
+use crate::sync::Backoff;
 use std::time::{Duration, Instant};
 
 /// How long the caller works before it looks at the clock and, if there is no hurry, at how others are.
@@ -40,9 +40,9 @@ impl Patience {
         if self.since.elapsed() < self.limit {
             return Ok(());
         }
-        Err(Error::new(ErrorKind::Busy, "the index grows, and somebody holds it up for too long")
+        Err(Error::new(ErrorKind::Busy, "the index grows or shrinks, and somebody holds it up for too long")
             .with("milliseconds waited", self.since.elapsed().as_millis())
-            .help("look for a call that never returns, such as a read-modify-write closure that blocks; the growth goes on"))
+            .help("look for a call that never returns, such as a read-modify-write closure that blocks; it goes on meanwhile"))
     }
 }
 
@@ -84,15 +84,15 @@ impl MemIndex {
             .help("raise memory_budget, or lower log_memory_size so that the budget has room; or call again later")
     }
 
-    /// Takes a growth that is under way, if any, to its end.
+    /// Takes a growth that is under way, if any, to its end; waits for the end of a shrinking, which somebody else takes there.
     fn finish_growth(
         &self,
         records: &dyn Records,
         participant: &mut Participant,
         (haste, limit): (Haste, Duration),
     ) -> Result<()> {
-        let (mut patience, mut spell) = (Patience::new(limit), Instant::now());
-        while self.growth.target.load(Ordering::Acquire) != 0 {
+        let (mut patience, mut spell, mut seen) = (Patience::new(limit), Instant::now(), 0);
+        while self.target().is_some() {
             let epoch = std::sync::Arc::clone(participant.epoch());
             let guard = participant.pin();
             let moved = self.step(records, &epoch, SHARE_MAX);
@@ -100,6 +100,10 @@ impl MemIndex {
             epoch.drain();
             if !moved {
                 patience.wait()?;
+                let now = self.shrink_progress();
+                if now != seen {
+                    (seen, patience) = (now, Patience::new(limit));
+                }
                 continue;
             }
             patience = Patience::new(limit);
@@ -124,7 +128,7 @@ impl MemIndex {
                 self.finish_growth(&*grower.records, participant, (Haste::Urgent, limit))?;
             }
             let mut state = self.growth.state.lock();
-            if self.growth.target.load(Ordering::Acquire) == 0 {
+            if self.target().is_none() {
                 state.holds += 1;
                 return Ok(Hold(self));
             }

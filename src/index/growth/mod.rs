@@ -1,4 +1,4 @@
-//! The index becomes larger while everybody goes on.
+//! The index becomes larger, or smaller, while everybody goes on.
 //!
 //! A table of `n` buckets is split into one of `2n`: what is in bucket `b` goes to `b` and `b + n`, by the next bit of the
 //! hash. Buckets are split one by one, by whoever is there: who inserts the first entry of a chain splits that chain's bucket,
@@ -19,6 +19,17 @@
 //! the rest. So chains are not rewritten, they share their ends, and hold keys of the other side too: whoever follows a chain
 //! compares keys, as always.
 //!
+//! To become smaller it goes the other way: what is in `b` and `b + n` is merged into `b` (`merge.rs`). That is done by the one who has it
+//! shrink (`shrink.rs`), since two chains of one tag become one by copies of records, which take room in the log. What cannot be merged at
+//! this moment is given back as it was:
+//!
+//! ```text
+//!                 table 2n, in force before         table n, in force
+//!   bucket b      [e e e . . . .|0 ]   merge ---->  b      [e e e e e . .|1]
+//!   bucket b + n  [e e e . . . .|0 ] --/            b + 1  [. . . . . . .|0]   untouched: look left, and insert there
+//!                  frozen, then left, or thawed
+//! ```
+//!
 //! * **W1** A table is put in force when the one before it is complete, settled, and alone. There are never more than two.
 //! * **W2** A bucket is taken apart word by word, and every word, free slots included, is marked before it is looked at. Every
 //!   change of a word compares all of it, and who finds the mark changes nothing: so a change either comes before the mark and
@@ -26,17 +37,23 @@
 //! * **W3** The first overflow word of a chain tells how far it is. Only if it says that the chain is complete does an entry
 //!   that is not found there not exist; otherwise the chain of the table before has it, which is complete, and also current
 //!   up to its last change. What is found in a chain that is still being filled is in force.
-//! * **W4** Nobody inserts an entry into a chain that is not complete.
-//! * **W5** When all buckets have been split and whoever was pinned then has left, nobody looks at the table before any more.
+//! * **W4** Nobody inserts an entry into a chain that is not complete. While the index shrinks it is put into the larger table.
+//! * **W5** When all buckets have been moved and whoever was pinned then has left, nobody looks at the table before any more.
 //!   Only then is its memory given back.
 //! * **W6** An entry leads to its newest record, maybe by way of others. Each half has one entry for a tag, at most (I1).
+//! * **W7** A merge changes nothing but marks before it is known to succeed. If it is hindered, the marks are taken off, and then the new chain
+//!   is untouched again; but to wait for a record to be closed to updates they stay for some milliseconds, so that no newer one comes. What is copied is changed by nobody, and lies above all that was in both chains.
+//! * **W8** No bucket of a table that is left for a smaller one is saturated: it is refused if one is, and once a smaller table is announced
+//!   none becomes so. Who may not know that yet is waited for.
 
 mod ask;
 #[cfg(all(test, oxifaster_loom))]
 mod loom;
+mod merge;
 mod progress;
 mod records;
 mod run;
+mod shrink;
 mod split;
 mod state;
 #[cfg(test)]
@@ -44,8 +61,10 @@ mod state;
 mod tests;
 
 pub(crate) use ask::Haste;
+pub(crate) use merge::{Hindrance, Means};
 pub(super) use progress::Progress;
-pub(crate) use records::{Look, Records};
+pub(crate) use records::{Copier, Look, Records};
 pub(crate) use run::{GROWTH_HOLDER, Grower};
+pub(crate) use shrink::ShrinkStage;
 pub(super) use state::Growth;
 pub use state::{GrowthRefusal, IndexGrowth};

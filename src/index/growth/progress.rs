@@ -1,6 +1,6 @@
-//! How far a table is that another one is split into.
+//! How far a table is to which another one is moved.
 
-use crate::sync::{Arc, AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// Work that is handed out in pieces, by number, and counted when it is done.
 #[derive(Default)]
@@ -41,15 +41,17 @@ impl Pieces {
 pub(in crate::index) struct Progress {
     /// Nobody looks at the table before it any more (W5).
     over: Arc<AtomicBool>,
+    /// The rank of the table before it.
+    before: AtomicUsize,
     /// Pieces of its memory that were taken from the system.
     pub(super) populated: Arc<Pieces>,
     /// A thread of its own takes them, as long as it can.
     pub(super) has_populator: Arc<AtomicBool>,
     /// It cannot: the system refused.
     pub(super) is_refused: Arc<AtomicBool>,
-    /// Buckets of the table before whose chains are complete here, by whoever made them so. The numbers are those that nobody
-    /// had a reason to begin with.
-    pub(super) split: Pieces,
+    /// Of the smaller table: buckets whose chains were split into this one, or merged in it, by whoever did it. The numbers are those
+    /// that nobody had a reason to begin with.
+    pub(super) moved: Pieces,
     /// Pieces of the table before whose memory was given back.
     pub(super) released: Pieces,
 }
@@ -70,7 +72,20 @@ impl Progress {
         let over = Arc::new(AtomicBool::new(over));
         let flag = || Arc::new(AtomicBool::new(false));
         let (populated, has_populator, is_refused) = (Arc::default(), flag(), flag());
-        Self { over, populated, has_populator, is_refused, split: pieces(), released: pieces() }
+        let before = AtomicUsize::new(0);
+        Self { over, before, populated, has_populator, is_refused, moved: pieces(), released: pieces() }
+    }
+
+    /// Begins anew: the table is to be filled from the one of rank `before`.
+    pub(in crate::index) fn begin(&self, before: usize) {
+        [&*self.populated, &self.moved, &self.released].into_iter().for_each(Pieces::reset);
+        self.before.store(before, Ordering::Relaxed);
+        self.over.store(false, Ordering::Release);
+    }
+
+    /// The rank of the table before.
+    pub(super) fn before(&self) -> usize {
+        self.before.load(Ordering::Relaxed)
     }
 
     /// True if all chains are complete, and were so when this thread was pinned.

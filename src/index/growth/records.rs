@@ -17,6 +17,21 @@ pub(crate) enum Look {
     Gone,
 }
 
+/// Copies records to the end of the log, for one who merges two chains. Its calls neither block nor panic; what they give lasts as
+/// long as the caller is pinned.
+pub(crate) trait Copier {
+    /// Whether nobody changes the record at `at` any more where it lies.
+    fn is_settled(&self, at: Address) -> bool;
+
+    /// Appends a copy of the record at `at`, which is settled and in memory, in front of the chain that begins at `onto`. Nothing
+    /// leads to it yet. Unless it `is_last`, it counts only for who comes to it from the one that is put in front of it. `None` if there is no
+    /// room in memory.
+    fn copy(&self, at: Address, onto: Address, is_last: bool) -> Option<Address>;
+
+    /// The copy at `at` comes to nothing.
+    fn withdraw(&self, at: Address);
+}
+
 /// Gives the index a look at records. Its calls neither block nor panic, and are made by threads that are pinned.
 pub(crate) trait Records: Send + Sync {
     /// What there is at `address`.
@@ -26,6 +41,12 @@ pub(crate) trait Records: Send + Sync {
     /// and the catch-all of a saturated bucket is left as it is.
     fn sees_chains(&self) -> bool {
         true
+    }
+
+    /// Whether the records at both addresses, which are in memory, are of one key.
+    fn are_of_one_key(&self, one: Address, other: Address) -> bool {
+        let _ = (one, other);
+        false
     }
 
     /// Notes, before anybody uses it, that there is a table of so many buckets. False if that cannot be done at this moment: the

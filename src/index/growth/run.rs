@@ -1,4 +1,4 @@
-//! The steps of a growth, and who takes them.
+//! The steps of a growth, and who takes them; and what a shrinking has in common with it.
 
 use super::split::Split;
 use super::state::{GrowthRefusal, IndexGrowth, State};
@@ -15,7 +15,7 @@ use std::ops::Range;
 use std::time::Instant;
 
 /// Words of memory that are taken from the system at once, or given back: a huge page, and four of them.
-const POPULATE_WORDS: usize = (2 << 20) / size_of::<u64>();
+pub(super) const POPULATE_WORDS: usize = (2 << 20) / size_of::<u64>();
 /// Tables of more pieces have them taken by a thread of their own. With fewer it is done sooner by those who have the index grow,
 /// and they are not to outrun it: what finds no overflow bucket meanwhile saturates its chain.
 #[cfg(not(oxifaster_loom))]
@@ -41,6 +41,8 @@ pub(crate) struct Grower {
     pub(crate) automatic: bool,
     /// It grows by itself to at most so many buckets.
     pub(crate) buckets_max: u64,
+    /// It shrinks to no fewer.
+    pub(crate) buckets_min: u64,
 }
 
 /// As long as it lives the table stays as it is.
@@ -62,35 +64,45 @@ impl MemIndex {
         let _ = self.growth.grower.set(grower); // once, by the one who made the index
     }
 
-    /// How it has grown.
+    /// How it has grown and shrunk.
     pub(crate) fn growth(&self) -> IndexGrowth {
-        let target = self.growth.target.load(Ordering::Acquire);
         let state = self.growth.state.lock();
-        let split = if target == 0 { 0 } else { self.table_at(target).progress.split.done() };
+        let target = self.target();
         IndexGrowth {
-            under_way: target != 0,
-            buckets_split: split,
+            under_way: target.is_some(),
+            shrinks: target.is_some_and(|target| self.shrinks_to(target)),
+            buckets_split: target.map_or(0, |target| self.table_at(target).progress.moved.done()),
             doublings: state.doublings,
+            halvings: state.halvings,
             last_took: state.last_took,
             refused: state.refused,
         }
     }
 
+    /// The rank of the table that is being made, filled or settled.
+    pub(super) fn target(&self) -> Option<usize> {
+        self.growth.target.load(Ordering::Acquire).checked_sub(1)
+    }
+
+    /// The table before this one, which is not complete yet, or was not a moment ago.
+    pub(in crate::index) fn before(&self, table: &Table) -> &Table {
+        self.table_at(table.progress.before())
+    }
+
     /// All its memory, but for what was given back.
     pub(crate) fn memory(&self) -> Vec<&Words> {
-        let current = self.current();
-        let target = self.growth.target.load(Ordering::Acquire).max(current);
-        let first = if target > current || !self.table_at(current).progress.is_over() {
-            target.saturating_sub(1)
-        } else {
-            current
-        };
-        (first..=target).flat_map(|number| self.table_at(number).memory()).collect()
+        let mut tables = vec![self.table()];
+        if let Some(to) = self.target().map(|target| self.table_at(target)) {
+            tables.extend([to, self.before(to)]);
+        }
+        tables.sort_unstable_by_key(|table| table.len());
+        tables.dedup_by_key(|table| table.len());
+        tables.into_iter().flat_map(Table::memory).collect()
     }
 
     /// Starts loading the bucket of a hash in the table before the one in force, where its chain may still be.
     pub(crate) fn prefetch_before(&self, hash: KeyHash) {
-        let before = self.table_at(self.current().saturating_sub(1));
+        let before = self.before(self.table());
         prefetch(before.first(hash).overflow(), Purpose::Read);
     }
 
@@ -112,33 +124,37 @@ impl MemIndex {
             return Slot::new(hash, table.find_in_chain(hash.tag(), first));
         }
         // A table that is not complete is the one in force (W1).
-        let before = self.table_at(self.current().saturating_sub(1));
+        let before = self.before(table);
         Slot::new(hash, before.find_in_chain(hash.tag(), before.first(hash)))
     }
 
-    /// Sees to it that the chain of a hash is complete (W4).
+    /// The table for the first entry of the chain of a hash: `table`, in which that chain is complete then, or the larger one that is left for
+    /// it (W4).
     #[inline]
-    pub(in crate::index) fn complete(&self, table: &Table, hash: KeyHash) -> Result<(), Conflict> {
+    pub(in crate::index) fn table_for<'t>(&'t self, table: &'t Table, hash: KeyHash) -> Result<&'t Table, Conflict> {
         match table.filling(table.first(hash)) {
-            Filling::Done => Ok(()),
+            Filling::Done => Ok(table),
             Filling::UnderWay => Err(Conflict),
-            Filling::Untouched => match self.growth.grower.get() {
-                Some(grower) => {
-                    let before = self.table_at(self.current().saturating_sub(1));
-                    self.split(hash.bucket(before.len() - 1), &*grower.records, &grower.epoch);
-                    if table.filling(table.first(hash)) == Filling::Done { Ok(()) } else { Err(Conflict) }
-                }
-                // Who has the index grow will get there.
-                None => Err(Conflict),
-            },
+            Filling::Untouched => self.table_while_moving(table, hash),
         }
+    }
+
+    #[cold]
+    fn table_while_moving<'t>(&'t self, table: &'t Table, hash: KeyHash) -> Result<&'t Table, Conflict> {
+        if self.before(table).len() > table.len() {
+            return self.table_while_shrinking(table, hash);
+        }
+        // Without a grower, who has the index grow will get there.
+        let grower = self.growth.grower.get().ok_or(Conflict)?;
+        self.split(hash.bucket(self.before(table).len() - 1), &*grower.records, &grower.epoch);
+        if table.filling(table.first(hash)) == Filling::Done { Ok(table) } else { Err(Conflict) }
     }
 
     /// Splits a bucket of the table before the one in force, unless somebody else does. The caller is pinned.
     pub(super) fn split(&self, bucket: u64, records: &dyn Records, epoch: &LightEpoch) {
-        let current = self.current();
-        let (from, to) = (self.table_at(current.saturating_sub(1)), self.table_at(current));
-        if Split::new(from, to, bucket, records).run() && to.progress.split.finish(from.len()) {
+        let to = self.table();
+        let from = self.before(to);
+        if Split::new(from, to, bucket, records).run() && to.progress.moved.finish(from.len()) {
             epoch.bump(to.progress.settle()); // W5
         }
     }
@@ -180,46 +196,58 @@ impl MemIndex {
         if state.holds > 0 {
             return Err(GrowthRefusal::Image);
         }
-        let (current, size) = (self.current(), self.config());
-        let (buckets, overflow_buckets) = (size.buckets * 2, size.overflow_buckets * 2);
-        let place = self.place_of(current + 1).filter(|_| buckets <= BUCKETS_MAX).ok_or(GrowthRefusal::Largest)?;
-        let bytes = Self::bytes(buckets, overflow_buckets);
-        let coming = budget.map(|budget| budget.reserve(GROWTH_HOLDER, bytes)).transpose();
-        let coming = coming.map_err(|_| GrowthRefusal::Budget)?;
-        if place.get().is_none() {
-            let table = Table::to_be_filled(buckets, overflow_buckets).map_err(|_| GrowthRefusal::System)?;
-            let _ = place.set(table); // under the lock
-        }
-        self.table_at(current + 1).progress.populated.reset();
-        state.coming = coming;
-        state.began = Some(Instant::now());
-        state.keeps_pieces = false;
+        let rank = self.current() + 1;
+        self.prepare(&mut state, rank, self.config().overflow_buckets * 2, budget)?;
         state.refused = None;
         self.growth.wishes.store(0, Ordering::Relaxed);
         #[cfg(not(oxifaster_loom))]
-        populate_aside(self.table_at(current + 1));
-        self.growth.target.store(current + 1, Ordering::Release);
+        populate_aside(self.table_at(rank));
+        self.growth.target.store(rank + 1, Ordering::Release);
         if cfg!(oxifaster_loom) {
             self.put_next_in_force(None, state); // the models' memory is there
         }
         Ok(())
     }
 
+    /// Makes the table of this rank ready to be filled from the one in force, under the lock. Nobody has seen it yet.
+    pub(super) fn prepare(
+        &self,
+        state: &mut State,
+        rank: usize,
+        overflow_buckets: u64,
+        budget: Option<&MemoryBudget>,
+    ) -> Result<(), GrowthRefusal> {
+        let buckets = 1u64.checked_shl(rank as u32).filter(|buckets| *buckets <= BUCKETS_MAX);
+        let buckets = buckets.ok_or(GrowthRefusal::Largest)?;
+        let coming = budget.map(|budget| budget.reserve(GROWTH_HOLDER, Self::bytes(buckets, overflow_buckets)));
+        let coming = coming.transpose().map_err(|_| GrowthRefusal::Budget)?;
+        let make = || Table::to_be_filled(buckets, overflow_buckets);
+        let table = self.table_or_new(rank, make).ok_or(GrowthRefusal::Largest)?;
+        table.map_err(|_| GrowthRefusal::System)?.begin_anew(self.current());
+        state.coming = coming;
+        state.began = Some(Instant::now());
+        state.keeps_pieces = false;
+        Ok(())
+    }
+
     /// Takes a growth that is under way a little further, splitting up to `share` buckets. False if there was nothing to be done
-    /// for this caller, who is pinned.
+    /// for this caller, who is pinned. Of a shrinking only the end is for everybody.
     pub(in crate::index) fn step(&self, records: &dyn Records, epoch: &LightEpoch, share: u64) -> bool {
-        let target = self.growth.target.load(Ordering::Acquire);
-        let Some(before) = target.checked_sub(1) else { return false };
-        let (from, to) = (self.table_at(before), self.table_at(target));
-        if self.current() < target {
+        let Some(target) = self.target() else { return false };
+        let to = self.table_at(target);
+        let from = self.before(to);
+        let is_in_force = self.current() == target;
+        if is_in_force && to.progress.is_over() {
+            give_memory_back(self, from, to)
+        } else if to.len() < from.len() {
+            false
+        } else if is_in_force {
+            self.split_share(from, to, records, epoch, share)
+        } else {
             // To wait for the system is nothing for who has something else to do.
             let is_pressing = from.arena.used() > from.arena.len() / 4 * 3;
             let waits = share > SHARE || is_pressing || !to.progress.has_populator.load(Ordering::Acquire);
             self.populate_piece(to, records, waits)
-        } else if to.progress.is_over() {
-            self.release_piece(from, to)
-        } else {
-            self.split_share(from, to, records, epoch, share)
         }
     }
 
@@ -228,7 +256,7 @@ impl MemIndex {
         let [words, _] = to.memory();
         let pieces = pieces_of(words, POPULATE_WORDS);
         if to.progress.is_refused.load(Ordering::Acquire) {
-            self.give_up(to);
+            self.give_up(to, GrowthRefusal::System);
             return false;
         }
         let taken = if waits { to.progress.populated.take(pieces) } else { None };
@@ -238,7 +266,7 @@ impl MemIndex {
                 && self.put_next_in_force(Some(records), self.growth.state.lock());
         };
         if !populate(words, piece(words, POPULATE_WORDS, number)) {
-            self.give_up(to);
+            self.give_up(to, GrowthRefusal::System);
         } else if to.progress.populated.finish(pieces) {
             self.put_next_in_force(Some(records), self.growth.state.lock());
         }
@@ -247,10 +275,9 @@ impl MemIndex {
 
     /// Puts the new table in force, if it can be announced. From now on the one before takes no more buckets.
     fn put_next_in_force(&self, records: Option<&dyn Records>, _state: MutexGuard<'_, State>) -> bool {
-        let (current, target) = (self.current(), self.growth.target.load(Ordering::Acquire));
-        if target != current + 1 {
+        let Some(target) = self.target().filter(|target| *target > self.current()) else {
             return false; // it was given up, or is in force
-        }
+        };
         if records.is_some_and(|records| !records.announce(self.table_at(target).len())) {
             return false;
         }
@@ -261,24 +288,24 @@ impl MemIndex {
         true
     }
 
-    /// The system has no memory for the new table, which is not in force yet.
-    fn give_up(&self, to: &Table) {
+    /// There will be no new table, which is not in force yet.
+    pub(super) fn give_up(&self, to: &Table, refusal: GrowthRefusal) {
         let mut state = self.growth.state.lock();
-        if self.growth.target.load(Ordering::Acquire) != self.current() + 1 {
+        if self.target().is_none_or(|target| target == self.current()) {
             return; // somebody else has
         }
-        self.growth.target.store(0, Ordering::Release);
         let [words, _] = to.memory();
-        discard(words, 0..words.len());
+        discard_or_clear(words, 0..words.len());
         state.coming = None;
-        state.refused = Some(GrowthRefusal::System);
+        state.refused = Some(refusal);
+        self.growth.target.store(0, Ordering::Release);
     }
 
     fn split_share(&self, from: &Table, to: &Table, records: &dyn Records, epoch: &LightEpoch, share: u64) -> bool {
         let mut numbers = [0; SHARE_MAX as usize];
         let mut count = 0;
         while count < numbers.len().min(share as usize)
-            && let Some(number) = to.progress.split.take(from.len())
+            && let Some(number) = to.progress.moved.take(from.len())
         {
             // All records are on their way to the cache when the first is looked at.
             let entries = from.bucket(number as usize).into_iter().flat_map(|bucket| bucket.slots());
@@ -294,41 +321,44 @@ impl MemIndex {
         count > 0
     }
 
-    /// Gives a part of the memory of the table before back to the system.
-    fn release_piece(&self, from: &Table, to: &Table) -> bool {
-        let [table, arena] = from.memory();
-        let of_table = pieces_of(table, RELEASE_WORDS);
-        let pieces = of_table + pieces_of(arena, RELEASE_WORDS);
-        let taken = to.progress.released.take(pieces);
-        if let Some(number) = taken {
-            let (words, number) = if number < of_table { (table, number) } else { (arena, number - of_table) };
-            if !discard(words, piece(words, RELEASE_WORDS, number)) {
-                self.growth.state.lock().keeps_pieces = true;
-            }
-            if !to.progress.released.finish(pieces) {
-                return true;
-            }
-        }
-        if taken.is_some() || pieces == 0 {
-            self.end();
-        }
-        taken.is_some()
-    }
-
-    /// Ends a growth: there is one table again.
+    /// Ends it: there is one table again.
     fn end(&self) {
         let mut state = self.growth.state.lock();
-        if self.growth.target.swap(0, Ordering::AcqRel) == 0 {
-            return;
-        }
+        let Some(to) = self.target().map(|target| self.table_at(target)) else { return };
+        to.arena.keep(0);
         if !state.keeps_pieces {
             state.held.clear();
         }
         let coming = state.coming.take();
         state.held.extend(coming);
-        state.doublings += 1;
+        match to.len() > self.before(to).len() {
+            true => state.doublings += 1,
+            false => state.halvings += 1,
+        }
         state.last_took = state.began.take().map(|began| began.elapsed());
+        self.growth.target.store(0, Ordering::Release);
     }
+}
+
+/// Gives a part of the memory of the table before back to the system. False if there was none left for this caller.
+pub(super) fn give_memory_back(index: &MemIndex, from: &Table, to: &Table) -> bool {
+    let [table, arena] = from.memory();
+    let of_table = pieces_of(table, RELEASE_WORDS);
+    let pieces = of_table + pieces_of(arena, RELEASE_WORDS);
+    let taken = to.progress.released.take(pieces);
+    if let Some(number) = taken {
+        let (words, number) = if number < of_table { (table, number) } else { (arena, number - of_table) };
+        if !discard_or_clear(words, piece(words, RELEASE_WORDS, number)) {
+            index.growth.state.lock().keeps_pieces = true;
+        }
+        if !to.progress.released.finish(pieces) {
+            return true;
+        }
+    }
+    if taken.is_some() || pieces == 0 {
+        index.end();
+    }
+    taken.is_some()
 }
 
 /// Has a thread of its own take the memory of a large table from the system, which may take milliseconds for each piece. Without one it is
@@ -358,32 +388,36 @@ fn populate_aside(to: &Table) {
 }
 
 #[cfg(not(oxifaster_loom))]
-fn populate(words: &Words, range: Range<usize>) -> bool {
+pub(super) fn populate(words: &Words, range: Range<usize>) -> bool {
     words.populate(range).is_ok()
 }
 
+/// Gives memory back to the system. False if that takes nothing back: the words are all 0 then too, for who uses them again.
 #[cfg(not(oxifaster_loom))]
-fn discard(words: &Words, range: Range<usize>) -> bool {
-    words.discard(range)
+fn discard_or_clear(words: &Words, range: Range<usize>) -> bool {
+    words.discard(range.clone()) || {
+        words[range].iter().for_each(|word| word.store(0, Ordering::Relaxed));
+        false
+    }
 }
 
 /// The models' memory is there from birth. Who looks at what was given back finds nothing there.
 #[cfg(oxifaster_loom)]
-fn populate(_: &Words, _: Range<usize>) -> bool {
+pub(super) fn populate(_: &Words, _: Range<usize>) -> bool {
     true
 }
 
 #[cfg(oxifaster_loom)]
-fn discard(words: &Words, range: Range<usize>) -> bool {
+fn discard_or_clear(words: &Words, range: Range<usize>) -> bool {
     words[range].iter().for_each(|word| word.store(0, Ordering::Relaxed));
     true
 }
 
-fn pieces_of(words: &Words, len: usize) -> u64 {
+pub(super) fn pieces_of(words: &Words, len: usize) -> u64 {
     words.len().div_ceil(len) as u64
 }
 
-fn piece(words: &Words, len: usize, number: u64) -> Range<usize> {
+pub(super) fn piece(words: &Words, len: usize, number: u64) -> Range<usize> {
     let start = (number as usize * len).min(words.len());
     start..words.len().min(start + len)
 }

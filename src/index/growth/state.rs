@@ -1,4 +1,4 @@
-//! Where a growth stands, for those who take part and for those who ask.
+//! Where a growth or a shrinking stands, for those who take part and for those who ask.
 
 use super::run::Grower;
 use crate::memory::Reservation;
@@ -6,7 +6,7 @@ use crate::sync::{AtomicU64, AtomicUsize, Mutex};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// Why the index did not grow when it should have.
+/// Why the index did not grow, or shrink, when it should have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GrowthRefusal {
@@ -20,6 +20,14 @@ pub enum GrowthRefusal {
     OnDevice,
     /// An image of the index is being taken.
     Image,
+    /// It is as small as it may become: as the store was configured.
+    Smallest,
+    /// Its entries would fill the smaller table too much.
+    Crowded,
+    /// Keys without an entry share chains, which only a growth takes apart.
+    Saturated,
+    /// A scan of the store is under way, which looks for records where they were.
+    Scan,
 }
 
 impl GrowthRefusal {
@@ -31,33 +39,43 @@ impl GrowthRefusal {
             Self::Largest => "the index is as large as it may become",
             Self::OnDevice => "most entries lead to the device, and would be in both halves of their bucket",
             Self::Image => "a checkpoint is taking an image of the index",
+            Self::Smallest => "the index is as small as it may become",
+            Self::Crowded => "the entries of the index would fill a smaller table too much",
+            Self::Saturated => "buckets of the index are saturated, which only a growth takes apart",
+            Self::Scan => "a scan of the store is under way",
         }
     }
 }
 
-/// How the index has grown, and whether it is growing.
+/// How the index has grown and shrunk, and whether it is doing so.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct IndexGrowth {
-    /// True while a larger table is being made or filled, or the memory of the one before has not been given back yet.
+    /// True while another table is being made or filled, or the memory of the one before has not been given back yet.
     pub under_way: bool,
-    /// Buckets of the table before that have been split so far, if a growth is under way.
+    /// True if that is a smaller one.
+    pub shrinks: bool,
+    /// Buckets of the table before that have been split so far, or of the smaller one that have been filled, if something is under way.
     pub buckets_split: u64,
     /// How often the table has doubled.
     pub doublings: u64,
-    /// How long the last doubling took.
+    /// How often it has become half as large.
+    pub halvings: u64,
+    /// How long that took the last time.
     pub last_took: Option<Duration>,
-    /// Why the index did not grow the last time that it should have.
+    /// Why the index did not grow or shrink the last time that it should have.
     pub refused: Option<GrowthRefusal>,
 }
 
-/// What those share who have the index grow.
+/// What those share who have the index grow or shrink.
 pub(in crate::index) struct Growth {
-    /// The number of the table that is being made, filled, or settled; 0 if there is none.
+    /// One more than the rank of the table that is being made, filled, or settled; 0 if there is none.
     pub(super) target: AtomicUsize,
     /// Inserts that came while the index was too full and could not grow.
     pub(super) wishes: AtomicU64,
-    pub(super) grower: OnceLock<Grower>,
+    /// First entries that may still be put into the table that is left for a smaller one.
+    pub(super) room_before: AtomicU64,
+    pub(in crate::index) grower: OnceLock<Grower>,
     pub(super) state: Mutex<State>,
 }
 
@@ -65,11 +83,14 @@ pub(in crate::index) struct Growth {
 pub(super) struct State {
     /// Those who need the table to stay as it is.
     pub(super) holds: usize,
+    /// Those who need records to stay in their chains.
+    pub(super) scans: usize,
     /// What was drawn from the budget for the table in force, and for the one that is being filled.
     pub(super) held: Vec<Reservation>,
     pub(super) coming: Option<Reservation>,
     pub(super) began: Option<Instant>,
     pub(super) doublings: u64,
+    pub(super) halvings: u64,
     pub(super) last_took: Option<Duration>,
     pub(super) refused: Option<GrowthRefusal>,
     /// The system took all pieces back so far that were given to it.
@@ -81,6 +102,7 @@ impl Growth {
         Self {
             target: AtomicUsize::new(0),
             wishes: AtomicU64::new(0),
+            room_before: AtomicU64::new(0),
             grower: OnceLock::new(),
             state: Mutex::new(State::default()),
         }

@@ -1,6 +1,8 @@
 //! Growth, step by step, against a world of records that is told without words and races.
 
-use super::records::{Look, Records};
+mod shrink;
+
+use super::records::{Copier, Look, Records};
 use super::run::SHARE_MAX;
 use super::{GROWTH_HOLDER, Grower, GrowthRefusal, Haste};
 use crate::address::Address;
@@ -22,6 +24,10 @@ struct Record {
     key: u64,
     previous: u64,
     is_deleted: bool,
+    /// The record of which this is a copy, or its own number.
+    original: u64,
+    /// A copy that counts only together with the one in front of it.
+    is_part: bool,
 }
 
 /// The records there are, by number. Those before `head` are on a device.
@@ -29,6 +35,10 @@ struct Log {
     records: Mutex<BTreeMap<u64, Record>>,
     next: AtomicU64,
     head: AtomicU64,
+    /// Those before are not changed any more where they are.
+    settled: AtomicU64,
+    /// Copies for which there is room.
+    room: AtomicU64,
 }
 
 /// A log and the index over it. Keys have few tags and few buckets, so that they meet everywhere.
@@ -63,12 +73,43 @@ impl Records for (Arc<Log>, u64) {
             None => panic!("an entry leads to record {number}, which was never there"),
         }
     }
+
+    fn are_of_one_key(&self, one: Address, other: Address) -> bool {
+        let records = self.0.records.lock();
+        records[&(one.get() / 8)].key == records[&(other.get() / 8)].key
+    }
+}
+
+impl Copier for Arc<Log> {
+    fn is_settled(&self, at: Address) -> bool {
+        at.get() / 8 < self.settled.load(Ordering::Acquire)
+    }
+
+    fn copy(&self, at: Address, onto: Address, is_last: bool) -> Option<Address> {
+        let left = self.room.load(Ordering::Acquire).checked_sub(1)?;
+        self.room.store(left, Ordering::Release);
+        let number = self.next.fetch_add(1, Ordering::AcqRel);
+        let mut records = self.records.lock();
+        let record = Record { previous: onto.get() / 8, is_part: !is_last, ..records[&(at.get() / 8)] };
+        assert!(
+            record.previous < number && onto > at,
+            "a copy lies above all, and leads to what lies above its record"
+        );
+        records.insert(number, record);
+        Some(address_of(number))
+    }
+
+    fn withdraw(&self, at: Address) {
+        self.records.lock().remove(&(at.get() / 8));
+    }
 }
 
 impl World {
     fn new(buckets: u64, overflow_buckets: u64, tags: u64) -> Self {
         let index = MemIndex::new(IndexConfig { buckets, overflow_buckets }).unwrap();
-        let log = Log { records: Mutex::new(BTreeMap::new()), next: AtomicU64::new(1), head: AtomicU64::new(0) };
+        let number = AtomicU64::new;
+        let (next, head, settled, room) = (number(1), number(0), number(0), number(u64::MAX));
+        let log = Log { records: Mutex::new(BTreeMap::new()), next, head, settled, room };
         Self { log: Arc::new(log), epoch: LightEpoch::new(), index, tags }
     }
 
@@ -86,6 +127,7 @@ impl World {
             budget: budget.clone(),
             automatic,
             buckets_max: u64::MAX,
+            buckets_min: 1,
         };
         self.index.let_grow(grower, held);
         budget
@@ -95,7 +137,8 @@ impl World {
     fn append(&self, key: u64, guard: &Guard<'_>) -> Option<u64> {
         let slot = self.index.find(hash_of(key, self.tags), guard);
         let number = self.log.next.fetch_add(1, Ordering::AcqRel);
-        let record = Record { key, previous: slot.address().get() / 8, is_deleted: false };
+        let previous = slot.address().get() / 8;
+        let record = Record { key, previous, is_deleted: false, original: number, is_part: false };
         // Before it is published, as a store does.
         self.log.records.lock().insert(number, record);
         if self.index.try_update(slot, address_of(number)).is_ok() {
@@ -146,10 +189,15 @@ impl World {
         None
     }
 
-    /// What a reader of the key finds: its newest record, unless that is deleted.
+    /// What a reader of the key finds: its newest record, or what that is a copy of, unless it is deleted.
     fn read(&self, key: u64, guard: &Guard<'_>) -> Option<u64> {
-        let found = self.walk(key, self.index.find(hash_of(key, self.tags), guard).address().get() / 8)?;
-        (!self.log.records.lock()[&found].is_deleted).then_some(found)
+        self.read_in(&self.index, key, guard)
+    }
+
+    fn read_in(&self, index: &MemIndex, key: u64, guard: &Guard<'_>) -> Option<u64> {
+        let found = self.walk(key, index.find(hash_of(key, self.tags), guard).address().get() / 8)?;
+        let record = self.log.records.lock()[&found];
+        (!record.is_deleted).then_some(record.original)
     }
 
     fn assert_holds(&self, expected: &HashMap<u64, u64>, keys: impl IntoIterator<Item = u64>, what: &str) {

@@ -17,6 +17,7 @@ use crate::operation::{Environment, Retry, Stall};
 use crate::record::{Key, Value};
 use crate::store::compact::Hold;
 use crate::store::database::{Chain, Database};
+use crate::store::shrink::finish_shrinking;
 use crate::sync::{Arc, MutexGuard};
 use crate::utility::planted;
 use crate::utility::{random_bits, unix_milliseconds};
@@ -129,6 +130,7 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         if wanted == CheckpointKind::Incremental && !planted!(BuildsOnRemovedBase) {
             self.forget_base_if_removed()?;
         }
+        finish_shrinking(self.database)?;
         // Until the cut is made: an image of a smaller table than the log's would be of no use.
         let hold =
             self.database.kernel.index.hold(&mut self.database.epoch.join(), self.database.kernel.wait_limit())?;

@@ -12,6 +12,7 @@ use self::ended::Ended;
 use self::pass::{Outcome, Pass};
 use super::database::Database;
 use super::faster_kv::FasterKv;
+use super::shrink::Shrinking;
 use crate::address::Address;
 use crate::checkpoint::Catalog;
 use crate::compaction::config::CompactionConfig;
@@ -20,6 +21,7 @@ use crate::compaction::report::CompactionReport;
 use crate::device::StorageDevice;
 use crate::directory::Directory;
 use crate::error::{Error, ErrorKind, Result};
+use crate::index::Haste;
 use crate::operation::{Environment, Retry, Stall};
 use crate::record::{Key, Value};
 use crate::sync::{Arc, AtomicBool, Ordering};
@@ -139,6 +141,7 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
             return Ok(None);
         }
         let compaction = Compaction::new(database, upkeep.config, upkeep.pace)?;
+        compaction.shrink_index();
         compaction.step(compaction.next_part(end, bytes / STEPS)).map(Some)
     }
 
@@ -182,13 +185,15 @@ impl<'a, K: Key, V: Value> Compaction<'a, K, V> {
             Error::new(ErrorKind::Busy, "another compaction of this store is under way")
                 .help("wait for it to end, or stop the worker that does it")
         })?;
+        // A record is looked up in one chain.
+        Shrinking::new(database, Haste::Urgent).finish()?;
         Ok(Self { database, config, pace, _turn: turn })
     }
 
     /// Everything below `address`.
     fn until(&self, address: Address) -> Result<CompactionReport> {
         let log = &self.database.kernel.log;
-        settle(self.database, address)?;
+        close_below(self.database, address)?;
         let begin = log.begin();
         let end = address.min(log.safe_read_only());
         let mut report = if begin < end {
@@ -198,6 +203,7 @@ impl<'a, K: Key, V: Value> Compaction<'a, K, V> {
         };
         report.reclaimed = give_back(self.database, true)?;
         report.held = held(self.database);
+        self.shrink_index();
         Ok(report)
     }
 
@@ -213,7 +219,18 @@ impl<'a, K: Key, V: Value> Compaction<'a, K, V> {
         }
         report.reclaimed += give_back(self.database, true)?;
         report.held = held(self.database);
+        self.shrink_index();
         Ok(report)
+    }
+
+    /// Has the index shrink if it is nearly empty. What comes of it is told by `index_growth`.
+    fn shrink_index(&self) {
+        let index = &self.database.kernel.index;
+        while self.database.index_shrinking && index.is_nearly_empty() {
+            if Shrinking::new(self.database, Haste::Gentle).halve().is_err() {
+                return;
+            }
+        }
     }
 
     /// The oldest part of the log, of about `step` bytes, up to at most `end`.
@@ -315,7 +332,7 @@ fn sweep_index<K: Key, V: Value>(database: &Database<K, V>, now: bool) {
 }
 
 /// Closes everything to updates, unless what lies below `address` is closed.
-fn settle<K: Key, V: Value>(database: &Database<K, V>, address: Address) -> Result<()> {
+pub(super) fn close_below<K: Key, V: Value>(database: &Database<K, V>, address: Address) -> Result<()> {
     let log = &database.kernel.log;
     if address > log.safe_read_only() {
         let closed = close_tail(database)?;

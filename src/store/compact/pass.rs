@@ -1,7 +1,7 @@
 //! Going through a part of the log and moving what is in use to its end. Invariants C1, C2 and C5 of [`crate::compaction`].
 
+use super::close_below;
 use super::doubts::{Doubts, records_at};
-use super::settle;
 use crate::address::Address;
 use crate::allocator::{BLOCK_SIZE, Gather, HybridLog, LiveReader, ReadLimits};
 use crate::compaction::concurrent::{ConcurrentCompactionConfig, ConcurrentCompactor, Parts};
@@ -180,7 +180,7 @@ impl<'a, K: Key, V: Value> Mover<'a, K, V> {
             let log = &database.kernel.log;
             let stint = &mut self.stint;
             let pause = |copied| pace.check(stint, copied, || log.keep_room(Address::MAX));
-            let moved = relocate_live(&mut self.session, title, |at| settle(database, at), pause)?;
+            let moved = relocate_live(&mut self.session, title, |at| close_below(database, at), pause)?;
             self.report.live += moved;
             self.report.copied += moved;
         }

@@ -65,8 +65,8 @@ impl Reclaim {
         Arc::new(Self { state: Mutex::new(state), turn: Mutex::new(()) })
     }
 
-    /// The turn of the one compaction there may be at a time; `None` if another one has it.
-    pub(super) fn turn(&self) -> Option<MutexGuard<'_, ()>> {
+    /// The turn of the one compaction there may be at a time, or of one who has the index shrink; `None` if another one has it.
+    pub(in crate::store) fn turn(&self) -> Option<MutexGuard<'_, ()>> {
         self.turn.try_lock()
     }
 

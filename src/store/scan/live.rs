@@ -1,5 +1,6 @@
 //! Keys as they are, each once. Invariants S2 and S3 of [`super`].
 
+use super::chains::ChainHold;
 use super::log_scan::BUFFER_BYTES;
 use crate::address::Address;
 use crate::allocator::{Gather, LiveReader, ReadLimits};
@@ -42,6 +43,7 @@ type Filter<K, V> = Box<dyn Fn(&K, &V) -> bool + Send>;
 /// Every key once, with its newest value as of when the iterator was made, in the order of the log.
 pub struct LiveIterator<K: Key, V: Value> {
     walk: LiveWalk<K, V>,
+    _chains: ChainHold<K, V>,
     hold: Hold,
     extent: Extent,
     now: u64,
@@ -127,10 +129,20 @@ impl<K: Key, V: Value> LiveWalk<K, V> {
 impl<K: Key, V: Value> LiveIterator<K, V> {
     /// From where `hold` keeps the log, which is where a record begins. What has ended by `now`, a time before the extent was known, is
     /// left out.
-    pub(super) fn new(database: &Arc<Database<K, V>>, hold: Hold, extent: Extent, now: u64) -> Result<Self> {
-        let mut walk = LiveWalk::new(database)?;
+    pub(super) fn new(chains: ChainHold<K, V>, hold: Hold, extent: Extent, now: u64) -> Result<Self> {
+        let mut walk = LiveWalk::new(chains.database())?;
         walk.go_to(hold.at()..extent.end)?;
-        Ok(Self { walk, hold, extent, now, version: None, filter: None, found: VecDeque::new(), is_over: false })
+        Ok(Self {
+            walk,
+            _chains: chains,
+            hold,
+            extent,
+            now,
+            version: None,
+            filter: None,
+            found: VecDeque::new(),
+            is_over: false,
+        })
     }
 
     pub(super) fn of_version(mut self, version: u64) -> Self {

@@ -13,9 +13,11 @@
 //!   behind the scan.
 //! * **S3** Whether a record is the newest of its key is asked of its chain, for records within the scan's extent: what is
 //!   written or moved behind its end counts for nothing. So a key that nobody touches is met exactly once.
+//!   For that records have to stay in their chains, so the index does not shrink meanwhile.
 //! * **S4** What has ended is judged by one time, from before the scan closed what is in memory: a value that has ended by then is
 //!   no key's. The log itself is shown as it lies, with the expiry of each value.
 
+mod chains;
 mod changes;
 mod live;
 mod log_scan;
@@ -23,6 +25,7 @@ mod log_scan;
 mod tests;
 mod versions;
 
+use self::chains::ChainHold;
 use super::compact::Hold;
 use super::database::Database;
 use super::faster_kv::FasterKv;
@@ -86,10 +89,11 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     /// # Errors
     /// As for [`scan_log`](Self::scan_log).
     pub fn iter(&self) -> Result<LiveIterator<K, V>> {
+        let chains = ChainHold::new(&self.database)?;
         let now = self.database.kernel.now();
         let hold = self.database.reclaim.hold(|| self.database.kernel.log.begin());
         let end = immutable_up_to(&self.database, Address::MAX)?;
-        LiveIterator::new(&self.database, hold, Extent { end, left_out: None }, now)
+        LiveIterator::new(chains, hold, Extent { end, left_out: None }, now)
     }
 
     /// Every key once, with its value at one moment of all sessions: all operations of the version that
@@ -99,17 +103,18 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     /// # Errors
     /// [`ErrorKind::Busy`] if a checkpoint is under way or a session's call holds the cut up for too long.
     pub fn snapshot(&self) -> Result<LiveIterator<K, V>> {
+        let chains = ChainHold::new(&self.database)?;
         let now = self.database.kernel.now();
         let hold = self.database.reclaim.hold(|| self.database.kernel.log.begin());
         let (version, extent) = super::checkpoint::cut_for_scan(&self.database)?;
-        Ok(LiveIterator::new(&self.database, hold, extent, now)?.of_version(version))
+        Ok(LiveIterator::new(chains, hold, extent, now)?.of_version(version))
     }
 
     /// Goes on with an iterator that was dropped, where it was when it gave the cursor.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if what it had not looked at yet was given back to the device meanwhile, so that keys would be
-    /// missing; [`ErrorKind::Config`] if this is no cursor of this store.
+    /// missing, or the index has [shrunk](Self::shrink_index); [`ErrorKind::Config`] if this is no cursor of this store.
     pub fn iter_from(&self, cursor: ScanCursor) -> Result<LiveIterator<K, V>> {
         if cursor.extent.end > self.database.kernel.log.safe_read_only() || cursor.at > cursor.extent.end {
             return Err(Error::new(
@@ -121,8 +126,14 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
             .with("immutable below", self.database.kernel.log.safe_read_only())
             .help("a cursor serves the store that it was taken from, for as long as that is open"));
         }
+        let chains = ChainHold::new(&self.database)?;
+        if cursor.extent.end.get() <= self.database.kernel.joined_below.get() {
+            return Err(Error::new(ErrorKind::NotFound, "a scan cannot go on: the index has shrunk since")
+                .with("end of the scan", cursor.extent.end)
+                .help("begin a new one"));
+        }
         let hold = self.database.reclaim.hold_from(cursor.at).map_err(|kept| given_back(cursor.at, kept))?;
-        LiveIterator::new(&self.database, hold, cursor.extent, cursor.now)
+        LiveIterator::new(chains, hold, cursor.extent, cursor.now)
     }
 
     /// Calls `visit` with every key once and its newest value at about this moment, from `threads` threads, in any order. Returns
@@ -146,6 +157,7 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     }
 
     fn for_each_held(&self, threads: usize, visit: impl Fn(&K, &Held<V>) -> Result<()> + Sync) -> Result<u64> {
+        let _chains = ChainHold::new(&self.database)?;
         let now = self.database.kernel.now();
         let hold = self.database.reclaim.hold(|| self.database.kernel.log.begin());
         let end = immutable_up_to(&self.database, Address::MAX)?;

@@ -1,5 +1,5 @@
 //! Short histories of concurrent calls, each looked at as a whole: is there an order in which they could have happened one by one?
-//! Every kind of call that takes effect at once, on few keys, while records leave memory, are compacted, and the index grows.
+//! Every kind of call that takes effect at once, on few keys, while records leave memory, are compacted, and the index grows and shrinks.
 
 mod history;
 mod search;
@@ -82,9 +82,17 @@ fn disturb<K: Name, V: Shape>(store: &FasterKv<K, V, MemoryDisk>, history: u64) 
         2 | 3 => store.evict().unwrap(),
         1 | 6 => store.flush().unwrap(),
         5 if history % 64 == 5 => drop(store.log_compact_until(store.addresses().tail).unwrap()),
+        4 if history % 32 == 4 => shrink(store),
         0 if history.is_power_of_two() => store.grow_index(store.index_stats().buckets * 2).unwrap(),
         _ => {}
     }
+}
+
+/// Makes the index large enough for that, and then half as large.
+fn shrink<K: Name, V: Shape>(store: &FasterKv<K, V, MemoryDisk>) {
+    let buckets = store.index_stats().buckets;
+    store.grow_index(buckets * 8).unwrap();
+    store.shrink_index(buckets * 4).unwrap();
 }
 
 #[test]

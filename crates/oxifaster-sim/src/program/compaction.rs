@@ -5,7 +5,7 @@
 //! checkpoint held: the newest that was reported, or one that was begun after it. Nothing is missing, and nothing that was
 //! deleted or overwritten comes back.
 //!
-//! The index grows in between. And somebody follows the changes, and saves how far it has come: after every crash it goes on from there, or is
+//! The index grows and shrinks in between. And somebody follows the changes, and saves how far it has come: after every crash it goes on from there, or is
 //! told that it cannot, and what it has then is what the store has.
 //!
 //! Every checkpoint has its number in the store, under a key of its own, so that it can be told which one was recovered.
@@ -201,7 +201,8 @@ impl<'a, V: Sample> Run<'a, V> {
                 self.check(key, found)?;
             }
             88..91 => must("evict", self.store.evict())?,
-            91 => grow(&self.store, false)?,
+            91 if rng.coin() => grow(&self.store, false)?,
+            91 => shrink(&self.store, false)?,
             92..96 => {
                 self.follower.follow(&self.store, 1 + rng.index(40))?;
                 if rng.coin() {
@@ -242,12 +243,13 @@ impl<'a, V: Sample> Run<'a, V> {
         }
         if rng.coin() {
             let (store, mut left, tenths) = (Arc::clone(&self.store), rng.below(12), rng.below(11));
-            let grows = rng.coin();
+            let (grows, shrinks) = (rng.coin(), rng.coin());
             self.directory.meddle(Some(Box::new(move || {
                 left = left.wrapping_sub(1);
                 match left {
                     0 => compact(&store, tenths),
                     1 if grows => grow(&store, true),
+                    2 if shrinks => shrink(&store, true),
                     _ => Ok(()),
                 }
             })));
@@ -331,6 +333,15 @@ fn grow<V: Sample>(store: &Store<V>, may_be_busy: bool) -> Result<(), Violation>
     match store.grow_index(2 * buckets) {
         Err(error) if may_be_busy && error.kind() == ErrorKind::Busy => Ok(()),
         grown => must("grows", grown),
+    }
+}
+
+/// Halves the index, if all its entries have room then. While a checkpoint is under way that may be refused.
+fn shrink<V: Sample>(store: &Store<V>, may_be_busy: bool) -> Result<(), Violation> {
+    match store.shrink_index(store.index_stats().buckets / 2) {
+        Err(error) if error.kind() == ErrorKind::Limit => Ok(()),
+        Err(error) if may_be_busy && error.kind() == ErrorKind::Busy => Ok(()),
+        shrunk => must("shrinks", shrunk),
     }
 }
 

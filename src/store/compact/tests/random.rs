@@ -21,6 +21,8 @@ enum Call {
     Checkpoint(CheckpointKind),
     /// Doubles the index, if it may become so large.
     Grow,
+    /// Halves it, if it has room for all then.
+    Shrink,
     /// Pages in memory, and tenths of them that are updated in place.
     Resize(u64, u64),
     /// Gives up what came after the newest checkpoint.
@@ -46,7 +48,8 @@ fn call() -> impl Strategy<Value = Call> {
         5 => (0u64..=10).prop_map(Call::Compact),
         2 => kind.prop_map(Call::Checkpoint),
         1 => Just(Call::Recover),
-        1 => Just(Call::Grow),
+        2 => Just(Call::Grow),
+        2 => Just(Call::Shrink),
         2 => (4u64..=6, 0u64..=10).prop_map(|(pages, tenths)| Call::Resize(pages, tenths)),
     ]
 }
@@ -131,6 +134,12 @@ impl Run {
                 let buckets = self.store().index_stats().buckets;
                 if buckets < TABLE_MAX {
                     self.store().grow_index(buckets * 2).unwrap();
+                }
+            }
+            Call::Shrink => {
+                let buckets = self.store().index_stats().buckets;
+                if let Err(error) = self.store().shrink_index(buckets / 2) {
+                    assert_eq!(error.kind(), ErrorKind::Limit, "{error}");
                 }
             }
             Call::Resize(pages, tenths) => {
