@@ -200,8 +200,8 @@ impl<'r> Recovery<'r> {
                 index
             }
         };
-        // What an image has of keys whose newer records are gone, tombstones that hid nothing any more: the older ones of the first block are in
-        // memory, and would be found.
+        // What an image has of keys whose newer records are gone, tombstones that hid nothing any more: the older ones of the first
+        // block are in memory, and would be found.
         index.forget_below(self.log.begin);
         let index = index.with_overflow_buckets(overflow_buckets)?;
         let IndexConfig { buckets, overflow_buckets } = index.config();

@@ -47,7 +47,6 @@ impl<K: Key, V: Value> Copier for LogCopier<'_, K, V> {
                 word.store(Origin::OF_PART.word(), Ordering::Relaxed);
             }
         }
-        self.kernel.joined_below.advance_to(copy.get());
         source.copy_to::<K, V>(log.space(copy, size, self.guard), info);
         Some(copy)
     }

@@ -25,6 +25,7 @@ impl<K: Key, V: Value> Kernel<K, V> {
     }
 }
 
+#[cfg(not(oxifaster_loom))]
 impl<K: Key, V: Value> Kernel<K, V> {
     /// Locks the stripe of a hash for who appends to all of its chains, if keys are ever locked, until what is returned is dropped.
     ///

@@ -17,6 +17,7 @@ mod above;
 mod append;
 mod below;
 mod conditional_insert;
+#[cfg(not(oxifaster_loom))]
 mod copies;
 mod cut;
 mod delete;
@@ -56,6 +57,7 @@ use std::time::Duration;
 
 pub(crate) use above::Extent;
 pub(crate) use conditional_insert::ConditionalInsertOp;
+#[cfg(not(oxifaster_loom))]
 pub(crate) use copies::LogCopier;
 pub(crate) use cut::{Cut, Surroundings, closed_tail};
 pub(crate) use delete::DeleteOp;
@@ -84,8 +86,6 @@ pub(crate) struct Kernel<K, V> {
     pub(crate) kept_from: Arc<MonotonicU64>,
     /// Records below are looked up by a compaction, or were: no root is published of fragments that lie there.
     pub(crate) looked_up_below: MonotonicU64,
-    /// Records below were in other chains before the index shrank.
-    pub(crate) joined_below: MonotonicU64,
     /// How long records are.
     pub(crate) typical_size: TypicalSize,
     /// Bytes of the fragments of large values that were written so far.
@@ -112,7 +112,6 @@ impl<K: Key, V: Value> Kernel<K, V> {
         let (versions, typical_size) = (Versions::new(version), TypicalSize::new(Self::LAYOUT.planned_size()));
         let (locks, watch, schema) = (OnceLock::new(), Watch::new(StoreClock::default()), PhantomData);
         let (looked_up_below, fragment_bytes) = (MonotonicU64::new(0), AtomicU64::new(0));
-        let joined_below = MonotonicU64::new(0);
         Self {
             index,
             log,
@@ -120,7 +119,6 @@ impl<K: Key, V: Value> Kernel<K, V> {
             versions,
             kept_from,
             looked_up_below,
-            joined_below,
             typical_size,
             fragment_bytes,
             locks,

@@ -26,6 +26,7 @@ impl Origin {
     pub(crate) const SIZE: usize = 8;
     /// Nobody's: of a copy that counts only together with the one in front of it, which was made after it. Without that one, what it is a
     /// copy of counts.
+    #[cfg(not(oxifaster_loom))]
     pub(crate) const OF_PART: Self = Self(0);
 
     /// The operation `serial` of the session with this number, from 1 to [`SESSIONS_MAX`](Self::SESSIONS_MAX).
@@ -45,6 +46,7 @@ impl Origin {
     }
 
     /// That of a record with these bytes, which has one.
+    #[cfg(not(oxifaster_loom))]
     pub(crate) fn in_record(bytes: &[u8]) -> Option<Self> {
         bytes.last_chunk().map(|word| Self(u64::from_le_bytes(*word)))
     }

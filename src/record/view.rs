@@ -165,6 +165,7 @@ impl<'g> RecordRef<'g> {
 
     /// Copies the record, which nobody changes, to words that were just given out, under another header: it is a tombstone or the root
     /// of a large value if this one is.
+    #[cfg(not(oxifaster_loom))]
     pub(crate) fn copy_to<K: Key, V: Value>(self, to: RecordRef<'_>, info: RecordInfo) {
         let words = self.part::<K, V>(0..self.sizes::<K, V>().record_words());
         for (word, place) in words.iter().zip(to.words).skip(1) {

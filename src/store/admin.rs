@@ -45,16 +45,16 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
         kernel.index.grow_to(buckets, &records, Some(budget), &mut epoch.join(), way)
     }
 
-    /// Has the index shrink to at most `buckets` buckets, rounded up to a power of two, and returns when it has: by halves, as often as needed,
-    /// after many keys were deleted and the store was compacted. It never has fewer buckets than the store was
-    /// [configured](super::FasterKvConfig::with_table_size) with. Sessions go on meanwhile and come first: this call works for a third of the time. Checkpoints and
-    /// scans that begin meanwhile take it to its end first.
+    /// Has the index shrink to at most `buckets` buckets, rounded up to a power of two, and returns when it has: by halves, as often as
+    /// needed, after many keys were deleted and the store was compacted. It never has fewer buckets than the store was
+    /// [configured](super::FasterKvConfig::with_table_size) with. Sessions go on meanwhile and come first: this call works for a third
+    /// of the time. Checkpoints and scans that begin meanwhile take it to its end first.
     ///
     /// Where two keys come to share an entry, records are copied to the end of the log; those on the device are read for that.
     ///
     /// # Errors
-    /// [`ErrorKind::Limit`] if its entries would fill a smaller table too much, or it is as small as it may be, or there is no memory for the
-    /// smaller one beside the one that is there; [`ErrorKind::Busy`] if a compaction, a scan or an image of the index is
+    /// [`ErrorKind::Limit`] if its entries would fill a smaller table too much, or it is as small as it may be, or there is no memory
+    /// for the smaller one beside the one that is there; [`ErrorKind::Busy`] if a compaction, a scan or an image of the index is
     /// under way, or a session's call never returns; those of the device and of appending. The index keeps the size that it has come to,
     /// and the store goes on; what was begun is finished by the next call, compaction, checkpoint or scan.
     #[cfg(not(oxifaster_loom))]

@@ -127,7 +127,8 @@ impl FasterKvConfig {
         self
     }
 
-    /// Whether the index shrinks by itself after a compaction, if it has a sixteenth of the entries at which it would grow, or fewer: by halves,
+    /// Whether the index shrinks by itself after a compaction, if it has a sixteenth of the entries at which it would grow, or fewer: by
+    /// halves,
     /// and to no fewer buckets than [`with_table_size`](Self::with_table_size) says. `Default:` true. Otherwise it shrinks only when it
     /// [is asked to](super::FasterKv::shrink_index).
     #[must_use]

@@ -48,6 +48,9 @@ pub(crate) struct Database<K, V> {
     /// Who needs which part of the log.
     #[cfg(not(oxifaster_loom))]
     pub(crate) reclaim: Arc<Reclaim>,
+    /// Records below were in other chains before the index shrank.
+    #[cfg(not(oxifaster_loom))]
+    pub(crate) joined_below: MonotonicU64,
     /// Where the log ended when the store was opened.
     #[cfg(not(oxifaster_loom))]
     pub(crate) opened_at: Address,
@@ -245,6 +248,8 @@ impl<K: Key, V: Value> Database<K, V> {
             index_shrinking: config.index_shrinking,
             #[cfg(not(oxifaster_loom))]
             reclaim,
+            #[cfg(not(oxifaster_loom))]
+            joined_below: MonotonicU64::new(0),
             #[cfg(not(oxifaster_loom))]
             opened_at,
             checkpointed,

@@ -169,8 +169,8 @@ impl<'d, K: Key, V: Value> Shrinking<'d, K, V> {
         Ok(true)
     }
 
-    /// Merges one bucket whose records have to be copied: by the only one who appends to its chains. While it waits for them to be closed to
-    /// updates, the bucket stays frozen.
+    /// Merges one bucket whose records have to be copied: by the only one who appends to its chains. While it waits for them to be
+    /// closed to updates, the bucket stays frozen.
     fn merge_with_copies(&mut self, bucket: u64, dry: &[Address]) -> Result<Result<(), Hindrance>, Retry> {
         let Database { kernel, epoch, .. } = self.database;
         let (heeds_locks, _lock) = {
@@ -189,6 +189,8 @@ impl<'d, K: Key, V: Value> Shrinking<'d, K, V> {
                 }
                 let copier = LogCopier::new(kernel, &guard);
                 let means = Means { copier: Some(&copier), ..without };
+                // What is copied now lies above.
+                self.database.joined_below.advance_to(kernel.log.addresses().tail.get());
                 kernel.index.merge(bucket, means, frozen_until.is_some(), epoch)
             };
             let Err(Hindrance::Open(at)) = merged else { return Ok(merged) };
@@ -242,7 +244,7 @@ impl<'d, K: Key, V: Value> Shrinking<'d, K, V> {
         match hindrance {
             Hindrance::Copies => Ok(()),
             Hindrance::Away(at) => {
-                self.move_up(bucket, at)?;
+                self.move_up(bucket, at, dry)?;
                 dry.push(at);
                 Ok(())
             }
@@ -256,11 +258,12 @@ impl<'d, K: Key, V: Value> Shrinking<'d, K, V> {
         }
     }
 
-    /// Moves the records in the chain from `at` on that are the newest of keys of bucket `bucket` to the end of the log.
-    fn move_up(&mut self, bucket: u64, mut at: Address) -> Result<()> {
+    /// Moves the records in the chain from `at` on that are the newest of keys of bucket `bucket` to the end of the log: all of it, so that what
+    /// is in front of it then is what was written a moment ago.
+    fn move_up(&mut self, bucket: u64, mut at: Address, dry: &[Address]) -> Result<()> {
         let kernel = &self.database.kernel;
         let hold = self.database.hold_log();
-        while at >= hold.at() && at.is_valid() {
+        while at >= hold.at() && at.is_valid() && !dry.contains(&at) {
             // From here on its value stays what it is.
             close_below(self.database, behind(at))?;
             let record = self.record_at(at)?;

@@ -17,8 +17,8 @@ use loom::thread;
 /// Records 1 to 7, each a key plus one, the record before it, and that of which it is a copy. Those from 6 on are copies.
 struct Log([AtomicU64; 8]);
 
-/// An index of one bucket that becomes two, or the other way round, and the records to which it leads. The lowest bit of a key is that of its bucket,
-/// what is above is its tag.
+/// An index of one bucket that becomes two, or the other way round, and the records to which it leads. The lowest bit of a key is that
+/// of its bucket, what is above is its tag.
 struct World {
     epoch: Arc<LightEpoch>,
     index: MemIndex,

@@ -29,7 +29,7 @@ const LOOKS_MAX: usize = 1 << 13;
 pub(crate) enum Hindrance {
     /// Records have to be copied, which is for who has the index shrink.
     Copies,
-    /// The chain goes on at this record, which is not in memory; or there are too many.
+    /// The chain that begins here is not in memory to its end, or too long.
     Away(Address),
     /// The record may still be changed where it lies.
     Open(Address),
@@ -67,8 +67,8 @@ struct Joint {
 }
 
 impl<'t> Merge<'t> {
-    /// Merges the buckets, unless somebody else has begun to. True if this call did it. If it is hindered, everything is as it was; but if only
-    /// a record is still open that is to be copied, they stay frozen, and the caller comes again for them, or gives them back.
+    /// Merges the buckets, unless somebody else has begun to. True if this call did it. If it is hindered, everything is as it was; but
+    /// if only a record is still open that is to be copied, they stay frozen, and the caller comes again for them, or gives them back.
     ///
     /// # Errors
     /// What is in the way.
@@ -168,10 +168,10 @@ impl<'t> Merge<'t> {
         }
     }
 
-    /// What the chain from `at` on has of its own: the newest record of each key of this side, tombstones too, that is not part of the chain from
-    /// `higher` on. (A chain may hold older records of keys of the other side: those are none of its own.)
+    /// What the chain from `at` on has of its own: the newest record of each key of this side, tombstones too, that is not part of the
+    /// chain from `higher` on. (A chain may hold older records of keys of the other side: those are none of its own.)
     fn to_be_copied(&self, tag: u16, side: u64, mut at: Address, higher: Address) -> Result<Vec<Address>, Hindrance> {
-        let (mut newest, mut higher, mut looks) = (Vec::new(), Some(higher), 0);
+        let (mut newest, mut higher, mut looks, top) = (Vec::new(), Some(higher), 0, at);
         loop {
             while let Some(other) = higher.filter(|other| *other > at && looks < LOOKS_MAX) {
                 looks += 1;
@@ -186,8 +186,8 @@ impl<'t> Merge<'t> {
             looks += 1;
             match self.look(at) {
                 Look::Gone => return Ok(newest),
-                _ if looks >= LOOKS_MAX => return Err(Hindrance::Away(at)),
-                Look::Away => return Err(Hindrance::Away(at)),
+                _ if looks >= LOOKS_MAX => return Err(Hindrance::Away(top)),
+                Look::Away => return Err(Hindrance::Away(top)),
                 Look::Skip(previous) => at = previous,
                 Look::Record(hash, previous) => {
                     if self.is_own(hash, tag, side)

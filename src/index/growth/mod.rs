@@ -41,10 +41,11 @@
 //! * **W5** When all buckets have been moved and whoever was pinned then has left, nobody looks at the table before any more.
 //!   Only then is its memory given back.
 //! * **W6** An entry leads to its newest record, maybe by way of others. Each half has one entry for a tag, at most (I1).
-//! * **W7** A merge changes nothing but marks before it is known to succeed. If it is hindered, the marks are taken off, and then the new chain
-//!   is untouched again; but to wait for a record to be closed to updates they stay for some milliseconds, so that no newer one comes. What is copied is changed by nobody, and lies above all that was in both chains.
-//! * **W8** No bucket of a table that is left for a smaller one is saturated: it is refused if one is, and once a smaller table is announced
-//!   none becomes so. Who may not know that yet is waited for.
+//! * **W7** A merge changes nothing but marks before it is known to succeed. If it is hindered, the marks are taken off, and then the
+//!   new chain is untouched again; but to wait for a record to be closed to updates they stay for some milliseconds, so that no newer one
+//!   comes. What is copied is changed by nobody, and lies above all that was in both chains.
+//! * **W8** No bucket of a table that is left for a smaller one is saturated: it is refused if one is, and once a smaller table is
+//!   announced none becomes so. Who may not know that yet is waited for.
 
 mod ask;
 #[cfg(all(test, oxifaster_loom))]

@@ -24,8 +24,8 @@ pub(crate) trait Copier {
     fn is_settled(&self, at: Address) -> bool;
 
     /// Appends a copy of the record at `at`, which is settled and in memory, in front of the chain that begins at `onto`. Nothing
-    /// leads to it yet. Unless it `is_last`, it counts only for who comes to it from the one that is put in front of it. `None` if there is no
-    /// room in memory.
+    /// leads to it yet. Unless it `is_last`, it counts only for who comes to it from the one that is put in front of it. `None` if there
+    /// is no room in memory.
     fn copy(&self, at: Address, onto: Address, is_last: bool) -> Option<Address>;
 
     /// The copy at `at` comes to nothing.

@@ -92,8 +92,8 @@ impl MemIndex {
         })
     }
 
-    /// Puts the smaller table in force, if it has room for all entries. Everybody has left who was pinned when it was announced: so no bucket of the
-    /// larger one is saturated any more (W8).
+    /// Puts the smaller table in force, if it has room for all entries. Everybody has left who was pinned when it was announced: so no
+    /// bucket of the larger one is saturated any more (W8).
     ///
     /// # Errors
     /// Why it does not shrink: then there is no smaller table any more.
@@ -149,8 +149,8 @@ impl MemIndex {
         hash.bucket(self.config().buckets - 1) == number
     }
 
-    /// Merges this bucket, unless somebody else has begun to, or goes on with it if it `is_frozen` by the caller, who is pinned. It stays so if a
-    /// record is open that has to be copied.
+    /// Merges this bucket, unless somebody else has begun to, or goes on with it if it `is_frozen` by the caller, who is pinned. It
+    /// stays so if a record is open that has to be copied.
     ///
     /// # Errors
     /// What is in the way.
@@ -175,8 +175,8 @@ impl MemIndex {
         Merge { from: self.before(to), to, bucket, means }.give_back();
     }
 
-    /// Where the first entry of a chain is to be put whose buckets were not merged yet: into the larger table (W4). If there should be no more,
-    /// they are merged now, if that takes no copies.
+    /// Where the first entry of a chain is to be put whose buckets were not merged yet: into the larger table (W4). If there should be
+    /// no more, they are merged now, if that takes no copies.
     pub(super) fn table_while_shrinking<'t>(&'t self, to: &'t Table, hash: KeyHash) -> Result<&'t Table, Conflict> {
         let before = self.before(to);
         let one_less = |left: u64| left.checked_sub(1);
@@ -220,8 +220,8 @@ impl MemIndex {
         entries * BUCKETS_PER_ENTRY <= looked_at
     }
 
-    /// Keeps records where they are in their chains, as long as [`leave_scan`](Self::leave_scan) was not called. False if they are not to be kept just
-    /// now, because the index shrinks.
+    /// Keeps records where they are in their chains, as long as [`leave_scan`](Self::leave_scan) was not called. False if they are not
+    /// to be kept just now, because the index shrinks.
     pub(crate) fn enter_scan(&self) -> bool {
         let mut state = self.growth.state.lock();
         let shrinks = self.target().is_some_and(|target| self.shrinks_to(target));

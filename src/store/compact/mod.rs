@@ -141,8 +141,9 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
             return Ok(None);
         }
         let compaction = Compaction::new(database, upkeep.config, upkeep.pace)?;
+        let report = compaction.step(compaction.next_part(end, bytes / STEPS))?;
         compaction.shrink_index();
-        compaction.step(compaction.next_part(end, bytes / STEPS)).map(Some)
+        Ok(Some(report))
     }
 
     /// Lets all those go on who wait for a compaction to make room.

@@ -77,8 +77,8 @@ impl Reclaim {
         Self::hold_in(self, &mut state, at, u64::MAX)
     }
 
-    /// Keeps all that is there after a crash, in which what was moved since the newest checkpoint is lost. It may keep `at_most` bytes more than
-    /// lie below `begin` now, where the log begins.
+    /// Keeps all that is there after a crash, in which what was moved since the newest checkpoint is lost. It may keep `at_most` bytes
+    /// more than lie below `begin` now, where the log begins.
     pub(crate) fn hold_all_at_most(self: &Arc<Self>, at_most: u64, begin: impl FnOnce() -> Address) -> Hold {
         let mut state = self.state.lock();
         let at = state.checkpointed_begin.max(state.given_back);

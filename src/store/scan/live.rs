@@ -186,8 +186,8 @@ impl<K: Key, V: Value> LiveIterator<K, V> {
 impl<K: Key, V: Value> Iterator for LiveIterator<K, V> {
     type Item = Result<(K, V)>;
 
-    /// A key with a [large](crate::store::ValueReader) value is an item of its own, [`ErrorKind::LargeValue`](crate::ErrorKind::LargeValue);
-    /// others follow it.
+    /// A key with a [large](crate::store::ValueReader) value is an item of its own,
+    /// [`ErrorKind::LargeValue`](crate::ErrorKind::LargeValue); others follow it.
     fn next(&mut self) -> Option<Self::Item> {
         Some(match self.next_held()? {
             Ok((key, Held::Value(value))) => Ok((key, value)),

@@ -127,7 +127,7 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
             .help("a cursor serves the store that it was taken from, for as long as that is open"));
         }
         let chains = ChainHold::new(&self.database)?;
-        if cursor.extent.end.get() <= self.database.kernel.joined_below.get() {
+        if cursor.extent.end.get() <= self.database.joined_below.get() {
             return Err(Error::new(ErrorKind::NotFound, "a scan cannot go on: the index has shrunk since")
                 .with("end of the scan", cursor.extent.end)
                 .help("begin a new one"));

@@ -5,8 +5,8 @@
 //! checkpoint held: the newest that was reported, or one that was begun after it. Nothing is missing, and nothing that was
 //! deleted or overwritten comes back.
 //!
-//! The index grows and shrinks in between. And somebody follows the changes, and saves how far it has come: after every crash it goes on from there, or is
-//! told that it cannot, and what it has then is what the store has.
+//! The index grows and shrinks in between. And somebody follows the changes, and saves how far it has come: after every crash it goes on
+//! from there, or is told that it cannot, and what it has then is what the store has.
 //!
 //! Every checkpoint has its number in the store, under a key of its own, so that it can be told which one was recovered.
 //!

@@ -78,7 +78,8 @@ impl World {
         panic!("bucket {next} is never merged");
     }
 
-    /// What is the newest of a key of this bucket from record `at` on is copied in front of its chain, as a store does that reads it from the device.
+    /// What is the newest of a key of this bucket from record `at` on is copied in front of its chain, as a store does that reads it
+    /// from the device.
     fn move_up(&self, bucket: u64, mut at: u64, guard: &Guard<'_>) {
         while at != 0 {
             let record = self.log.records.lock()[&at];
@@ -152,8 +153,8 @@ fn steps() -> impl Strategy<Value = Vec<(Step, u64, u64)>> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
-    /// Whatever is done between any two steps of shrinking and growing, every key leads to its newest record, and does so in an index that is
-    /// made from the log, wherever that ends.
+    /// Whatever is done between any two steps of shrinking and growing, every key leads to its newest record, and does so in an index
+    /// that is made from the log, wherever that ends.
     #[test]
     fn every_key_leads_to_its_newest_record_at_every_step_of_shrinking(
         overflow_buckets in prop_oneof![Just(0u64), Just(8), Just(32)],
