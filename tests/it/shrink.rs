@@ -277,9 +277,9 @@ fn writers_find_everything_while_the_index_shrinks_and_grows() {
             }
             for round in 0..12 {
                 store.grow_index(1 << 13).unwrap();
-                match store.shrink_index(1 << 11) {
-                    Ok(()) => {}
-                    Err(error) => assert_eq!(error.kind(), ErrorKind::Limit, "{error}"),
+                if let Err(error) = store.shrink_index(1 << 11) {
+                    // What is written meanwhile may be too much for either.
+                    assert!(matches!(error.kind(), ErrorKind::Limit | ErrorKind::Busy), "{error}");
                 }
                 if round % 3 == 2 {
                     let options = CheckpointOptions::default().with_index(round % 2 == 0);

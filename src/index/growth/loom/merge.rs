@@ -30,33 +30,26 @@ impl Copier for Copies<'_> {
 }
 
 impl World {
-    /// Has the index shrink, to its end; with so much room at the first try.
-    fn shrink(&self, room: u64) {
+    /// Puts the smaller table in force, while nobody else is there.
+    fn begin_to_shrink(&self) {
         self.index.begin_to_shrink(None).unwrap();
-        let mut participant = self.epoch.join();
+        self.index.shrink_in_force().unwrap();
+    }
+
+    /// Merges the two buckets, with so much room at the first try.
+    fn merge(&self, room: u64) {
         let copies = Copies { log: &self.log, next: Cell::new(6), room: Cell::new(room) };
-        let left = Arc::new(crate::sync::AtomicBool::new(false));
-        let flag = Arc::clone(&left);
-        self.epoch.bump(move || flag.store(true, crate::sync::Ordering::Release));
-        loop {
-            self.epoch.drain();
-            match self.index.shrink_stage() {
-                ShrinkStage::Announced if left.load(crate::sync::Ordering::Acquire) => {
-                    self.index.shrink_in_force().unwrap();
-                }
-                ShrinkStage::Merging => {
-                    let guard = participant.pin();
-                    let means = Means { records: &self.log, copier: Some(&copies), dry: &[] };
-                    let merged = self.index.merge_next(&mut 0, means, &self.epoch);
-                    drop(guard);
-                    if merged == Err(Hindrance::Room) {
-                        copies.room.set(9);
-                    }
-                }
-                ShrinkStage::Settling if self.index.give_larger_back() => {}
-                ShrinkStage::Over => return,
-                // Who is pinned has to go on first.
-                ShrinkStage::Announced | ShrinkStage::Settling => thread::yield_now(),
+        let means = Means { records: &self.log, copier: Some(&copies), dry: &[] };
+        let mut participant = self.epoch.join();
+        while self.index.shrink_stage() == ShrinkStage::Merging {
+            let merged = {
+                let _guard = participant.pin();
+                self.index.merge(0, means, false, &self.epoch)
+            };
+            match merged {
+                Err(Hindrance::Room) => copies.room.set(9),
+                Err(hindrance) => panic!("{hindrance:?}"),
+                Ok(()) => thread::yield_now(),
             }
         }
     }
@@ -69,16 +62,15 @@ impl World {
         }
     }
 
-    /// With another thread that does something meanwhile.
-    fn shrink_beside<T: 'static>(self: &Arc<Self>, room: u64, work: impl FnOnce(&Self) -> T + 'static) -> T {
+    /// Merges the two buckets while another thread does something.
+    fn merge_beside<T: 'static>(self: &Arc<Self>, room: u64, work: impl FnOnce(&Self) -> T + 'static) -> T {
+        self.begin_to_shrink();
         let world = Arc::clone(self);
-        let other = thread::spawn(move || {
-            let done = work(&world);
-            world.epoch.drain();
-            done
-        });
-        self.shrink(room);
-        other.join().unwrap()
+        let other = thread::spawn(move || work(&world));
+        self.merge(room);
+        let done = other.join().unwrap();
+        self.epoch.drain();
+        done
     }
 }
 
@@ -98,7 +90,7 @@ fn an_update_of_a_chain_that_is_joined_is_moved_or_fails() {
     for key in [2, 3] {
         check(move || {
             let world = World::of(2, &[2, 3]);
-            let done = world.shrink_beside(9, move |world| world.append(key, 3));
+            let done = world.merge_beside(9, move |world| world.append(key, 3));
             let expected = |of: u64, number: u64| if done && of == key { 3 } else { number };
             assert_eq!([world.newest(2), world.newest(3)], [expected(2, 1), expected(3, 2)]);
             world.assert_holds(&[]);
@@ -113,7 +105,7 @@ fn an_update_of_a_chain_that_is_joined_is_moved_or_fails() {
 fn a_reader_finds_what_is_joined() {
     check(|| {
         let world = World::of(2, &[2, 3]);
-        let found = world.shrink_beside(9, |world| [world.newest(2), world.newest(3)]);
+        let found = world.merge_beside(9, |world| [world.newest(2), world.newest(3)]);
         assert_eq!(found, [1, 2]);
         assert_eq!([world.newest(2), world.newest(3)], [1, 2]);
         assert!(world.read(2) >= 6, "its chain was the lower one");
@@ -129,7 +121,7 @@ fn a_first_entry_is_in_the_one_bucket_or_fails() {
     for key in [3, 5] {
         check(move || {
             let world = World::of(2, &[2]);
-            let done = world.shrink_beside(9, move |world| world.append(key, 2));
+            let done = world.merge_beside(9, move |world| world.append(key, 2));
             assert_eq!([world.newest(2), world.newest(key)], [1, if done { 2 } else { 0 }], "key {key}");
             world.assert_holds(&[]);
         });
@@ -143,7 +135,7 @@ fn a_first_entry_is_in_the_one_bucket_or_fails() {
 fn an_entry_that_is_freed_is_gone_or_fails() {
     check(|| {
         let world = World::of(2, &[2, 3]);
-        let (done, is_joined) = world.shrink_beside(9, |world| {
+        let (done, is_joined) = world.merge_beside(9, |world| {
             let done = world.free(3);
             (done, done && world.newest(2) == 0)
         });
@@ -162,7 +154,7 @@ fn what_was_given_back_can_be_changed() {
     for key in [2, 5] {
         check(move || {
             let world = World::of(2, &[2, 3]);
-            let done = world.shrink_beside(0, move |world| world.append(key, 3));
+            let done = world.merge_beside(0, move |world| world.append(key, 3));
             let expected = |of: u64, number: u64| if done && of == key { 3 } else { number };
             let newest = [2, 3, 5].map(|of| world.newest(of));
             assert_eq!(newest, [expected(2, 1), expected(3, 2), expected(5, 0)]);
