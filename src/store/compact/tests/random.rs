@@ -136,12 +136,7 @@ impl Run {
                     self.store().grow_index(buckets * 2).unwrap();
                 }
             }
-            Call::Shrink => {
-                let buckets = self.store().index_stats().buckets;
-                if let Err(error) = self.store().shrink_index(buckets / 2) {
-                    assert_eq!(error.kind(), ErrorKind::Limit, "{error}");
-                }
-            }
+            Call::Shrink => self.shrink(),
             Call::Resize(pages, tenths) => {
                 self.store().set_log_memory(pages << 12).unwrap();
                 self.store().set_mutable_fraction(tenths as f64 / 10.0).unwrap();
@@ -157,6 +152,13 @@ impl Run {
                 self.oracle = saved;
                 self.check();
             }
+        }
+    }
+
+    fn shrink(&self) {
+        let buckets = self.store().index_stats().buckets;
+        if let Err(error) = self.store().shrink_index(buckets / 2) {
+            assert_eq!(error.kind(), ErrorKind::Limit, "{error}");
         }
     }
 
