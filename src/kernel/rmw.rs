@@ -74,7 +74,8 @@ impl<K: Key, V: Value, L: Logic<V>> RmwOp<K, V, L> {
         }
     }
 
-    /// Changes a value that may end where it lies, if it can be. One that has ended is none: another begins in its place.
+    /// Changes a value that may end where it lies, if it can be. One that has ended is none: another begins in its place, unless it was
+    /// deleted before, which made its record one that nothing begins in (R4).
     fn in_place(
         &mut self,
         kernel: &Kernel<K, V>,
@@ -83,18 +84,25 @@ impl<K: Key, V: Value, L: Logic<V>> RmwOp<K, V, L> {
         guard: &Guard<'_>,
     ) -> Step<OperationStatus> {
         let (now, logic) = (Cell::new(kernel.now()), &mut self.logic);
-        let (until, record) = (Cell::new(Expiry::NEVER), found.record);
+        let (until, record, was_deleted) = (Cell::new(Expiry::NEVER), found.record, Cell::new(false));
         let modified = record.modify_value::<K, V>(
             &mut |value: &mut V| {
                 until.set(value.expiry());
                 match until.get().is_over(now.get()) {
                     false => logic.update(value),
+                    true if record.info().is_tombstone() => {
+                        was_deleted.set(true);
+                        Verdict::Keep
+                    }
                     true => begin_anew(logic, value),
                 }
             },
             &|until| {
                 // It was over before, and a new one begins; or it is not over; or it is by now.
-                let may_last = until.is_over(now.get()) || kernel.may_last(until);
+                if until.is_over(now.get()) {
+                    return !record.info().is_tombstone();
+                }
+                let may_last = kernel.may_last(until);
                 if !may_last {
                     now.set(kernel.now());
                 }
@@ -104,6 +112,7 @@ impl<K: Key, V: Value, L: Logic<V>> RmwOp<K, V, L> {
         let now = now.get();
         let was_over = until.get().is_over(now);
         match modified {
+            Ok(_) if was_deleted.get() => Step::Retry(Retry::Conflict),
             Ok(Modified::InPlace) if was_over => Step::Done(OperationStatus::Created),
             Ok(Modified::InPlace) => Step::Done(OperationStatus::InPlace),
             Ok(Modified::Unchanged) if was_over && !kernel.is_over(&slot, record, now, guard) => {
