@@ -28,10 +28,13 @@ use crate::error::Result;
 use crate::index::Slot;
 use crate::operation::Retry;
 use crate::record::{Content, Key, RecordInfo, RecordLayout, Value};
+use crate::sync::{Ordering, fence};
 
 impl<K: Key, V: Value> Kernel<K, V> {
     /// From where on records may leave their chains and spares may be used. To be asked when the entry has been found.
     fn spares_from(&self, guard: &Guard<'_>) -> Address {
+        // Who finds no entry has not loaded a word of it in any order. What was known to who freed it is to be known here (V3).
+        fence(Ordering::Acquire);
         self.log.spares_from(self.index.table_at_rest(), guard)
     }
 
@@ -121,5 +124,66 @@ impl<K: Key, V: Value> Kernel<K, V> {
     pub(super) fn may_be_revived(&self, info: RecordInfo) -> bool {
         let is_latched = const { RecordLayout::of::<K, V>().is_latched() };
         is_latched && info.is_tombstone() && self.log.has_spares() && info.previous().is_valid() && !info.is_closed()
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(oxifaster_loom))]
+mod tests {
+    use crate::device::MemoryDisk;
+    use crate::store::{FasterKv, FasterKvConfig};
+    use crate::utility::KeyHash;
+    use std::collections::HashMap;
+
+    const BUCKETS: u64 = 256;
+
+    /// Three keys that share one entry of an index of one bucket. When that is split, the first and the last go on to share one, and
+    /// the other one has another.
+    fn keys_of_one_entry() -> [u64; 3] {
+        let hash = |key: u64| KeyHash::of_bytes(&key.to_le_bytes());
+        let (tag, mut known) = (hash(0).tag(), HashMap::new());
+        for key in (1..).filter(|key| hash(*key).tag() == tag) {
+            if let Some(first) = known.insert(hash(key).bucket(BUCKETS - 1), key) {
+                let other = known.values().find(|other| **other != key).copied();
+                return [first, other.unwrap_or_default(), key];
+            }
+        }
+        [0; 3]
+    }
+
+    /// Has everything that has left become spare, and gives the spares to other keys.
+    fn use_what_is_free(store: &FasterKv<u64, Vec<u8>, MemoryDisk>) {
+        let mut session = store.start_session();
+        let others = || (0..64).map(|number| u64::MAX - number);
+        others().for_each(|key| session.upsert(key, vec![9; 8]).unwrap());
+        others().for_each(|key| session.upsert(key, vec![9; 16]).unwrap());
+        (0..64).for_each(|number| session.upsert(u64::MAX / 2 - number, vec![8; 8]).unwrap());
+        assert!(store.stats().revivification.unwrap().reused >= 32);
+    }
+
+    /// V1: a chain that was split has two entries that lead into it. Their records stay where they are.
+    #[test]
+    fn what_two_entries_lead_to_does_not_leave() {
+        let keys = keys_of_one_entry();
+        let config = FasterKvConfig::default()
+            .with_memory_budget(4 << 20)
+            .with_log_memory_size(1 << 20)
+            .with_table_size(1)
+            .with_index_growth(false)
+            .with_revivification(true);
+        let store: FasterKv<u64, Vec<u8>, _> = FasterKv::open(config, MemoryDisk::new()).unwrap();
+        let mut session = store.start_session();
+        keys.iter().for_each(|key| session.upsert(*key, vec![1; 8]).unwrap());
+        store.grow_index(BUCKETS).unwrap();
+        // The way to the first goes by way of it.
+        session.upsert(keys[1], vec![2; 100]).unwrap();
+        assert_eq!(store.stats().revivification.unwrap().freed, 0);
+        use_what_is_free(&store);
+        let found = keys.map(|key| session.read(&key).unwrap());
+        assert_eq!(found, [Some(vec![1; 8]), Some(vec![2; 100]), Some(vec![1; 8])]);
+        // What comes after does leave.
+        session.upsert(keys[1], vec![3; 200]).unwrap();
+        assert!(store.stats().revivification.unwrap().freed > 64);
+        assert_eq!(session.read(&keys[1]).unwrap(), Some(vec![3; 200]));
     }
 }

@@ -165,7 +165,7 @@ impl RecordInfo {
         self.0 & PRESENT != 0
     }
 
-    /// True for a record that lost the race to be published.
+    /// True for a record that lost the race to be published, or that left its chain.
     #[inline]
     pub const fn is_invalid(self) -> bool {
         self.0 & INVALID != 0

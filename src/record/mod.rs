@@ -25,7 +25,8 @@
 //! * **R4** A tombstone is set once and never taken back, but for those of latched values in a store that uses space again: who gives the
 //!   key a value there holds the latch meanwhile (`revive.rs`). An operation that found the record without it may still change
 //!   the value afterwards: the change is ordered just before the deletion, which nobody can tell from having come first.
-//! * **R5** An invalid record was never published; it is skipped wherever the log is walked.
+//! * **R5** An invalid record was never published, or has left its chain and nobody looks at it any more; it is skipped wherever the log is
+//!   walked.
 //! * **R6** The first words of a record say how long it is: its sizes, whether it has a word for its origin, or is a mark
 //!   (`origin.rs`).
 //! * **R7** A value that does not fit into its record any more goes on in a new record in front of it. If that is made from

@@ -180,8 +180,7 @@ fn outcomes(value: Option<u64>, one: &[Act], other: &[Act], found: &mut Vec<Opti
 
 /// V4: a tombstone becomes a record of its key again while others change, delete or revive it, and while it is closed to updates.
 ///
-/// Broken by: clearing the tombstone outside of the latch; a read-modify-write that appends in front of a tombstone which is
-/// not sealed, or is fuzzy; freeing the entry of a tombstone that may be revived.
+/// Broken by: a read-modify-write that appends in front of a tombstone without sealing it first.
 #[test]
 fn a_tombstone_that_is_revived_loses_no_change() {
     use Act::{Add, Delete, Set};
@@ -227,8 +226,7 @@ fn a_tombstone_that_is_revived_loses_no_change() {
 
 /// L14: a record leaves while the log is closed. When it is immutable to everyone it is invalid, or it never left.
 ///
-/// Broken by: making the log immutable after the first wait, as where no space is used again; sending those that leave off
-/// after their lock is given up.
+/// Broken by: making the log immutable after the first wait, as where no space is used again.
 #[test]
 fn what_left_is_invalid_before_it_is_immutable() {
     model(|| {
@@ -240,6 +238,7 @@ fn what_left_is_invalid_before_it_is_immutable() {
             let (store, mut participant) = (Arc::clone(&store), epoch.join());
             thread::spawn(move || {
                 run(&store, DeleteOp::new(1u64), &mut participant);
+                participant.epoch().drain();
             })
         };
         close_tail(&store);
@@ -278,8 +277,7 @@ fn replayed(store: &Kernel<u64, u64>, cut: &Cut<'_, u64, u64>, participant: &mut
 /// L14, V3: a key is deleted, and comes back at another place, while a cut is made. What a recovery would find in the log at the cut
 /// was there at some moment, and it stays that for as long as the cut lives.
 ///
-/// Broken by: a cut without a pause; one that does not send off those that are leaving; freeing the entry of a tombstone that does
-/// not leave.
+/// Broken by: a cut without a pause.
 #[test]
 fn a_cut_finds_nothing_that_left() {
     let mut builder = builder();
