@@ -69,6 +69,7 @@ pub fn rehearse(
         record_size: layout.planned_size(),
         volatile: false,
         read_buffers: 1,
+        spares: 0,
     };
     let (log, mut report) = recovery.log(config)?;
     drop((log, index));

@@ -11,7 +11,7 @@ use crate::epoch::Guard;
 use crate::error::Result;
 use crate::index::Slot;
 use crate::operation::{Operation, Retry, Step};
-use crate::record::{Draft, Expiry, Held, Key, Modified, RecordLayout, RecordRef, Seen, Value, Verdict};
+use crate::record::{Draft, Expiry, Held, Key, Modified, RecordLayout, RecordRef, Revived, Seen, Value, Verdict};
 use crate::status::OperationStatus;
 use crate::sync::{Arc, AtomicBool, Ordering};
 use crate::utility::KeyHash;
@@ -53,6 +53,7 @@ impl<K: Key, V: Value, L: Logic<V>> RmwOp<K, V, L> {
     ) -> Step<OperationStatus> {
         match kernel.region(&found, kernel.moment(guard)) {
             Region::Newer => Step::Retry(Retry::Conflict),
+            region if kernel.may_be_revived(found.info) => self.on_tombstone(kernel, slot, found, region, guard),
             _ if found.info.is_tombstone() => self.append(kernel, slot, None, guard), // R4: for good, whatever the region
             Region::Mutable if found.info.is_closed() => self.on_closed(kernel, slot, found, guard),
             Region::Mutable if const { V::EXPIRES } => self.in_place(kernel, slot, found, guard),
@@ -128,6 +129,38 @@ impl<K: Key, V: Value, L: Logic<V>> RmwOp<K, V, L> {
             Ok(Modified::Sealed) => self.copy(kernel, slot, record, guard),
             Err(error) => Step::Failed(error),
         }
+    }
+
+    /// The key was deleted by a tombstone that may become its record again (V4 of `revive`).
+    #[cold]
+    fn on_tombstone(
+        &mut self,
+        kernel: &Kernel<K, V>,
+        slot: Slot<'_>,
+        found: Found<'_>,
+        region: Region,
+        guard: &Guard<'_>,
+    ) -> Step<OperationStatus> {
+        match region {
+            Region::Mutable => {}
+            Region::Immutable => return self.copy(kernel, slot, found.record, guard),
+            Region::Fuzzy => return Step::Retry(Retry::Fuzzy), // K2
+            Region::Newer => return Step::Retry(Retry::Conflict),
+        }
+        let Some(value) = self.logic.create() else { return Step::Done(OperationStatus::Unchanged) };
+        match found.record.revive::<K, V>(&value, true) {
+            Revived::Now => {
+                kernel.log.count_revived_in_place();
+                return Step::Done(OperationStatus::Created);
+            }
+            Revived::IsThere => return Step::Retry(Retry::Conflict),
+            Revived::NoRoom => found.record.seal::<K, V>(),
+            Revived::Sealed => {}
+        }
+        if !found.record.info().is_tombstone() {
+            return Step::Retry(Retry::Conflict);
+        }
+        self.publish(kernel, slot, Some(&value), OperationStatus::Created, guard)
     }
 
     /// Appends what the logic makes of a record that nobody changes any more.

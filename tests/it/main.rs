@@ -31,4 +31,5 @@ mod paths;
 mod plain;
 mod pretouch;
 mod resize;
+mod revivification;
 mod transactions;

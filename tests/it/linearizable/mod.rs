@@ -38,6 +38,11 @@ impl Name for String {
 /// Records `histories` histories, of new keys each, and looks at each.
 fn histories_could_be<K: Name, V: Shape>(histories: u64, transactions: bool) {
     let config = FasterKvConfig::default().with_page_size_bits(12).with_log_memory_size(8 << 12).with_table_size(4);
+    histories_of_store_could_be::<K, V>(config.clone(), histories, transactions);
+    histories_of_store_could_be::<K, V>(config.with_revivification(true), histories / 2, transactions);
+}
+
+fn histories_of_store_could_be<K: Name, V: Shape>(config: FasterKvConfig, histories: u64, transactions: bool) {
     let time = Arc::new(VirtualClock::new(0));
     let config = config.with_clock(time.clone());
     let store: FasterKv<K, V, MemoryDisk> = FasterKv::open(config, MemoryDisk::new()).unwrap();
