@@ -1,7 +1,7 @@
 //! Positions in a log.
 //!
 //! An address is a plain 48-bit number, never a pointer: the only way from an address to bytes is to ask the log while
-//! pinned. Addresses only grow; one is never used twice.
+//! pinned. Addresses only grow; one is used twice only where space is used again (`allocator/spare.rs`).
 
 use crate::sync::{AtomicU64, Ordering};
 use std::fmt;

@@ -13,8 +13,7 @@ impl LogCore {
             let core = Arc::downgrade(self);
             self.epoch.bump(move || {
                 if let Some(core) = core.upgrade() {
-                    core.pointers.advance_safe_read_only(to);
-                    core.pump();
+                    core.settle_below(to);
                 }
             });
         }

@@ -7,6 +7,7 @@ use super::geometry::LogGeometry;
 use super::history::History;
 use super::pointers::{FIRST, LogAddresses, LogPointers};
 use super::resize::Shares;
+use super::spare::Spares;
 use super::state::LogState;
 use super::tail::{Reserved, Tail};
 use super::view::{LogHandle, LogView};
@@ -33,6 +34,8 @@ pub(crate) struct LogConfig {
     pub(crate) volatile: bool,
     /// Read buffers kept for reuse, and the number from which sessions finish reads before they start more.
     pub(crate) read_buffers: usize,
+    /// Spaces of records that are kept to be used again, at most; none: no space ever is.
+    pub(crate) spares: usize,
 }
 
 /// The log's shared parts. Completions and epoch actions hold it weakly: the log lives as long as its owner.
@@ -58,6 +61,7 @@ pub(super) struct LogCore {
     pub(super) write_pool: Arc<BufferPool>,
     pub(super) counters: LogCounters,
     pub(super) volatile: bool,
+    pub(super) spares: Option<Spares>,
     read_pool: Arc<BufferPool>,
     pub(super) readable: bool,
 }
@@ -113,6 +117,7 @@ impl HybridLog {
             waiting: Mutex::new(Vec::new()),
             epoch,
             volatile: config.volatile,
+            spares: (config.spares > 0).then(|| Spares::new(config.spares)),
             readable: device.info().readable,
             device,
             write_pool: BufferPool::new(Self::write_buffer_len(geometry.page().page_bits()), WRITES_MAX),

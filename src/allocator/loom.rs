@@ -120,7 +120,8 @@ fn boundaries_are_seen_in_order_while_they_move() {
 
 fn log(epoch: &Arc<LightEpoch>, device: Arc<dyn StorageDevice>) -> HybridLog {
     let geometry = LogGeometry::new(6, 4, 0.0).unwrap();
-    let config = LogConfig { geometry, generation: 1, record_size: RECORD, volatile: false, read_buffers: 1 };
+    let config =
+        LogConfig { geometry, generation: 1, record_size: RECORD, volatile: false, read_buffers: 1, spares: 0 };
     HybridLog::new(config, Arc::clone(epoch), device).unwrap()
 }
 

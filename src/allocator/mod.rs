@@ -35,6 +35,10 @@
 //! * **L12** While a checkpoint copies the log, a record below `settled` is changed by nobody, and one below `frozen` by nobody
 //!   who pinned since it was frozen. In between it is fuzzy, as between `safe_read_only` and `read_only`.
 //! * **L13** A frame is given back to the system only while no page is in it and nobody can open one there. It is zeros then (L5).
+//! * **L14** Where space is used again: a record that left its chain is invalid before it becomes immutable, and before a checkpoint
+//!   copies it. It is invalid, or has become another one, only after everybody has left who was pinned when it left, and it keeps
+//!   its length. Only what lies in the mutable part leaves or is used, and nothing that was there when the index got another
+//!   table, an image of it was begun, or a checkpoint cut (`spare.rs`).
 
 #[cfg(not(oxifaster_loom))]
 mod at_rest;
@@ -64,6 +68,7 @@ mod reader;
 mod recovered;
 mod resize;
 mod scan;
+mod spare;
 mod state;
 mod tail;
 #[cfg(test)]
@@ -93,6 +98,7 @@ pub(crate) use pointers::FIRST;
 pub use pointers::LogAddresses;
 pub(crate) use reader::{BlockReader, ReadLimits, Verified};
 pub(crate) use scan::{Scan, Visitor};
+pub(crate) use spare::Spare;
 pub(crate) use state::LogState;
 pub(crate) use view::{LogHandle, LogView};
 pub(crate) use walk::RecordWalker;

@@ -70,5 +70,5 @@ impl ReadCacheConfig {
 
 /// The log of a cache of these sizes.
 pub(super) const fn log_config(geometry: LogGeometry, record_size: usize) -> LogConfig {
-    LogConfig { geometry, generation: 0, record_size, volatile: true, read_buffers: 0 }
+    LogConfig { geometry, generation: 0, record_size, volatile: true, read_buffers: 0, spares: 0 }
 }

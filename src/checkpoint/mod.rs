@@ -51,6 +51,6 @@ pub use rehearsal::{RehearsalLimits, rehearse};
 pub use report::{ImageUse, RecoveryPhase, RecoveryProgress, RecoveryReport, RecoveryTimes, SuffixEnd, SuffixReport};
 pub use retention::Removed;
 #[cfg(not(oxifaster_loom))]
-pub(crate) use suffix::{SuffixLimits, with_suffix};
+pub(crate) use suffix::{Suffix, SuffixLimits, with_suffix};
 pub use token::CheckpointToken;
 pub use verify::{Defect, RecordCounts, VerifyProgress, VerifyReport, verify};

@@ -1,7 +1,7 @@
 //! Recovering a checkpoint to see that it can be done: everything that a recovery does, into memory, and then nothing comes of it.
 
 use super::report::{RecoveryProgress, RecoveryReport};
-use super::suffix::{SuffixLimits, with_suffix};
+use super::suffix::{Suffix, SuffixLimits, with_suffix};
 use super::{Catalog, Manifest, Recovery, RecoveryLimits, log_of};
 use crate::address::Address;
 use crate::allocator::{LogConfig, LogGeometry};
@@ -56,7 +56,7 @@ pub fn rehearse(
     let device = Arc::new(ReadOnly(device)) as Arc<dyn StorageDevice>;
     let threads = limits.threads.max(1);
     let suffix_limits = SuffixLimits { buffer_bytes: BUFFER_BYTES * threads, wait: limits.wait, accept_damage: false };
-    let (whole, suffix) = with_suffix(manifest, layout, &device, suffix_limits, tell)?;
+    let Suffix { manifest: whole, report: suffix, .. } = with_suffix(manifest, layout, &device, suffix_limits, tell)?;
     let log = log_of(&whole, layout)?;
     let recovery_limits =
         RecoveryLimits { threads, buffer_bytes: BUFFER_BYTES * threads, wait: limits.wait, pretouch: false };
@@ -69,6 +69,7 @@ pub fn rehearse(
         record_size: layout.planned_size(),
         volatile: false,
         read_buffers: 1,
+        spares: 0,
     };
     let (log, mut report) = recovery.log(config)?;
     drop((log, index));

@@ -34,7 +34,17 @@ pub(crate) struct SuffixLimits {
     pub(crate) accept_damage: bool,
 }
 
-/// The manifest of the checkpoint and of what lies behind it in the log, if that is part of the store.
+/// A checkpoint with what lies behind it in the log.
+pub(crate) struct Suffix {
+    /// The manifest of both.
+    pub(crate) manifest: Manifest,
+    /// What was found, if that is part of the store.
+    pub(crate) report: Option<SuffixReport>,
+    /// Bytes of the device that are part of the store, and of which nothing says that they are durable.
+    pub(crate) uncertain: Range<u64>,
+}
+
+/// Looks for what lies behind a checkpoint in the log, if that is part of the store.
 ///
 /// # Errors
 /// [`ErrorKind::Corrupt`] with the place if something that was acknowledged, or that the checkpoint names, is damaged, or
@@ -45,10 +55,10 @@ pub(crate) fn with_suffix(
     device: &Arc<dyn StorageDevice>,
     limits: SuffixLimits,
     tell: &(dyn Fn(RecoveryProgress) + Sync),
-) -> Result<(Manifest, Option<SuffixReport>)> {
+) -> Result<Suffix> {
     let log = log_of(manifest, layout)?;
     if !log.durable {
-        return Ok((manifest.clone(), None));
+        return Ok(Suffix { manifest: manifest.clone(), report: None, uncertain: 0..0 });
     }
     let geometry = LogGeometry::new(manifest.schema.page_bits, LogGeometry::MIN_FRAMES, 0.0)?;
     let history = History::new(log.generations.clone(), Vec::new());
@@ -58,7 +68,9 @@ pub(crate) fn with_suffix(
     let (end, ended) = (search.end, search.ended);
     let bytes = geometry.device_offset(geometry.block_of(end)) - geometry.device_offset(geometry.block_of(log.end));
     let report = SuffixReport { from: log.end, end, records: search.records, bytes, ended };
-    Ok((search.into_manifest(), Some(report)))
+    let offset = |at: Address| geometry.device_offset(geometry.block_of(at));
+    let uncertain = offset(search.durable.min(end))..offset(end);
+    Ok(Suffix { manifest: search.into_manifest(), report: Some(report), uncertain })
 }
 
 /// What is known of a session's changes.
@@ -85,6 +97,8 @@ struct Search<'m> {
     buckets: u64,
     /// Where the group ends that began last: what is part of the store does not end within it.
     group_end: Address,
+    /// Known to be durable: the checkpoint, and what a note says (W4).
+    durable: Address,
     end: Address,
     ended: SuffixEnd,
 }
@@ -109,6 +123,7 @@ impl<'m> Search<'m> {
             records: 0,
             buckets: log.buckets,
             group_end: Address::INVALID,
+            durable: log.end,
             end: log.end,
             ended: SuffixEnd::Nothing,
         }
@@ -161,6 +176,7 @@ impl<'m> Search<'m> {
             return Ok(Some(number));
         }
         let payload = &block[..geometry.payload_of_block(number)];
+        self.durable = self.durable.max(note_in(payload, expected, number).unwrap_or(Address::INVALID));
         if geometry.page().offset(start) == 0 || start == self.log.start {
             self.walker.go_to(start.max(Address::new(FIRST)))?;
         }

@@ -38,6 +38,8 @@ mod loom;
 mod memory;
 mod null;
 mod request;
+#[cfg(not(oxifaster_loom))]
+mod rewrite;
 mod segments;
 mod storage_device;
 #[cfg(not(oxifaster_loom))]
@@ -58,6 +60,8 @@ pub use io_uring::{IoBackend, IoUringDevice, PoolReason};
 pub use memory::MemoryDisk;
 pub use null::NullDisk;
 pub use request::{IoDone, IoOp, IoRequest, Token};
+#[cfg(not(oxifaster_loom))]
+pub(crate) use rewrite::rewrite;
 pub use storage_device::{DeviceInfo, StorageDevice};
 #[cfg(not(oxifaster_loom))]
 pub use thread_pool::ThreadPoolDevice;

@@ -27,6 +27,11 @@ impl Segments {
         Self { size }
     }
 
+    /// Bytes of a segment.
+    pub(super) const fn size(self) -> u64 {
+        self.size
+    }
+
     /// The segment that holds the byte at `offset`.
     pub(super) fn segment_of(self, offset: u64) -> u64 {
         offset / self.size

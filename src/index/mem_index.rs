@@ -247,6 +247,12 @@ impl MemIndex {
         prefetch(self.table().first(hash).overflow(), Purpose::Read);
     }
 
+    /// The number of the table in force, unless it is being filled.
+    pub(crate) fn table_at_rest(&self) -> Option<usize> {
+        let number = self.current();
+        self.table_at(number).progress.is_over().then_some(number)
+    }
+
     /// Buckets of the table and of the arena.
     pub(crate) fn config(&self) -> IndexConfig {
         let table = self.table();

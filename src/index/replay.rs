@@ -24,14 +24,14 @@ use crate::sync::{Backoff, Ordering};
 use crate::utility::KeyHash;
 use crate::utility::planted;
 
-/// Records whose buckets are on their way to the cache at the same time.
+/// Records that are taken in together. Behind them as many others have been asked for: their buckets are there when it is their turn.
 const GROUP: usize = 32;
 
 /// One thread's part in the replay.
 pub(crate) struct Replay<'i> {
     index: &'i MemIndex,
     participant: Participant,
-    group: [(KeyHash, Address); GROUP],
+    waiting: [(KeyHash, Address); 2 * GROUP],
     len: usize,
     records: u64,
 }
@@ -39,7 +39,7 @@ pub(crate) struct Replay<'i> {
 impl<'i> Replay<'i> {
     /// Nobody but replays uses the index yet.
     pub(crate) fn new(index: &'i MemIndex, participant: Participant) -> Self {
-        Self { index, participant, group: [(KeyHash::from_raw(0), Address::INVALID); GROUP], len: 0, records: 0 }
+        Self { index, participant, waiting: [(KeyHash::from_raw(0), Address::INVALID); 2 * GROUP], len: 0, records: 0 }
     }
 
     /// A valid record. It is taken in by the time of the next [`finish`](Self::finish).
@@ -49,9 +49,9 @@ impl<'i> Replay<'i> {
     #[inline]
     pub(crate) fn add(&mut self, hash: KeyHash, address: Address) -> Result<()> {
         self.index.prefetch(hash);
-        self.group[self.len] = (hash, address);
+        self.waiting[self.len] = (hash, address);
         self.len += 1;
-        if self.len == GROUP { self.finish() } else { Ok(()) }
+        if self.len == self.waiting.len() { self.take_in(GROUP) } else { Ok(()) }
     }
 
     /// Takes in what has been added.
@@ -59,11 +59,18 @@ impl<'i> Replay<'i> {
     /// # Errors
     /// As for [`add`](Self::add).
     pub(crate) fn finish(&mut self) -> Result<()> {
+        self.take_in(self.len)
+    }
+
+    /// Takes in the first `count` of those that wait.
+    fn take_in(&mut self, count: usize) -> Result<()> {
         let guard = self.participant.pin();
-        let group = &self.group[..self.len];
-        self.records += group.len() as u64;
-        self.len = 0;
-        group.iter().try_for_each(|(hash, address)| self.index.raise(*hash, *address, &guard))
+        let waiting = self.len;
+        self.records += count as u64;
+        self.len -= count;
+        self.waiting[..count].iter().try_for_each(|(hash, address)| self.index.raise(*hash, *address, &guard))?;
+        self.waiting.copy_within(count..waiting, 0);
+        Ok(())
     }
 
     /// Records that were added.

@@ -57,6 +57,9 @@ impl<K: Key, V: Value> Kernel<K, V> {
         if guard.slip().origin() != 0 {
             return self.append_with_origin(slot, draft, moment, guard, around);
         }
+        if self.log.has_spares() {
+            return self.append_reviving(slot, (draft, size), moment, guard, around);
+        }
         let allocation = self.log.allocate(size, guard)?;
         Ok(self.fill(allocation, slot, draft, moment, guard, around))
     }
@@ -121,7 +124,7 @@ impl<K: Key, V: Value> Kernel<K, V> {
     ) -> Result<(), Retry> {
         let Allocation::At(address) = allocation else { return Err(Retry::Room) };
         let record = self.log.space(address, draft.sizes().record_size(), guard);
-        draft.write(record, RecordInfo::new(self.newest(&slot, guard), stamp(moment.version)));
+        draft.write(record, draft.sizes(), RecordInfo::new(self.newest(&slot, guard), stamp(moment.version)));
         around.before(record);
         self.index.try_update(slot, address).map_err(|_| {
             record.invalidate(); // K5
@@ -177,7 +180,8 @@ impl<K: Key, V: Value> Kernel<K, V> {
         let last = Address::from_word(address.get() + size as u64);
         self.sign(last, origin, guard);
         let record = self.log.space(address, size, guard);
-        draft.write(record, RecordInfo::new(self.newest(&slot, guard), version).with_origin());
+        let info = RecordInfo::new(self.newest(&slot, guard), version).with_origin();
+        draft.write(record, draft.sizes(), info);
         around.before(record);
         Ok(match self.index.try_update(slot, address) {
             Ok(()) if !around.after(record) => {

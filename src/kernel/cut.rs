@@ -59,8 +59,10 @@ impl<'k, K: Key, V: Value> Cut<'k, K, V> {
     ) -> Result<Self> {
         let version = kernel.versions.current();
         let (nowhere, moment) = (Address::INVALID, Moment::rest(version));
+        let _pause = kernel.log.pause_spares();
         let mut cut = Self { kernel, epoch, moment, is_posted: false, start: nowhere, end: nowhere, kept_below };
         cut.advance(around)?; // Prepare: everybody looks at the moment, new batches wait
+        kernel.log.send_off_spares(); // L14: before the next wait ends
         around.wait_until(&mut || !around.is_any_in_batch())?;
         cut.start = closed_tail(kernel, around)?;
         kernel.versions.set_start(cut.start);

@@ -55,7 +55,7 @@ impl<K: Key, V: Value, Q: KeyBytes> KeyOperation<K, V> for DeleteOp<Q> {
                 _ if found.info.is_tombstone() => return Step::Done(OperationStatus::NotFound),
                 // What is closed may be copied at this moment.
                 Region::Mutable if !found.info.is_closed() => {
-                    if let Some(status) = delete_in_place(kernel, slot, found) {
+                    if let Some(status) = delete_in_place(kernel, slot, found, guard) {
                         return Step::Done(status);
                     }
                 }
@@ -77,15 +77,13 @@ fn delete_in_place<K: Key, V: Value>(
     kernel: &Kernel<K, V>,
     slot: Slot<'_>,
     found: Found<'_>,
+    guard: &Guard<'_>,
 ) -> Option<OperationStatus> {
     match found.record.delete::<K, V>() {
         Deleted::Now => {}
         Deleted::Before => return Some(OperationStatus::NotFound),
         Deleted::Sealed => return None,
     }
-    if slot.address() == found.address && kernel.is_given_up(found.info.previous()) {
-        // Somebody may have appended in front meanwhile: then the entry is theirs, and stays.
-        let _ = kernel.index.try_free(slot);
-    }
+    kernel.forget(slot, &found, guard);
     Some(OperationStatus::Deleted)
 }

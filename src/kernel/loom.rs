@@ -19,6 +19,7 @@ mod cut;
 mod expiry;
 mod large;
 mod locks;
+mod revive;
 
 type Store = Kernel<u64, u64>;
 
@@ -43,7 +44,16 @@ fn store_with<V: Value>(epoch: &Arc<LightEpoch>, cache: Option<ReadCache>) -> Ar
 
 fn store_of_pages<V: Value>(epoch: &Arc<LightEpoch>, cache: Option<ReadCache>, bits: u32) -> Arc<Kernel<u64, V>> {
     let geometry = LogGeometry::new(bits, 4, 1.0).unwrap();
-    let log = LogConfig { geometry, generation: 1, record_size: 24, volatile: false, read_buffers: 1 };
+    store_of(epoch, cache, geometry, 0)
+}
+
+fn store_of<V: Value>(
+    epoch: &Arc<LightEpoch>,
+    cache: Option<ReadCache>,
+    geometry: LogGeometry,
+    spares: usize,
+) -> Arc<Kernel<u64, V>> {
+    let log = LogConfig { geometry, generation: 1, record_size: 24, volatile: false, read_buffers: 1, spares };
     let log = HybridLog::new(log, Arc::clone(epoch), Arc::new(MemoryDisk::new())).unwrap();
     let index = MemIndex::new(IndexConfig { buckets: 1, overflow_buckets: 0 }).unwrap();
     Arc::new(Kernel::new(index, log, cache, 1, Duration::from_secs(1)))

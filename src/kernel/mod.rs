@@ -34,6 +34,7 @@ mod look;
 mod loom;
 mod read;
 mod records;
+mod revive;
 mod rmw;
 mod root;
 mod upsert;

@@ -11,7 +11,7 @@ use crate::epoch::Guard;
 use crate::error::Result;
 use crate::index::Slot;
 use crate::operation::{Operation, Retry, Step};
-use crate::record::{Draft, Expiry, Held, Key, Modified, RecordLayout, RecordRef, Seen, Value, Verdict};
+use crate::record::{Draft, Expiry, Held, Key, Modified, RecordLayout, RecordRef, Revived, Seen, Value, Verdict};
 use crate::status::OperationStatus;
 use crate::sync::{Arc, AtomicBool, Ordering};
 use crate::utility::KeyHash;
@@ -53,6 +53,7 @@ impl<K: Key, V: Value, L: Logic<V>> RmwOp<K, V, L> {
     ) -> Step<OperationStatus> {
         match kernel.region(&found, kernel.moment(guard)) {
             Region::Newer => Step::Retry(Retry::Conflict),
+            region if kernel.may_be_revived(found.info) => self.on_tombstone(kernel, slot, found, region, guard),
             _ if found.info.is_tombstone() => self.append(kernel, slot, None, guard), // R4: for good, whatever the region
             Region::Mutable if found.info.is_closed() => self.on_closed(kernel, slot, found, guard),
             Region::Mutable if const { V::EXPIRES } => self.in_place(kernel, slot, found, guard),
@@ -74,7 +75,8 @@ impl<K: Key, V: Value, L: Logic<V>> RmwOp<K, V, L> {
         }
     }
 
-    /// Changes a value that may end where it lies, if it can be. One that has ended is none: another begins in its place.
+    /// Changes a value that may end where it lies, if it can be. One that has ended is none: another begins in its place, unless it was
+    /// deleted before, which made its record one that nothing begins in (R4).
     fn in_place(
         &mut self,
         kernel: &Kernel<K, V>,
@@ -83,18 +85,25 @@ impl<K: Key, V: Value, L: Logic<V>> RmwOp<K, V, L> {
         guard: &Guard<'_>,
     ) -> Step<OperationStatus> {
         let (now, logic) = (Cell::new(kernel.now()), &mut self.logic);
-        let (until, record) = (Cell::new(Expiry::NEVER), found.record);
+        let (until, record, was_deleted) = (Cell::new(Expiry::NEVER), found.record, Cell::new(false));
         let modified = record.modify_value::<K, V>(
             &mut |value: &mut V| {
                 until.set(value.expiry());
                 match until.get().is_over(now.get()) {
                     false => logic.update(value),
+                    true if record.info().is_tombstone() => {
+                        was_deleted.set(true);
+                        Verdict::Keep
+                    }
                     true => begin_anew(logic, value),
                 }
             },
             &|until| {
                 // It was over before, and a new one begins; or it is not over; or it is by now.
-                let may_last = until.is_over(now.get()) || kernel.may_last(until);
+                if until.is_over(now.get()) {
+                    return !record.info().is_tombstone();
+                }
+                let may_last = kernel.may_last(until);
                 if !may_last {
                     now.set(kernel.now());
                 }
@@ -104,6 +113,7 @@ impl<K: Key, V: Value, L: Logic<V>> RmwOp<K, V, L> {
         let now = now.get();
         let was_over = until.get().is_over(now);
         match modified {
+            Ok(_) if was_deleted.get() => Step::Retry(Retry::Conflict),
             Ok(Modified::InPlace) if was_over => Step::Done(OperationStatus::Created),
             Ok(Modified::InPlace) => Step::Done(OperationStatus::InPlace),
             Ok(Modified::Unchanged) if was_over && !kernel.is_over(&slot, record, now, guard) => {
@@ -119,6 +129,38 @@ impl<K: Key, V: Value, L: Logic<V>> RmwOp<K, V, L> {
             Ok(Modified::Sealed) => self.copy(kernel, slot, record, guard),
             Err(error) => Step::Failed(error),
         }
+    }
+
+    /// The key was deleted by a tombstone that may become its record again (V4 of `revive`).
+    #[cold]
+    fn on_tombstone(
+        &mut self,
+        kernel: &Kernel<K, V>,
+        slot: Slot<'_>,
+        found: Found<'_>,
+        region: Region,
+        guard: &Guard<'_>,
+    ) -> Step<OperationStatus> {
+        match region {
+            Region::Mutable => {}
+            Region::Immutable => return self.copy(kernel, slot, found.record, guard),
+            Region::Fuzzy => return Step::Retry(Retry::Fuzzy), // K2
+            Region::Newer => return Step::Retry(Retry::Conflict),
+        }
+        let Some(value) = self.logic.create() else { return Step::Done(OperationStatus::Unchanged) };
+        match found.record.revive::<K, V>(&value, true) {
+            Revived::Now => {
+                kernel.log.count_revived_in_place();
+                return Step::Done(OperationStatus::Created);
+            }
+            Revived::IsThere => return Step::Retry(Retry::Conflict),
+            Revived::NoRoom => found.record.seal::<K, V>(),
+            Revived::Sealed => {}
+        }
+        if !found.record.info().is_tombstone() {
+            return Step::Retry(Retry::Conflict);
+        }
+        self.publish(kernel, slot, Some(&value), OperationStatus::Created, guard)
     }
 
     /// Appends what the logic makes of a record that nobody changes any more.

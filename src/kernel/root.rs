@@ -59,7 +59,10 @@ impl<K: Key, V: Value> KeyOperation<K, V> for PublishRootOp<K> {
         if let Trace::Record(found) = kernel.trace(&self.key, &slot, floor, guard) {
             match kernel.region(&found, moment) {
                 Region::Newer => return Step::Retry(Retry::Conflict),
-                Region::Mutable if found.info.is_open() => outgrown = Some(found.record), // R7
+                // R7, V4
+                Region::Mutable if found.info.is_open() || kernel.may_be_revived(found.info) => {
+                    outgrown = Some(found.record);
+                }
                 Region::Mutable | Region::Fuzzy | Region::Immutable => {}
             }
         }

@@ -9,7 +9,7 @@ use crate::epoch::Guard;
 use crate::error::Result;
 use crate::index::Slot;
 use crate::operation::{Operation, Retry, Step};
-use crate::record::{Draft, Key, Value};
+use crate::record::{Draft, Key, Revived, Value};
 use crate::status::OperationStatus;
 use crate::sync::Visible;
 use crate::utility::KeyHash;
@@ -60,6 +60,13 @@ impl<K: Key, V: Value> KeyOperation<K, V> for UpsertOp<K, V> {
                         return Step::Done(OperationStatus::InPlace);
                     }
                     outgrown = Some(found.record); // R7: it has no place there, and goes in front
+                }
+                Region::Mutable if kernel.may_be_revived(found.info) => {
+                    if found.record.revive::<K, V>(&self.value, false) == Revived::Now {
+                        kernel.log.count_revived_in_place();
+                        return Step::Done(OperationStatus::InPlace);
+                    }
+                    outgrown = Some(found.record); // V4
                 }
                 Region::Mutable | Region::Fuzzy | Region::Immutable => {}
             }

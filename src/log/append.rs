@@ -7,7 +7,7 @@ use crate::allocator::{Allocation, FIRST};
 use crate::epoch::Participant;
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::store_bytes;
-use crate::sync::{Arc, Backoff, Ordering};
+use crate::sync::{Arc, AtomicU64, Backoff, Ordering};
 use std::ops::Range;
 use std::time::Instant;
 
@@ -35,18 +35,6 @@ impl Appender {
     /// As for `append`.
     pub fn try_append(&mut self, data: &[u8]) -> Result<Option<Address>> {
         self.core.append(&mut self.participant, &[data], false)
-    }
-
-    /// Appends entries in order; others may append in between. Returns the address of the last.
-    ///
-    /// # Errors
-    /// As for [`append`](Self::append).
-    pub fn append_batch<'a>(&mut self, entries: impl IntoIterator<Item = &'a [u8]>) -> Result<Option<Address>> {
-        let mut last = None;
-        for data in entries {
-            last = Some(self.append(data)?);
-        }
-        Ok(last)
     }
 }
 
@@ -84,12 +72,17 @@ impl Core {
             _ => self.put_large(participant, parts, len, wait)?,
         };
         if let Some(address) = address {
-            if self.log.geometry().page().offset(address) == 0 {
-                self.count_page(participant);
-            }
-            self.group.note_growth(address);
+            self.note_placed(participant, address, address);
         }
         Ok(address)
+    }
+
+    /// Entries are in their places, from `first` to `last`, which nothing was put between.
+    pub(super) fn note_placed(&self, participant: &mut Participant, first: Address, last: Address) {
+        if self.log.geometry().page().offset(first) == 0 {
+            self.count_page(participant);
+        }
+        self.group.note_growth(last);
     }
 
     /// The largest body that fits on every page.
@@ -147,14 +140,29 @@ impl Core {
         wait: bool,
     ) -> Result<Option<Address>> {
         let draft = Draft::new(kind, body);
+        self.place(participant, draft.size(), wait, |words, address| self.fill(words, address, draft, body))
+    }
+
+    /// Writes an entry to its place.
+    pub(super) fn fill(&self, words: &[AtomicU64], address: Address, draft: Draft, body: &[u8]) {
+        store_bytes(&words[1..], body);
+        // Release: who finds the header finds the body.
+        words[0].store(draft.at(address, self.generation).word(), Ordering::Release);
+    }
+
+    /// Has `fill` write to a place of `size` bytes on one page; `None` if there is none and the caller does not want to `wait`.
+    pub(super) fn place(
+        &self,
+        participant: &mut Participant,
+        size: usize,
+        wait: bool,
+        fill: impl Fn(&[AtomicU64], Address),
+    ) -> Result<Option<Address>> {
         let mut stall: Option<(Instant, Backoff)> = None;
         loop {
             let guard = participant.pin();
-            if let Allocation::At(address) = self.log.allocate(draft.size(), &guard)? {
-                let words = self.log.words(address, draft.size(), &guard);
-                store_bytes(&words[1..], body);
-                // Release: who finds the header finds the body.
-                words[0].store(draft.at(address, self.generation).word(), Ordering::Release);
+            if let Allocation::At(address) = self.log.allocate(size, &guard)? {
+                fill(self.log.words(address, size, &guard), address);
                 drop(guard);
                 if self.epoch.has_pending() {
                     self.epoch.drain();

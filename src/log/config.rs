@@ -138,5 +138,5 @@ impl FasterLogConfig {
 
 /// The hybrid log under a log of this geometry.
 pub(super) const fn log_config(geometry: LogGeometry, generation: u32) -> LogConfig {
-    LogConfig { geometry, generation, record_size: 8, volatile: false, read_buffers: 1 }
+    LogConfig { geometry, generation, record_size: 8, volatile: false, read_buffers: 1, spares: 0 }
 }

@@ -55,10 +55,11 @@ impl FasterLog {
     /// # Errors
     /// As for [`append`](Self::append); those before the one that failed are appended.
     pub fn append_batch<'a>(&self, entries: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<Address>> {
+        let mut addresses = Vec::new();
         self.core.with_lane(|core, participant| {
-            let append = |data| core.append(participant, &[data], true).and_then(Core::placed);
-            entries.into_iter().map(append).collect()
-        })
+            core.append_batch(participant, entries, |address| addresses.push(address))
+        })?;
+        Ok(addresses)
     }
 
     /// Appends an entry if there is room in memory at this moment; `None` if there is none.

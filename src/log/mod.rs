@@ -35,6 +35,7 @@
 //! ```
 
 mod append;
+mod batch;
 mod commit;
 mod config;
 mod durable;

@@ -17,14 +17,14 @@ use super::commit::CommitRecord;
 use super::image::Image;
 use crate::address::Address;
 use crate::allocator::{BLOCK_SIZE, FIRST, LogGeometry, seal};
-use crate::device::{IoRequest, StorageDevice, access};
+use crate::device::{IoRequest, StorageDevice, access, rewrite};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{AlignedBuf, IoBuf};
 use crate::sync::Arc;
 use std::ops::Range;
 use std::time::Duration;
 
-/// Bytes that are written once more at a time.
+/// Bytes that are cleared at a time.
 const CHUNK: usize = 1 << 20;
 
 /// What was found on a device.
@@ -106,32 +106,20 @@ impl Explorer<'_> {
         let geometry = self.geometry;
         let last = geometry.block_of(Address::new(found.whole.get() - 1));
         let first = geometry.block_of(found.commit.durable()).min(last);
-        let per_chunk = (CHUNK / BLOCK_SIZE) as u64;
-        for from in (first..=last).step_by(per_chunk as usize) {
-            self.write_again(from..(from + per_chunk).min(last + 1), found)?;
-        }
+        // Without what follows the last whole entry.
+        let (kept, payload) =
+            (found.whole.get() - geometry.start_of_block(last).get(), geometry.payload_of_block(last));
+        let end = geometry.device_offset(last + 1);
+        rewrite(&**self.device, geometry.device_offset(first)..end, self.wait, |offset, bytes| {
+            if offset + bytes.len() as u64 == end && (kept as usize) < payload {
+                let start = bytes.len() - BLOCK_SIZE;
+                bytes[start..][kept as usize..payload].fill(0);
+                seal(&mut bytes[start..], last, found.generation);
+            }
+        })?;
         found.end = geometry.start_of_block(last + 1);
-        self.clear_from(geometry.device_offset(last + 1))?;
+        self.clear_from(end)?;
         access(&**self.device, IoRequest::sync(), self.wait).map(drop)
-    }
-
-    /// Writes blocks as they are, without what follows the last whole entry.
-    fn write_again(&self, blocks: Range<u64>, found: &Found) -> Result<()> {
-        let (offset, len) =
-            (self.geometry.device_offset(blocks.start), (blocks.end - blocks.start) as usize * BLOCK_SIZE);
-        let (read, mut buf) = self.read(offset, len)?;
-        if read < len {
-            return Err(Error::new(ErrorKind::Io, "the device has become shorter").with("device offset", offset));
-        }
-        let start = self.geometry.start_of_block(blocks.end - 1);
-        let kept = (found.whole.get() - start.get()) as usize;
-        let payload = self.geometry.payload_of_block(blocks.end - 1);
-        if kept < payload {
-            let block = &mut buf[len - BLOCK_SIZE..];
-            block[kept..payload].fill(0);
-            seal(block, blocks.end - 1, found.generation);
-        }
-        access(&**self.device, IoRequest::write(offset, len, buf), self.wait).map(drop)
     }
 
     fn clear_from(&self, mut offset: u64) -> Result<()> {

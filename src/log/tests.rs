@@ -132,6 +132,31 @@ fn entries_given_in_parts_and_in_batches_are_as_good() {
 }
 
 #[test]
+fn batches_of_any_sizes_keep_their_order_over_pages_and_crashes() {
+    let disk = MemoryDisk::new();
+    let log = open(&disk);
+    let sizes = [0, 1, 8, 40, 500, 513, 900, 5_000, 7, 64, 3];
+    let all: Vec<Vec<u8>> = (0..1_500).map(|number| data(number, sizes[number as usize * 7 % sizes.len()])).collect();
+    let (mut appender, mut addresses, mut counted) = (log.appender(), Vec::new(), 0);
+    for (number, batch) in all.chunks(100).enumerate() {
+        let batch = batch.iter().map(Vec::as_slice);
+        if number % 2 == 0 {
+            addresses.extend(log.append_batch(batch).unwrap());
+        } else {
+            counted += usize::from(appender.append_batch(batch).unwrap().is_some());
+        }
+    }
+    assert_eq!((addresses.len(), counted, appender.append_batch([]).unwrap()), (800, 7, None));
+    log.commit().unwrap();
+    for log in [&log, &open(&disk.duplicate())] {
+        let found = entries(log);
+        assert!(found.iter().map(|entry| &entry.1).eq(&all));
+        assert!(addresses.iter().all(|address| found.binary_search_by_key(address, |entry| entry.0).is_ok()));
+    }
+    assert!(addresses.windows(2).all(|two| two[0] < two[1]));
+}
+
+#[test]
 fn what_several_threads_wait_for_is_there_after_a_crash_and_they_share_commits() {
     const THREADS: u64 = 8;
     const EACH: u64 = 200;

@@ -13,8 +13,14 @@ pub(crate) trait Content<K: Key, V: Value>: Copy {
     /// The sizes of the record.
     fn sizes(self) -> RecordSizes;
 
-    /// Fills words that were just given out, as [`RecordRef::write`].
-    fn write(self, record: RecordRef<'_>, info: RecordInfo);
+    /// Fills words that were just given out, as [`RecordRef::write_as`].
+    fn write(self, record: RecordRef<'_>, sizes: RecordSizes, info: RecordInfo);
+
+    /// Whether a record, which is none of a large value, is of the same key.
+    fn is_of(self, record: RecordRef<'_>) -> bool;
+
+    /// How much longer than it has to be the record may be, and whether it may lie below others that were written before it.
+    fn slack(self) -> Option<usize>;
 }
 
 /// Key and value of a record to come; without a value, a tombstone.
@@ -72,8 +78,17 @@ impl<K: Key, V: Value, Q: KeyBytes + ?Sized> Content<K, V> for Draft<'_, Q, V> {
     }
 
     #[inline(always)]
-    fn write(self, record: RecordRef<'_>, info: RecordInfo) {
-        record.write::<K, V>(info, self);
+    fn write(self, record: RecordRef<'_>, sizes: RecordSizes, info: RecordInfo) {
+        record.write_as::<K, V>(sizes, info, self);
+    }
+
+    fn is_of(self, record: RecordRef<'_>) -> bool {
+        record.key_is::<K, V>(self.key)
+    }
+
+    fn slack(self) -> Option<usize> {
+        // A value of fixed length has room for itself, or for nothing.
+        Some(if V::FIXED.is_some() { 0 } else { (Draft::sizes::<K>(&self).record_size() / 32 + 1) * 8 })
     }
 }
 
@@ -105,8 +120,16 @@ impl<K: Key, V: Value> Content<K, V> for RootDraft<'_> {
         RecordLayout::of::<K, V>().sizes(self.key.len(), self.root.len())
     }
 
-    fn write(self, record: RecordRef<'_>, info: RecordInfo) {
-        let sizes = Content::<K, V>::sizes(self);
+    fn write(self, record: RecordRef<'_>, sizes: RecordSizes, info: RecordInfo) {
         record.write_sealed(sizes, info.with_large(), self.key, &[], self.root);
+    }
+
+    fn is_of(self, record: RecordRef<'_>) -> bool {
+        record.key_is::<K, V>(self.key)
+    }
+
+    /// It lies above its fragments (R9).
+    fn slack(self) -> Option<usize> {
+        None
     }
 }

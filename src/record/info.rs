@@ -165,10 +165,16 @@ impl RecordInfo {
         self.0 & PRESENT != 0
     }
 
-    /// True for a record that lost the race to be published.
+    /// True for a record that lost the race to be published, or that left its chain.
     #[inline]
     pub const fn is_invalid(self) -> bool {
         self.0 & INVALID != 0
+    }
+
+    /// True for what can leave its chain: a record of the store, deleted or not, that nobody comes back to by its address as one does
+    /// to what is closed, or is the root of a large value.
+    pub(crate) const fn may_leave(self) -> bool {
+        self.0 & (INVALID | CLOSED | MARK | ORIGIN | PRESENT) == PRESENT
     }
 
     /// True for the record of a deleted key.
@@ -212,6 +218,13 @@ mod tests {
         let root = RecordInfo::new(Address::new(64), 3).with_large();
         assert!(root.is_large() && root.is_live() && !root.is_open() && !root.is_fragment());
         assert!(!root.invalidated().is_large() && !root.with_tombstone().is_large() && !deleted.is_large());
+        assert!(
+            info.may_leave()
+                && deleted.may_leave()
+                && !root.may_leave()
+                && !told.may_leave()
+                && !info.invalidated().may_leave()
+        );
         let fragment = RecordInfo::fragment(3);
         assert!(fragment.is_fragment() && fragment.is_invalid() && !fragment.is_mark() && !fragment.is_large());
         let mark = RecordInfo::mark(1023);

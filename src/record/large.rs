@@ -284,7 +284,8 @@ mod tests {
         let (key, value) = (7u64.to_le_bytes(), root.to_bytes());
         let draft = RootDraft::new(&key, &value);
         let info = RecordInfo::new(Address::new(0x50), 5);
-        let bytes = bytes_of(72, |record| Content::<u64, Vec<u8>>::write(draft, record, info));
+        let sizes = Content::<u64, Vec<u8>>::sizes(draft);
+        let bytes = bytes_of(72, |record| Content::<u64, Vec<u8>>::write(draft, record, sizes, info));
         let mut golden = vec![0x50, 0, 0, 0, 0, 0, 5, 0x90]; // present, 60
         golden.extend([8, 0, 0, 0, 5, 0, 0, 0]);
         golden.extend([7, 0, 0, 0, 0, 0, 0, 0]);

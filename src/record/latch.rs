@@ -65,6 +65,12 @@ impl<'a> Latch<'a> {
         (word & LEN_MASK) as usize
     }
 
+    /// The word as it is at this moment.
+    #[inline]
+    pub(crate) fn seen(self) -> Seen {
+        Seen(self.0.load(Ordering::Acquire))
+    }
+
     /// Runs `copy`, with the length of the value, until it ran while nobody wrote; `seen` tells what was seen then.
     #[inline(always)]
     pub(crate) fn read<T>(self, seen: &mut Seen, mut copy: impl FnMut(usize) -> T) -> T {

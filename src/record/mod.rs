@@ -22,9 +22,11 @@
 //! * **R3** A value of a type of at most 8 bytes is one atomic word. Any other is written, and becomes longer or shorter within
 //!   its words, only while its stamp is odd, by the thread that made it odd; who reads it takes only what it copied between two
 //!   equal, even stamps (`latch.rs`).
-//! * **R4** A tombstone is set once and never taken back. An operation that found the record without it may still change
+//! * **R4** A tombstone is set once and never taken back, but for those of latched values in a store that uses space again: who gives the
+//!   key a value there holds the latch meanwhile (`revive.rs`). An operation that found the record without it may still change
 //!   the value afterwards: the change is ordered just before the deletion, which nobody can tell from having come first.
-//! * **R5** An invalid record was never published; it is skipped wherever the log is walked.
+//! * **R5** An invalid record was never published, or has left its chain and nobody looks at it any more; it is skipped wherever the log is
+//!   walked.
 //! * **R6** The first words of a record say how long it is: its sizes, whether it has a word for its origin, or is a mark
 //!   (`origin.rs`).
 //! * **R7** A value that does not fit into its record any more goes on in a new record in front of it. If that is made from
@@ -52,6 +54,7 @@ mod layout;
 mod loom;
 mod origin;
 mod pod;
+mod revive;
 mod sizes;
 mod tuple;
 mod view;
@@ -67,6 +70,7 @@ pub(crate) use latch::{Latch, Seen};
 pub use layout::{Record, RecordLayout};
 pub(crate) use origin::{Mark, Origin};
 pub use pod::Pod;
+pub(crate) use revive::Revived;
 pub(crate) use sizes::RecordSizes;
 pub use tuple::{Pair, Triple};
 pub(crate) use view::{Deleted, Modified, RecordRef, Verdict};

@@ -84,6 +84,11 @@ impl RecordSizes {
         self.value_word() + self.value_words
     }
 
+    /// The same, with all that a space of `size` bytes has left as room for the value.
+    pub(crate) const fn filling(self, size: usize) -> Self {
+        Self { value_words: (size / 8).saturating_sub(self.value_word()), ..self }
+    }
+
     /// The key in the bytes of the whole record.
     #[inline]
     pub(super) fn key_in(self, record: &[u8]) -> &[u8] {

@@ -13,7 +13,7 @@ use std::ops::Range;
 /// that of the guard under which the log handed them out.
 #[derive(Clone, Copy)]
 pub(crate) struct RecordRef<'g> {
-    words: &'g [AtomicU64],
+    pub(super) words: &'g [AtomicU64],
 }
 
 /// What is to become of a value that was looked at, and maybe changed.
@@ -85,10 +85,20 @@ impl<'g> RecordRef<'g> {
     }
 
     /// Fills freshly allocated, unpublished words with a record. Publishing it in the index makes it visible.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn write<K: Key, V: Value>(self, info: RecordInfo, draft: Draft<'_, impl KeyBytes + ?Sized, V>) {
+        self.write_as::<K, V>(draft.sizes::<K>(), info, draft);
+    }
+
+    /// The same with parts of these sizes, which have room for those of the draft.
+    #[inline]
+    pub(crate) fn write_as<K: Key, V: Value>(
+        self,
+        sizes: RecordSizes,
+        info: RecordInfo,
+        draft: Draft<'_, impl KeyBytes + ?Sized, V>,
+    ) {
         let layout = const { RecordLayout::of::<K, V>() };
-        let sizes = draft.sizes::<K>();
         if layout.fixed_sizes().is_none() {
             self.words[1].store(sizes.word(), Ordering::Relaxed);
         }
@@ -123,7 +133,7 @@ impl<'g> RecordRef<'g> {
 
     /// Sets the word that says when the value ends, if there is one.
     #[inline(always)]
-    fn store_expiry<V: Value>(self, sizes: RecordSizes, value: &V) {
+    pub(super) fn store_expiry<V: Value>(self, sizes: RecordSizes, value: &V) {
         if const { V::EXPIRES } {
             self.words[sizes.expiry_word()].store(value.expiry().word(), Ordering::Relaxed);
         }
@@ -223,12 +233,12 @@ impl<'g> RecordRef<'g> {
     }
 
     #[inline(always)]
-    fn value_words<K: Key, V: Value>(self, sizes: RecordSizes) -> &'g [AtomicU64] {
+    pub(super) fn value_words<K: Key, V: Value>(self, sizes: RecordSizes) -> &'g [AtomicU64] {
         self.part::<K, V>(sizes.value_word()..sizes.record_words())
     }
 
     #[inline(always)]
-    fn latch(self, sizes: RecordSizes) -> Latch<'g> {
+    pub(super) fn latch(self, sizes: RecordSizes) -> Latch<'g> {
         Latch::new(&self.words[sizes.latch_word()])
     }
 

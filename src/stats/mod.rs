@@ -6,4 +6,4 @@ mod snapshot;
 
 pub(crate) use counter::{LogCounters, OwnedCounter, SessionCounters, SharedCounter, Tally};
 pub use memory::{Area, MemoryStats};
-pub use snapshot::{DeviceStats, OperationStats, ReadCacheStats, StatsSnapshot};
+pub use snapshot::{DeviceStats, OperationStats, ReadCacheStats, RevivificationStats, StatsSnapshot};

@@ -46,6 +46,22 @@ pub struct ReadCacheStats {
     pub pages_left: u64,
 }
 
+/// What became of records that left their chains since the store was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RevivificationStats {
+    /// Tombstones that became a record of their key again where they lay.
+    pub in_place: u64,
+    /// Records that left the chain of their key, so that their space can be used again.
+    pub freed: u64,
+    /// Records that were written into such space.
+    pub reused: u64,
+    /// Spaces that were given up: they had become immutable, a checkpoint or the growth of the index came, or there were too many.
+    pub dropped: u64,
+    /// Spaces that are free at this moment; some of them may be given up when they are looked at.
+    pub free: u64,
+}
+
 /// What the counters of a store said at one moment.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
@@ -60,6 +76,8 @@ pub struct StatsSnapshot {
     pub device: DeviceStats,
     /// The read cache, if there is one.
     pub read_cache: Option<ReadCacheStats>,
+    /// Space that is used again, if it is.
+    pub revivification: Option<RevivificationStats>,
     /// Who holds how many bytes of the memory budget.
     pub memory: Vec<(&'static str, usize)>,
     /// The memory budget in bytes.

@@ -2,7 +2,7 @@
 
 use super::durability::Durability;
 use crate::address::PageGeometry;
-use crate::allocator::{BLOCK_PAYLOAD, BLOCK_SIZE, HybridLog, LogGeometry};
+use crate::allocator::{BLOCK_PAYLOAD, BLOCK_SIZE, HybridLog, LogGeometry, Spare};
 use crate::cache::ReadCacheConfig;
 use crate::clock::{Clock, StoreClock};
 #[cfg(not(oxifaster_loom))]
@@ -57,6 +57,8 @@ pub struct FasterKvConfig {
     pub overwrite: bool,
     /// See [`with_pretouch`](Self::with_pretouch).
     pub pretouch: bool,
+    /// See [`with_revivification`](Self::with_revivification).
+    pub revivification: bool,
     /// See [`with_clock`](Self::with_clock).
     pub clock: StoreClock,
     /// See [`with_compaction`](Self::with_compaction).
@@ -91,6 +93,7 @@ impl Default for FasterKvConfig {
             damage_accepted: false,
             overwrite: false,
             pretouch: true,
+            revivification: false,
             clock: StoreClock::default(),
             #[cfg(not(oxifaster_loom))]
             compaction: CompactionConfig::default(),
@@ -240,6 +243,17 @@ impl FasterKvConfig {
         self
     }
 
+    /// Whether space of deleted and outgrown records is used again while it is in the part of the log that is changed in place, for
+    /// stores that delete keys and insert others, or the same again. `Default:` false: such space comes back by compaction only.
+    ///
+    /// Takes a thirty-second of the memory budget, to know what is free. Every call that writes a record pays for it with some 100
+    /// nanoseconds and locks that all share. Not with a [durability](Self::with_durability), with which nothing is changed in place.
+    #[must_use]
+    pub fn with_revivification(mut self, reuses: bool) -> Self {
+        self.revivification = reuses;
+        self
+    }
+
     /// The clock by which [values end](crate::record::Expiring); a store whose values do not end never asks it. `Default:` that of the
     /// system, which moves on every few milliseconds.
     #[must_use]
@@ -285,6 +299,14 @@ impl FasterKvConfig {
     /// Whether each value makes sense by itself.
     pub(super) fn check(&self) -> Result<()> {
         self.durability.check()?;
+        if self.revivification && self.durability.is_some() {
+            return Err(Error::new(
+                ErrorKind::Config,
+                "a store with a durability changes nothing in place, and has no space to use again",
+            )
+            .with("durability", format_args!("{:?}", self.durability))
+            .help("leave with_revivification away, and have the store compacted"));
+        }
         #[cfg(not(oxifaster_loom))]
         self.compaction.check()?;
         if self.max_pending == 0 || self.max_pending > 1 << 16 {
@@ -336,7 +358,9 @@ impl FasterKvConfig {
         let read_cache = self.read_cache.map(|cache| cache.geometry(record_size)).transpose()?;
         let cache_bytes = read_cache.map_or(0, HybridLog::memory_bytes);
         let (checkpoint_buffer, lookup_buffer) = (checkpoint_buffer_for(budget), lookup_buffer_for(budget));
-        let buffers = read_buffers * read_buffer + checkpoint_buffer + lookup_buffer;
+        let spares = if self.revivification { spares_for(budget) } else { 0 };
+        let spare_bytes = spares * Spare::KEPT_BYTES;
+        let buffers = read_buffers * read_buffer + checkpoint_buffer + lookup_buffer + spare_bytes;
         let other = self.bytes_set_aside(index) + cache_bytes + buffers;
         let left = budget.saturating_sub(other as u64);
         let wished = self.log_memory_size.unwrap_or(left);
@@ -377,6 +401,7 @@ impl FasterKvConfig {
                 .with("taken by read buffers", read_buffers * read_buffer)
                 .with("taken by the read cache", cache_bytes)
                 .with("taken by the buffers for checkpoints and compactions", checkpoint_buffer + lookup_buffer)
+                .with("taken by revivification", spare_bytes)
                 .help("raise memory_budget, or lower log_memory_size or table_size"));
         }
         let budget = budget as usize;
@@ -388,6 +413,7 @@ impl FasterKvConfig {
             read_buffer,
             checkpoint_buffer,
             lookup_buffer,
+            spares,
             budget,
         })
     }
@@ -404,6 +430,8 @@ pub(crate) struct StoreSizes {
     pub(crate) checkpoint_buffer: usize,
     /// Bytes that a compaction keeps of what it has to look up.
     pub(crate) lookup_buffer: usize,
+    /// Spaces of records that are kept to be used again, at most.
+    pub(crate) spares: usize,
     pub(crate) budget: usize,
 }
 
@@ -421,6 +449,11 @@ fn lookup_buffer_for(budget: u64) -> usize {
     (budget as usize / 32).min(64 << 20)
 }
 
+/// Spaces of records that are kept to be used again, at most.
+fn spares_for(budget: u64) -> usize {
+    budget as usize / 32 / Spare::KEPT_BYTES
+}
+
 fn out_of_range(field: &'static str, value: u64, smallest: u64, largest: u64) -> Error {
     Error::new(ErrorKind::Config, "a value is out of range")
         .with("field", field)
@@ -436,8 +469,8 @@ impl StoreSizes {
         let page_bits = self.geometry.page().page_bits();
         let log = ((LogGeometry::MIN_FRAMES as usize) << page_bits) + HybridLog::write_buffer_bytes(page_bits);
         let cache = self.read_cache.map_or(0, HybridLog::memory_bytes);
-        let other =
-            table + log + cache + self.read_buffers * self.read_buffer + self.checkpoint_buffer + self.lookup_buffer;
+        let buffers = self.read_buffers * self.read_buffer + self.checkpoint_buffer + self.lookup_buffer;
+        let other = table + log + cache + buffers + self.spares * Spare::KEPT_BYTES;
         let left = self.budget.saturating_sub(other) / MemIndex::bytes(1, 0);
         self.index.overflow_buckets.max(left as u64)
     }
@@ -504,6 +537,8 @@ mod tests {
         assert!(field(config().with_max_pending(0)).contains("max_pending"));
         assert!(field(config().with_recovery_threads(0)).contains("recovery_threads"));
         assert!(field(config().with_memory_budget(1 << 20).with_table_size(1 << 20)).contains("table_size"));
+        let durable = config().with_revivification(true).with_durability(Durability::EveryOperation);
+        assert!(field(durable).contains("with_revivification"));
         let parts = config().with_memory_budget(1 << 18).with_log_memory_size(1 << 20);
         assert!(field(parts).contains("log_memory_size"));
         let large = config().with_page_size_bits(12).with_log_memory_size(1 << 20).resolve(5000).unwrap_err();

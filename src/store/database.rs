@@ -5,7 +5,7 @@ use super::compact::Reclaim;
 use super::config::{FasterKvConfig, StoreSizes, index_bytes};
 use super::durability::Committer;
 use crate::address::Address;
-use crate::allocator::{HybridLog, LogConfig, LogGeometry, LogState};
+use crate::allocator::{HybridLog, LogConfig, LogGeometry, LogState, Spare};
 use crate::cache::ReadCache;
 use crate::checkpoint::{CheckpointToken, Piece, SessionCut};
 #[cfg(not(oxifaster_loom))]
@@ -89,6 +89,9 @@ impl Memory {
         // Held for good, though used while there is a checkpoint: it is not to fail for want of it.
         held.push(budget.reserve("checkpoint buffer", sizes.checkpoint_buffer)?);
         held.push(budget.reserve("compaction", sizes.lookup_buffer)?);
+        if sizes.spares > 0 {
+            held.push(budget.reserve("revivification", sizes.spares * Spare::KEPT_BYTES)?);
+        }
         if let Some(cache) = sizes.read_cache {
             held.push(budget.reserve("read cache", HybridLog::memory_bytes(cache))?);
         }
@@ -104,6 +107,7 @@ pub(super) fn log_config(sizes: &StoreSizes, layout: RecordLayout, generation: u
         record_size: layout.planned_size(),
         volatile: false,
         read_buffers: sizes.read_buffers,
+        spares: sizes.spares,
     }
 }
 
@@ -405,6 +409,7 @@ impl<K: Key, V: Value> Database<K, V> {
             read_misses: tally.read_misses,
             device: self.kernel.log.counters().snapshot(),
             read_cache: self.kernel.cache.as_ref().map(ReadCache::stats),
+            revivification: self.kernel.log.spare_stats(),
             memory: self.memory.budget.holders(),
             memory_budget: self.memory.budget.total(),
             tag_match: tag_match_name(),

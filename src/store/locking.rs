@@ -57,6 +57,15 @@ impl<K: Key, V: Value> Held<K, V> {
         self.stripes.binary_search_by_key(&stripe, |(held, _)| *held).ok().map(|at| self.stripes[at].1)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.stripes.is_empty()
+    }
+
+    /// The stripes that are held.
+    pub(super) fn stripes(&self) -> impl Iterator<Item = Stripe> {
+        self.stripes.iter().map(|(stripe, _)| *stripe)
+    }
+
     /// Locks the stripe, which is not held, and waits for it until `patience` says no.
     ///
     /// # Errors

@@ -35,6 +35,8 @@ pub struct Transaction<'t, K: Key, V: Value> {
     ends: Expiry,
     /// Somebody changed what was read: this attempt comes to nothing.
     is_outrun: bool,
+    /// A stripe that was not to be had soon.
+    refused: Option<Stripe>,
     limit: Duration,
 }
 
@@ -112,7 +114,8 @@ impl<K: Key, V: Value> Session<K, V> {
 impl<'t, K: Key, V: Value> Transaction<'t, K, V> {
     fn new(session: &'t mut Session<K, V>, held: Held<K, V>, limit: Duration) -> Self {
         let (reads, writes, places) = (Vec::new(), Vec::new(), HashMap::new());
-        Self { session, held, reads, writes, places, ends: Expiry::NEVER, is_outrun: false, limit }
+        let (ends, is_outrun, refused) = (Expiry::NEVER, false, None);
+        Self { session, held, reads, writes, places, ends, is_outrun, refused, limit }
     }
 
     /// The value of `key`, or `None` if it is not in the store: what this transaction has written, or else what is there. All
@@ -132,6 +135,9 @@ impl<'t, K: Key, V: Value> Transaction<'t, K, V> {
             return Ok(self.writes[*place].value.clone());
         }
         let stripe = self.stripe(key.key_bytes());
+        if !self.held.is_empty() && self.held.mode_of(stripe).is_none() {
+            self.lock_soon(stripe)?;
+        }
         let value = match self.held.mode_of(stripe) {
             Some(mode) => {
                 self.session.driver.set_own_lock(Some((stripe.0, mode == LockMode::Shared)));
@@ -151,7 +157,16 @@ impl<'t, K: Key, V: Value> Transaction<'t, K, V> {
         Err(outrun())
     }
 
-    /// Reads a key while nobody has its stripe to himself, and remembers which version that was of.
+    /// Locks one more stripe, out of order. Who has it may wait for one of those that are held, so this gives up soon (S3), and comes
+    /// back with that one among those that are locked in order.
+    fn lock_soon(&mut self, stripe: Stripe) -> Result<()> {
+        self.held.lock(stripe, LockMode::Exclusive, &mut patience(SHORTLY)).map_err(|_| {
+            (self.is_outrun, self.refused) = (true, Some(stripe));
+            outrun()
+        })
+    }
+
+    /// Reads a key while nobody has its stripe to himself, by one who holds no locks, and remembers which version that was of.
     fn read_unlocked(&mut self, key: &(impl KeyBytes + ?Sized), stripe: Stripe) -> Result<Option<V>> {
         let (mut patience, mut backoff) = (patience(self.limit), Backoff::new());
         loop {
@@ -229,7 +244,7 @@ impl<'t, K: Key, V: Value> Transaction<'t, K, V> {
     /// Stripes that this attempt has come across.
     fn footprint(&self) -> impl Iterator<Item = Stripe> {
         let written = self.writes.iter().map(|write| self.stripe(write.key.as_bytes()));
-        self.reads.iter().map(|(stripe, _)| *stripe).chain(written)
+        self.reads.iter().map(|(stripe, _)| *stripe).chain(written).chain(self.held.stripes()).chain(self.refused)
     }
 
     /// Makes all writes, if what was read is still there. False if it is not, or the locks were not to be had soon.

@@ -31,5 +31,6 @@ mod paths;
 mod plain;
 mod pretouch;
 mod resize;
+mod revivification;
 mod shrink;
 mod transactions;

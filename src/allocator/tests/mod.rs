@@ -22,7 +22,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 fn config(page_bits: u32, frames: u64) -> LogConfig {
     let geometry = LogGeometry::new(page_bits, frames, 0.5).unwrap();
-    LogConfig { geometry, generation: GENERATION, record_size: 128, volatile: false, read_buffers: 2 }
+    LogConfig { geometry, generation: GENERATION, record_size: 128, volatile: false, read_buffers: 2, spares: 0 }
 }
 
 /// A log with frames for four pages, and the disk under it.

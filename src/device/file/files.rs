@@ -6,7 +6,8 @@
 //!   it covers every write that had returned. Files on the list stay open by themselves.
 //!   The first sync after opening covers every file there is: an earlier owner may have ended without one, and what it
 //!   wrote counts as written once it has been read.
-//! * **F3** A file that does not exist, or ends early, below the end of the device holds zeros there.
+//! * **F3** A file that does not exist, or ends early, below the end of the device holds zeros there. So does a file behind what was
+//!   written, if its owner was killed.
 
 use super::os;
 use super::segment_file::{SegmentFile, io_error};
@@ -335,6 +336,7 @@ impl BlockingDevice for Files {
         self.check_not_truncated(offset)?;
         for part in self.parts(offset, buf.len()) {
             let file = self.existing_or_new(part.segment)?;
+            file.make_room(part.offset + part.bytes.len() as u64, self.segments.size());
             file.write(part.offset, &buf[part.bytes])?;
             self.mark_written(part.segment, &file);
         }
@@ -357,6 +359,18 @@ impl BlockingDevice for Files {
         match &self.place {
             Place::Directory(directory) => self.delete_segments(directory, offset),
             Place::Single(_) => self.free_front(offset),
+        }
+    }
+}
+
+/// The last file ends where the device does. Who is killed leaves zeros behind that.
+impl Drop for Files {
+    fn drop(&mut self) {
+        let end = self.end.load(Ordering::Acquire);
+        let last = self.segments.segment_of(end.saturating_sub(1));
+        let open = self.open.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = open.get(&last).filter(|_| !self.read_only && end > 0) {
+            file.shorten(end - self.segments.start_of(last));
         }
     }
 }
@@ -433,5 +447,33 @@ mod tests {
         let reached: Vec<u64> = files.open.read().unwrap().keys().copied().collect();
         assert_eq!(reached, [0, 1, 2]);
         assert!(!files.names_changed.load(Ordering::Acquire));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_file_reaches_beyond_what_was_written_while_it_is_open_and_not_beyond_its_segment() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = || {
+            let lock = File::create(directory.path().join("LOCK")).unwrap();
+            Files::in_directory(directory.path(), 100 << 10, false, lock).unwrap()
+        };
+        let len = |segment| fs::metadata(directory.path().join(NAME.file_name(segment))).unwrap().len();
+        let files = open();
+        files.write_at(0, &[1; 8192]).unwrap();
+        assert!(len(0) > 8192);
+        files.write_at(8192, &[1; 100 << 10]).unwrap();
+        assert_eq!((len(0), len(1) > 8192), (100 << 10, true));
+        drop(files);
+        assert_eq!(len(1), 8192);
+        let files = open();
+        files.write_at(108 << 10, &[1; 4096]).unwrap();
+        std::mem::forget(files); // as if it was killed
+        let files = open();
+        assert!(files.info().extent > 112 << 10);
+        let mut read = vec![2; 20 << 10];
+        files.read_at(100 << 10, &mut read).unwrap();
+        assert!(read[..12 << 10].iter().all(|byte| *byte == 1) && read[12 << 10..].iter().all(|byte| *byte == 0));
+        drop(files);
+        assert!(len(1) >= 12 << 10);
     }
 }

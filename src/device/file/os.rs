@@ -107,6 +107,12 @@ mod direct {
         Ok(fcntl_setfl(file, flags - OFlags::DIRECT)?)
     }
 
+    /// Makes `file` at least `len` bytes long, by a last block of zeros behind a hole. Never shortens it.
+    pub(in super::super) fn reach(file: &File, len: u64) -> io::Result<()> {
+        let block = AlignedBuf::ALIGN as u64;
+        Ok(fallocate(file, FallocateFlags::empty(), len.saturating_sub(block), block)?)
+    }
+
     /// Frees the space of a part of `file`, which then reads as zeros; false if the file system cannot.
     pub(in super::super) fn punch_hole(file: &File, offset: u64, len: u64) -> io::Result<bool> {
         match fallocate(file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, offset, len) {
@@ -131,11 +137,16 @@ mod direct {
         Ok(())
     }
 
+    /// Files are made longer by those who write.
+    pub(in super::super) fn reach(_file: &File, _len: u64) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Space is given back by deleting segments; a single file keeps it here.
     pub(in super::super) fn punch_hole(_file: &File, _offset: u64, _len: u64) -> io::Result<bool> {
         Ok(false)
     }
 }
 
-pub(super) use direct::{disable_direct, enable_direct, punch_hole};
+pub(super) use direct::{disable_direct, enable_direct, punch_hole, reach};
 pub(super) use files::{open_locked, read_at, sync_directory, write_at};

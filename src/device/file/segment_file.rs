@@ -3,13 +3,16 @@
 use super::os;
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::AlignedBuf;
-use crate::sync::{AtomicBool, Ordering};
+use crate::sync::{AtomicBool, AtomicU64, Ordering};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A file that is read and written at positions.
+///
+/// A file system has those who write behind the end of a file wait for each other. So a file is made longer before, by a sixteenth, with
+/// a hole that takes no space; it never becomes shorter that way, whoever else does the same.
 #[derive(Debug)]
 pub(in crate::device) struct SegmentFile {
     file: File,
@@ -18,12 +21,19 @@ pub(in crate::device) struct SegmentFile {
     direct: AtomicBool,
     /// The same for the device as a whole: the first file that has to fall back speaks for those opened later.
     device_direct: Arc<AtomicBool>,
+    /// It is at least as long.
+    len: AtomicU64,
 }
+
+/// Bytes by which a file is made longer.
+const ROOM_MIN: u64 = 64 << 10;
+const ROOM_MAX: u64 = 32 << 20;
 
 impl SegmentFile {
     pub(super) fn new(file: File, path: PathBuf, device_direct: Arc<AtomicBool>) -> Self {
         let direct = device_direct.load(Ordering::Relaxed) && os::enable_direct(&file);
-        Self { file, path, direct: AtomicBool::new(direct), device_direct }
+        let len = AtomicU64::new(file.metadata().map_or(0, |metadata| metadata.len()));
+        Self { file, path, direct: AtomicBool::new(direct), device_direct, len }
     }
 
     /// Reads until `buf` is full or the file ends; returns how many bytes there were.
@@ -79,6 +89,26 @@ impl SegmentFile {
             }
         }
         Ok(())
+    }
+
+    /// Has the file reach beyond `end`, but not beyond `end_max`, if it does not reach `end` yet. If it cannot be, a write makes it longer.
+    pub(super) fn make_room(&self, end: u64, end_max: u64) {
+        let len = self.len.load(Ordering::Relaxed);
+        if end <= len {
+            return;
+        }
+        let room = (end / 16).clamp(ROOM_MIN, ROOM_MAX);
+        let wanted = end.saturating_add(room).next_multiple_of(ROOM_MIN).min(end_max.max(end));
+        if self.len.compare_exchange(len, wanted, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            let _ = os::reach(&self.file, wanted);
+        }
+    }
+
+    /// Cuts off what is behind `len`.
+    pub(super) fn shorten(&self, len: u64) {
+        if self.len.load(Ordering::Relaxed) > len {
+            let _ = self.file.set_len(len); // else it stays, and reads as zeros
+        }
     }
 
     /// Makes what was written durable, with the length of the file.

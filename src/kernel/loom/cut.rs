@@ -11,9 +11,9 @@ use crate::sync::{Arc, AtomicBool, Ordering};
 use loom::thread;
 
 /// Where a cut is made: one session, and patience without end.
-struct Around {
-    epoch: Arc<LightEpoch>,
-    account: Arc<Account>,
+pub(super) struct Around {
+    pub(super) epoch: Arc<LightEpoch>,
+    pub(super) account: Arc<Account>,
 }
 
 impl Surroundings for Around {

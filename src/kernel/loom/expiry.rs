@@ -3,7 +3,7 @@
 use super::{builder, close_tail, run, store_with};
 use crate::clock::{StoreClock, VirtualClock};
 use crate::epoch::{LightEpoch, Participant};
-use crate::kernel::{IfThere, Kernel, ReadOp, RmwOp, UpsertOp};
+use crate::kernel::{DeleteOp, IfThere, Kernel, Modify, ReadOp, RmwOp, UpsertOp};
 use crate::record::{Expiring, Expiry};
 use crate::sync::Arc;
 use loom::thread;
@@ -83,4 +83,35 @@ fn a_value_that_is_over_for_one_does_not_last_in_place() {
 #[test]
 fn a_value_that_is_over_for_one_does_not_last_in_a_new_record() {
     over_for_one_is_over_for_all(true);
+}
+
+/// One thread deletes a value before its time comes, another adds to what is there: to the value, which is deleted then, or to nothing,
+/// after the deletion, and then what it makes stays.
+///
+/// Broken by: not looking for a tombstone under the latch, in `RmwOp::in_place`.
+#[test]
+fn what_begins_where_a_value_ended_is_not_lost_to_an_earlier_deletion() {
+    builder().check(|| {
+        let (epoch, clock) = (LightEpoch::new(), Arc::new(VirtualClock::new(5)));
+        let store = store_with::<Expiring<u64>>(&epoch, None);
+        let store = Arc::new(Arc::into_inner(store).unwrap().with_clock(StoreClock::new(clock.clone())));
+        let mut participant = epoch.join();
+        run(&store, UpsertOp::new(1, Expiring::until(7, Expiry::at_ms(6))), &mut participant);
+        let other = {
+            let (store, clock, mut participant) = (Arc::clone(&store), clock.clone(), epoch.join());
+            thread::spawn(move || {
+                run(&store, DeleteOp::new(1u64), &mut participant);
+                clock.advance(Duration::from_millis(1));
+            })
+        };
+        let mut saw = 0;
+        let add = |value: &mut Expiring<u64>| {
+            saw = **value;
+            *value = Expiring::from(saw + 10);
+            true
+        };
+        run(&store, RmwOp::new(1, Modify(add)), &mut participant);
+        other.join().unwrap();
+        assert_eq!(is_there(&store, &mut participant), saw == 0, "{saw} was there");
+    });
 }

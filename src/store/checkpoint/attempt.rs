@@ -134,6 +134,8 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         // Until the cut is made: an image of a smaller table than the log's would be of no use.
         let hold =
             self.database.kernel.index.hold(&mut self.database.epoch.join(), self.database.kernel.wait_limit())?;
+        // What an image leads to, and what is replayed on top of it, stays where it is until the cut.
+        let pause = self.database.kernel.log.pause_spares();
         let index = if self.takes_image(wanted) { Some(self.take_image(pace)?) } else { None };
         let mut manifest = Manifest {
             token: self.token,
@@ -155,6 +157,7 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
             cut_took = began.elapsed();
             self.buckets = self.database.kernel.index.config().buckets;
             drop(hold);
+            drop(pause);
             self.control.enter(CheckpointStep::Log);
             next_chain = self.keep_log(cut, &mut manifest, pace)?;
         }

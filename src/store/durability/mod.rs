@@ -14,7 +14,8 @@
 //!   and synced. No block below is written again.
 //! * **W2** A write or a sync that failed is final: every call that waits is told why, and no change is taken any more.
 //! * **W3** Before anybody is told anything, a manifest is durable that names the generation of the blocks which are written from
-//!   now on.
+//!   now on. What it names of the time before is durable too: what no note says to be was written once more, as it was, since the
+//!   last sync of the process before may have failed, and no later one makes up for that.
 //! * **W4** Recovery gives a prefix of the log. It ends where no record is cut, at or behind all that was acknowledged: if blocks
 //!   further on say that more was durable, that is an error, and not an end.
 //! * **W5** Records of a session lie in the order of its serial numbers. So a prefix of the log holds, of every session, exactly

@@ -6,9 +6,9 @@ use crate::address::Address;
 use crate::allocator::{HybridLog, LogState};
 use crate::checkpoint::{
     Catalog, CheckpointKind, CheckpointToken, LogPart, Manifest, Piece, RecoveryProgress, RecoveryReport, Schema,
-    SessionCut, SuffixLimits, with_suffix,
+    SessionCut, Suffix, SuffixLimits, with_suffix,
 };
-use crate::device::StorageDevice;
+use crate::device::{StorageDevice, rewrite};
 use crate::directory::{Directory, FileDirectory};
 use crate::error::{Error, ErrorKind, Result};
 use crate::group::spawn;
@@ -125,7 +125,11 @@ fn reopen<K: Key, V: Value>(
         Catalog::new(directory).index_for(manifest)?.images.into_iter().map(|image| image.part).collect();
     let limits =
         SuffixLimits { buffer_bytes: SUFFIX_BUFFERS, wait: config.wait_limit, accept_damage: config.damage_accepted };
-    let (whole, suffix) = with_suffix(manifest, RecordLayout::of::<K, V>(), &device, limits, tell)?;
+    let Suffix { manifest: whole, report: suffix, uncertain } =
+        with_suffix(manifest, RecordLayout::of::<K, V>(), &device, limits, tell)?;
+    // If the last sync of the process before failed, what it was to cover is there for those who read, and no later sync makes it
+    // durable, unless it is written once more.
+    rewrite(&*device, uncertain, config.wait_limit, |_, _| ())?;
     let Recovered { database, mut report } = recover(directory, &whole, &images, config, device, tell)?;
     report.token = manifest.token;
     report.suffix = suffix;
@@ -144,7 +148,7 @@ fn finish<K: Key, V: Value>(
     log.forbid_updates();
     let (begin, end) = (log.begin(), log.addresses().tail);
     if begin < end {
-        // What the process before wrote and did not sync is part of the state from here on. And what lies in files of a
+        // What the process before wrote and did not sync is part of the state from here on. What lies in files of a
         // checkpoint and not on the device is written.
         log.make_durable_below(end, config.wait_limit, || Ok(()))?;
     }

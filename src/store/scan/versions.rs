@@ -5,7 +5,7 @@ use crate::device::access;
 use crate::error::Result;
 use crate::kernel::{Fetch, Fetched};
 use crate::operation::Environment;
-use crate::record::{Held, Key, Record, RecordLayout, Value};
+use crate::record::{Held, Key, Record, RecordInfo, RecordLayout, Value};
 use crate::store::database::Database;
 use crate::sync::Arc;
 use crate::utility::KeyHash;
@@ -31,38 +31,39 @@ pub(super) fn versions_of<K: Key, V: Value>(database: &Arc<Database<K, V>>, key:
     let layout = const { RecordLayout::of::<K, V>() };
     let mut participant = database.epoch.join();
     let mut versions = Vec::new();
-    let mut at = {
-        let guard = participant.pin();
-        let slot = kernel.index.find(KeyHash::of_bytes(key.as_bytes()), &guard);
-        kernel.newest(&slot, &guard)
-    };
+    // What is in memory under one pin: afterwards a place there may be that of another record.
+    let guard = participant.pin();
+    let mut at = kernel.newest(&kernel.index.find(KeyHash::of_bytes(key.as_bytes()), &guard), &guard);
+    let view = log.view(&guard);
+    let head = view.head().max(hold.at());
+    while at >= head {
+        let record = view.record(at, layout);
+        let info = record.info();
+        if record.key_is::<K, V>(key) && !info.is_invalid() {
+            let held = if info.is_tombstone() { None } else { Some(record.held::<K, V>()?) };
+            versions.push(version_of(at, info, held));
+        }
+        at = info.previous();
+    }
+    drop(guard);
     while at >= hold.at() {
-        let (info, found) = {
-            let guard = participant.pin();
-            let view = log.view(&guard);
-            if at >= view.head() {
-                let record = view.record(at, layout);
-                let info = record.info();
-                let held = || if info.is_tombstone() { Ok(None) } else { record.held::<K, V>().map(Some) };
-                (info, record.key_is::<K, V>(key).then(held).transpose()?)
-            } else {
-                drop(guard);
-                let record = fetch(database, at)?;
-                let is_of_key = record.key.as_bytes() == key.as_bytes();
-                (record.info, is_of_key.then(|| record.held_at(at)))
-            }
-        };
-        if let Some(held) = found.filter(|_| !info.is_invalid()) {
-            let (value, large_len) = match held {
-                None => (None, None),
-                Some(Held::Value(value)) => (Some(value), None),
-                Some(Held::Large(root)) => (None, Some(root.len)),
-            };
-            versions.push(KeyVersion { address: at, version: info.version(), value, large_len });
+        let record = fetch(database, at)?;
+        let info = record.info;
+        if record.key.as_bytes() == key.as_bytes() && !info.is_invalid() {
+            versions.push(version_of(at, info, record.held_at(at)));
         }
         at = info.previous();
     }
     Ok(versions)
+}
+
+fn version_of<V>(address: Address, info: RecordInfo, held: Option<Held<V>>) -> KeyVersion<V> {
+    let (value, large_len) = match held {
+        None => (None, None),
+        Some(Held::Value(value)) => (Some(value), None),
+        Some(Held::Large(root)) => (None, Some(root.len)),
+    };
+    KeyVersion { address, version: info.version(), value, large_len }
 }
 
 /// The record at `at`, from the device.

@@ -2,41 +2,80 @@
 
 use super::search::{Event, Step, is_linearizable};
 use oxifaster::Result;
-use oxifaster::record::{Key, Value};
+use oxifaster::clock::{Clock, VirtualClock};
+use oxifaster::record::{Expiring, Expiry, Key, Value};
 use oxifaster::store::{Conditional, MergeOperator, Session};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Keys of a history.
 pub(super) const KEYS: usize = 3;
 
-/// The number that each key has, if it has one.
-pub(super) type State = [Option<u64>; KEYS];
+/// A value: a number, and the time at which it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Known {
+    number: u64,
+    end: u64,
+}
 
-/// A call, with what it found: values are numbers, 0 is no value.
+/// The end of what stays.
+const NEVER: u64 = u64::MAX;
+/// What a change makes something of if there is nothing.
+const INITIAL: Known = Known { number: 0, end: NEVER };
+
+/// What each key has, and what time it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct State {
+    values: [Option<Known>; KEYS],
+    now: u64,
+}
+
+impl State {
+    /// The value that is there.
+    fn of(&self, key: usize) -> Option<Known> {
+        self.values[key].filter(|value| value.end > self.now)
+    }
+
+    fn with(mut self, key: usize, value: Option<Known>) -> Self {
+        self.values[key] = value;
+        self
+    }
+}
+
+/// A call, with what it found.
 #[derive(Debug, Clone)]
 pub(super) enum Call {
-    Read(usize, Option<u64>),
-    Upsert(usize, u64),
+    Read(usize, Option<Known>),
+    /// Which sees the number alone.
+    Look(usize, Option<u64>),
+    Upsert(usize, Known),
     Delete(usize),
-    /// What it saw, 0 if nothing, and what it made of it.
-    Modify(usize, u64, u64),
+    /// What it saw, and what it made of it.
+    Modify(usize, Known, Known),
     /// A closure that declined.
-    Declined(usize, u64),
-    Merge(usize, u64),
-    InsertOrGet(usize, u64, Conditional<u64>),
-    Exchange(usize, u64, u64, Conditional<u64>),
-    UpsertIfEven(usize, u64, Conditional<u64>),
-    DeleteIfEven(usize, Conditional<u64>),
+    Declined(usize, Known),
+    /// The sum of the numbers, which ends when the value that was there does.
+    Merge(usize, Known),
+    InsertOrGet(usize, Known, Conditional<Known>),
+    /// The first is compared by its number.
+    Exchange(usize, u64, Known, Conditional<Known>),
+    UpsertIfEven(usize, Known, Conditional<Known>),
+    DeleteIfEven(usize, Conditional<Known>),
+    /// Another end, and whether there was a value.
+    Expire(usize, u64, bool),
     /// All that it read, and what it wrote.
-    Transaction(Vec<(usize, Option<u64>)>, Vec<(usize, Option<u64>)>),
+    Transaction(Vec<(usize, Option<Known>)>, Vec<(usize, Option<Known>)>),
+    /// A millisecond goes by.
+    Tick,
 }
 
 impl Call {
     /// The key, of a call that has one.
     fn key(&self) -> Option<usize> {
         match self {
-            Self::Transaction(..) => None,
+            Self::Transaction(..) | Self::Tick => None,
             Self::Read(key, _)
+            | Self::Look(key, _)
             | Self::Upsert(key, _)
             | Self::Delete(key)
             | Self::Modify(key, ..)
@@ -45,17 +84,18 @@ impl Call {
             | Self::InsertOrGet(key, ..)
             | Self::Exchange(key, ..)
             | Self::UpsertIfEven(key, ..)
-            | Self::DeleteIfEven(key, _) => Some(*key),
+            | Self::DeleteIfEven(key, _)
+            | Self::Expire(key, ..) => Some(*key),
         }
     }
 }
 
 /// What a conditional change that is made where `condition` holds, and where nothing is if `of_absent`, says of `found`.
-fn says(found: Option<u64>, of_absent: bool, condition: impl Fn(u64) -> bool) -> Conditional<u64> {
+fn says(found: Option<Known>, of_absent: bool, condition: impl Fn(u64) -> bool) -> Conditional<Known> {
     match found {
         None if of_absent => Conditional::Done,
         None => Conditional::Absent,
-        Some(value) if condition(value) => Conditional::Done,
+        Some(value) if condition(value.number) => Conditional::Done,
         Some(value) => Conditional::Refused(value),
     }
 }
@@ -66,41 +106,46 @@ const fn is_even(value: u64) -> bool {
 
 impl Step<State> for Call {
     fn after(&self, state: &State) -> Option<State> {
-        let with = |key: usize, value: Option<u64>| {
-            let mut after = *state;
-            after[key] = value;
-            after
-        };
         // The state with the new value if it said that it was made, and as it was if not; `None` if it should have said otherwise.
-        let made = |said: &Conditional<u64>, should: Conditional<u64>, key: usize, value: Option<u64>| {
-            (*said == should).then(|| if said.is_done() { with(key, value) } else { *state })
+        let made = |said: &Conditional<Known>, should: Conditional<Known>, key: usize, value: Option<Known>| {
+            (*said == should).then(|| if said.is_done() { state.with(key, value) } else { *state })
         };
         match self {
-            Self::Read(key, found) => (state[*key] == *found).then_some(*state),
-            Self::Upsert(key, value) => Some(with(*key, Some(*value))),
-            Self::Delete(key) => Some(with(*key, None)),
-            Self::Modify(key, saw, wrote) => (state[*key].unwrap_or(0) == *saw).then(|| with(*key, Some(*wrote))),
-            Self::Declined(key, saw) => (state[*key].unwrap_or(0) == *saw).then_some(*state),
-            Self::Merge(key, operand) => Some(with(*key, Some(state[*key].unwrap_or(0) + operand))),
-            Self::InsertOrGet(key, value, said) => made(said, says(state[*key], true, |_| false), *key, Some(*value)),
-            Self::Exchange(key, old, new, said) => {
-                made(said, says(state[*key], false, |value| value == *old), *key, Some(*new))
+            Self::Read(key, found) => (state.of(*key) == *found).then_some(*state),
+            Self::Look(key, found) => (state.of(*key).map(|value| value.number) == *found).then_some(*state),
+            Self::Upsert(key, value) => Some(state.with(*key, Some(*value))),
+            Self::Delete(key) => Some(state.with(*key, None)),
+            Self::Modify(key, saw, wrote) => {
+                (state.of(*key).unwrap_or(INITIAL) == *saw).then(|| state.with(*key, Some(*wrote)))
             }
-            Self::UpsertIfEven(key, value, said) => made(said, says(state[*key], true, is_even), *key, Some(*value)),
-            Self::DeleteIfEven(key, said) => made(said, says(state[*key], false, is_even), *key, None),
-            Self::Transaction(read, written) => read.iter().all(|(key, found)| state[*key] == *found).then(|| {
-                let mut after = *state;
-                written.iter().for_each(|(key, value)| after[*key] = *value);
-                after
-            }),
+            Self::Declined(key, saw) => (state.of(*key).unwrap_or(INITIAL) == *saw).then_some(*state),
+            Self::Merge(key, operand) => {
+                let sum = |had: Known| Known { number: had.number + operand.number, ..had };
+                Some(state.with(*key, Some(state.of(*key).map_or(*operand, sum))))
+            }
+            Self::InsertOrGet(key, value, said) => {
+                made(said, says(state.of(*key), true, |_| false), *key, Some(*value))
+            }
+            Self::Exchange(key, old, new, said) => {
+                made(said, says(state.of(*key), false, |number| number == *old), *key, Some(*new))
+            }
+            Self::UpsertIfEven(key, value, said) => made(said, says(state.of(*key), true, is_even), *key, Some(*value)),
+            Self::DeleteIfEven(key, said) => made(said, says(state.of(*key), false, is_even), *key, None),
+            Self::Expire(key, end, there) => (state.of(*key).is_some() == *there)
+                .then(|| state.with(*key, state.of(*key).map(|value| Known { end: *end, ..value }))),
+            Self::Transaction(read, written) => read
+                .iter()
+                .all(|(key, found)| state.of(*key) == *found)
+                .then(|| written.iter().fold(*state, |state, (key, value)| state.with(*key, *value))),
+            Self::Tick => Some(State { now: state.now + 1, ..*state }),
         }
     }
 }
 
-/// True if a history could have happened one operation at a time. Histories without transactions are looked at key by key: of
-/// objects that are linearizable each, all are.
-pub(super) fn could_be(events: &[Event<Call>]) -> bool {
-    let start = [None; KEYS];
+/// True if a history that began at this time could have happened one operation at a time. Histories without calls that concern several
+/// keys are looked at key by key: of objects that are linearizable each, all are.
+pub(super) fn could_be(events: &[Event<Call>], now: u64) -> bool {
+    let start = State { values: [None; KEYS], now };
     if events.iter().any(|event| event.what.key().is_none()) {
         return is_linearizable(&start, events);
     }
@@ -116,6 +161,21 @@ pub(super) trait Shape: Value {
     fn of(number: u64) -> Self;
     /// The number of a value; panics if the value is none of a number.
     fn number(&self) -> u64;
+    /// Has the value of a key end then, of values that can.
+    fn expire<K: Key>(_session: &mut Session<K, Self>, _key: K, _end: u64) -> Result<bool> {
+        panic!("these values do not end")
+    }
+}
+
+/// The value of a number that ends then.
+fn made<V: Shape>(Known { number, end }: Known) -> V {
+    let mut value = V::of(number);
+    value.set_expiry(Expiry::at_ms(end));
+    value
+}
+
+fn known<V: Shape>(value: &V) -> Known {
+    Known { number: value.number(), end: value.expiry().ms().unwrap_or(NEVER) }
 }
 
 impl Shape for u64 {
@@ -153,6 +213,20 @@ impl Shape for Vec<u8> {
     }
 }
 
+impl<V: Shape> Shape for Expiring<V> {
+    fn of(number: u64) -> Self {
+        V::of(number).into()
+    }
+
+    fn number(&self) -> u64 {
+        V::number(self)
+    }
+
+    fn expire<K: Key>(session: &mut Session<K, Self>, key: K, end: u64) -> Result<bool> {
+        session.expire_at(key, Expiry::at_ms(end))
+    }
+}
+
 /// Adds numbers.
 struct Sum;
 
@@ -162,7 +236,7 @@ impl<V: Shape> MergeOperator<V> for Sum {
     }
 
     fn merge(&self, value: &mut V, operand: &V) -> Result<()> {
-        *value = V::of(value.number() + operand.number());
+        *value = made(Known { number: value.number() + operand.number(), ..known(value) });
         Ok(())
     }
 }
@@ -176,12 +250,12 @@ fn number_in<V: Shape>(bytes: &[u8]) -> u64 {
     value.unwrap().number()
 }
 
-/// What was said of values, of their numbers.
-fn numbers<V: Shape>(said: &Conditional<V>) -> Conditional<u64> {
+/// What was said of values, of what they are.
+fn of_known<V: Shape>(said: &Conditional<V>) -> Conditional<Known> {
     match said {
         Conditional::Done => Conditional::Done,
         Conditional::Absent => Conditional::Absent,
-        Conditional::Refused(value) => Conditional::Refused(value.number()),
+        Conditional::Refused(value) => Conditional::Refused(known(value)),
     }
 }
 
@@ -193,6 +267,8 @@ pub(super) struct Caller<'a, K: Key, V: Value> {
     /// State of a generator of numbers.
     pub(super) dice: u64,
     pub(super) transactions: bool,
+    /// The time, for values that end.
+    pub(super) time: &'a VirtualClock,
 }
 
 impl<K: Key + Clone, V: Shape> Caller<'_, K, V> {
@@ -211,9 +287,12 @@ impl<K: Key + Clone, V: Shape> Caller<'_, K, V> {
     fn call(&mut self) -> Result<Call> {
         let place = self.below(KEYS as u64) as usize;
         // Few values, so that a condition often holds, and never 0.
-        let (value, other, yields) = (1 + self.below(6), 1 + self.below(6), self.below(2) == 0);
-        let kinds = if self.transactions { 13 } else { 11 };
-        let kind = self.below(kinds);
+        let (number, other, yields) = (1 + self.below(6), 1 + self.below(6), self.below(2) == 0);
+        let (value, other) = (self.ending(number), self.ending(other));
+        let kind = match self.below(if self.transactions { 13 } else { 11 }) {
+            kind @ 0..3 if V::EXPIRES && yields => 13 + kind,
+            kind => kind,
+        };
         let (key, session) = (self.keys[place].clone(), &mut self.session);
         let let_others = || {
             if yields {
@@ -221,10 +300,10 @@ impl<K: Key + Clone, V: Shape> Caller<'_, K, V> {
             }
         };
         Ok(match kind {
-            0 => Call::Read(place, session.read(&key)?.map(|value| value.number())),
-            1 => Call::Read(place, session.read_with(&key, |bytes| number_in::<V>(bytes))?),
+            0 => Call::Read(place, session.read(&key)?.map(|value| known(&value))),
+            1 => Call::Look(place, session.read_with(&key, |bytes| number_in::<V>(bytes))?),
             2 => {
-                session.upsert(key, V::of(value))?;
+                session.upsert(key, made(value))?;
                 Call::Upsert(place, value)
             }
             3 => {
@@ -232,50 +311,64 @@ impl<K: Key + Clone, V: Shape> Caller<'_, K, V> {
                 Call::Delete(place)
             }
             4 | 5 => {
-                let mut saw = 0;
+                let mut saw = INITIAL;
+                let becomes = |saw: Known| Known { number: saw.number + number, end: value.end };
                 let changed = session.rmw(key, |old| {
-                    saw = old.number();
+                    saw = known(old);
                     let_others();
-                    *old = V::of(saw + value);
-                    value != 6
+                    *old = made(becomes(saw));
+                    number != 6
                 })?;
-                if changed { Call::Modify(place, saw, saw + value) } else { Call::Declined(place, saw) }
+                if changed { Call::Modify(place, saw, becomes(saw)) } else { Call::Declined(place, saw) }
             }
             6 => {
-                session.merge(key, V::of(value), &Sum)?;
+                session.merge(key, made(value), &Sum)?;
                 Call::Merge(place, value)
             }
-            7 => Call::InsertOrGet(place, value, numbers(&session.insert_or_get(key, V::of(value))?)),
+            7 => Call::InsertOrGet(place, value, of_known(&session.insert_or_get(key, made(value))?)),
             8 => {
-                let said = session.compare_exchange(key, &V::of(value), V::of(other))?;
-                Call::Exchange(place, value, other, numbers(&said))
+                let said = session.compare_exchange(key, &V::of(number), made(other))?;
+                Call::Exchange(place, number, other, of_known(&said))
             }
             9 => {
-                let said = session.upsert_if(key, V::of(value), |old| {
+                let said = session.upsert_if(key, made(value), |old| {
                     let_others();
                     is_even(old.number())
                 })?;
-                Call::UpsertIfEven(place, value, numbers(&said))
+                Call::UpsertIfEven(place, value, of_known(&said))
             }
-            10 => Call::DeleteIfEven(place, numbers(&session.delete_if(key, |old| is_even(old.number()))?)),
-            _ => self.transaction(place, value, other)?,
+            10 => Call::DeleteIfEven(place, of_known(&session.delete_if(key, |old| is_even(old.number()))?)),
+            13 | 14 => {
+                self.time.advance(Duration::from_millis(1));
+                Call::Tick
+            }
+            15 => Call::Expire(place, value.end, V::expire(session, key, value.end)?),
+            _ => self.transaction(place, value, other.number)?,
         })
     }
 
+    /// A value that ends before long, of those that can, or now and then never.
+    fn ending(&mut self, number: u64) -> Known {
+        let milliseconds = self.below(5);
+        let end = if V::EXPIRES && milliseconds > 0 { self.time.now_ms() + milliseconds } else { NEVER };
+        Known { number, end }
+    }
+
     /// Reads two keys, and gives one to the other.
-    fn transaction(&mut self, place: usize, value: u64, other: u64) -> Result<Call> {
+    fn transaction(&mut self, place: usize, value: Known, other: u64) -> Result<Call> {
         let (from, to) = (place, (place + other as usize % (KEYS - 1) + 1) % KEYS);
         let (first, second) = (self.keys[from].clone(), self.keys[to].clone());
         self.session.transaction(|transaction| {
-            let found = transaction.read(&first)?.map(|value| value.number());
+            let found = transaction.read(&first)?.map(|value| known(&value));
             std::thread::yield_now();
-            let there = transaction.read(&second)?.map(|value| value.number());
+            let there = transaction.read(&second)?.map(|value| known(&value));
             let mut written = Vec::new();
-            if value != 6 {
-                transaction.upsert(second.clone(), V::of(found.unwrap_or(0) + value));
-                written.push((to, Some(found.unwrap_or(0) + value)));
+            if value.number != 6 {
+                let given = Known { number: found.map_or(0, |found| found.number) + value.number, ..value };
+                transaction.upsert(second.clone(), made(given));
+                written.push((to, Some(given)));
             }
-            if value < 3 {
+            if value.number < 3 {
                 transaction.delete(first.clone());
                 written.push((from, None));
             }

@@ -1,14 +1,17 @@
 //! Short histories of concurrent calls, each looked at as a whole: is there an order in which they could have happened one by one?
-//! Every kind of call that takes effect at once, on few keys, while records leave memory, are compacted, and the index grows and shrinks.
+//! Every kind of call that takes effect at once, on few keys, while records leave memory, are compacted, and the index grows and shrinks;
+//! and while time goes by, for values that end.
 
 mod history;
 mod search;
 
 use history::{Call, Caller, KEYS, Shape, could_be};
+use oxifaster::clock::{Clock, VirtualClock};
 use oxifaster::device::MemoryDisk;
-use oxifaster::record::Key;
+use oxifaster::record::{Expiring, Key};
 use oxifaster::store::{FasterKv, FasterKvConfig};
 use search::Event;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 const THREADS: usize = 3;
@@ -35,6 +38,13 @@ impl Name for String {
 /// Records `histories` histories, of new keys each, and looks at each.
 fn histories_could_be<K: Name, V: Shape>(histories: u64, transactions: bool) {
     let config = FasterKvConfig::default().with_page_size_bits(12).with_log_memory_size(8 << 12).with_table_size(4);
+    histories_of_store_could_be::<K, V>(config.clone(), histories, transactions);
+    histories_of_store_could_be::<K, V>(config.with_revivification(true), histories / 2, transactions);
+}
+
+fn histories_of_store_could_be<K: Name, V: Shape>(config: FasterKvConfig, histories: u64, transactions: bool) {
+    let time = Arc::new(VirtualClock::new(0));
+    let config = config.with_clock(time.clone());
     let store: FasterKv<K, V, MemoryDisk> = FasterKv::open(config, MemoryDisk::new()).unwrap();
     let clock = AtomicU64::new(0);
     let keys = |history: u64| std::array::from_fn(|place| K::of(history * KEYS as u64 + place as u64));
@@ -44,9 +54,11 @@ fn histories_could_be<K: Name, V: Shape>(histories: u64, transactions: bool) {
         keys: keys(0),
         dice: thread,
         transactions,
+        time: &time,
     }));
     let mut concurrent = 0;
     for history in 0..histories {
+        let now = time.now_ms();
         let here = AtomicUsize::new(0);
         // They begin together: a thread takes longer to start than all its calls.
         let together = || {
@@ -71,7 +83,7 @@ fn histories_could_be<K: Name, V: Shape>(histories: u64, transactions: bool) {
         let mut events = events.concat();
         events.sort_by_key(|event| event.begun);
         let told = || Vec::from_iter(events.iter().map(|event| format!("{event:?}"))).join("\n");
-        assert!(could_be(&events), "history {history} cannot have happened:\n{}", told());
+        assert!(could_be(&events, now), "history {history} cannot have happened:\n{}", told());
     }
     assert!(concurrent > 0, "nothing was concurrent: nothing was tried");
 }
@@ -118,4 +130,19 @@ fn text_and_bytes_are_linearizable() {
 #[test]
 fn text_and_bytes_with_transactions_are_linearizable() {
     histories_could_be::<String, Vec<u8>>(1000, true);
+}
+
+#[test]
+fn values_that_end_are_linearizable() {
+    histories_could_be::<u64, Expiring<u64>>(1500, false);
+}
+
+#[test]
+fn values_that_end_with_transactions_are_linearizable() {
+    histories_could_be::<u64, Expiring<u64>>(1000, true);
+}
+
+#[test]
+fn text_and_bytes_that_end_are_linearizable() {
+    histories_could_be::<String, Expiring<Vec<u8>>>(1500, false);
 }

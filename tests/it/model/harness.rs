@@ -95,7 +95,8 @@ impl<K: Key, V: Value> Harness<K, V> {
             .with_log_memory_size(setup.pages << 12)
             .with_table_size(setup.table_size)
             .with_mutable_fraction(setup.mutable_fraction)
-            .with_max_pending(setup.max_pending);
+            .with_max_pending(setup.max_pending)
+            .with_revivification(setup.revives);
         let config = match setup.cache_pages {
             Some(pages) => config.with_read_cache(ReadCacheConfig::default().with_mem_size(pages << 12)),
             None => config,

@@ -63,7 +63,8 @@ follows_the_model! {
 /// Copies come, are renewed, and leave: the programs above go through all of that.
 #[test]
 fn a_program_fills_and_empties_the_read_cache_by_every_face() {
-    let setup = Setup { pages: 4, table_size: 4, mutable_fraction: 0.3, max_pending: 4, cache_pages: Some(4) };
+    let setup =
+        Setup { pages: 4, table_size: 4, mutable_fraction: 0.3, max_pending: 4, cache_pages: Some(4), revives: false };
     let read = |key| Step::Call(Call { session: 0, kind: Kind::Read, keys: vec![key], seed: 3, face: Face::Single });
     let mut steps: Vec<Step> = (0..4).map(|at| Step::fill(at * 100, 100, 7)).collect();
     steps.push(Step::Evict);
@@ -78,7 +79,8 @@ fn a_program_fills_and_empties_the_read_cache_by_every_face() {
 #[test]
 fn a_program_reaches_the_device_and_the_catch_all_chains_by_every_face() {
     for (disk, table_size) in [(Disk::Memory, 1), (Disk::rings(), 16), (Disk::threads(), 16)] {
-        let setup = Setup { pages: 4, table_size, mutable_fraction: 0.3, max_pending: 4, cache_pages: None };
+        let setup =
+            Setup { pages: 4, table_size, mutable_fraction: 0.3, max_pending: 4, cache_pages: None, revives: false };
         let mut steps: Vec<Step> = (0..4).map(|at| Step::fill(at * 100, 100, 7)).collect();
         steps.push(Step::HoldReads);
         let change = |key| Call { session: 0, kind: Kind::Rmw, keys: vec![key], seed: 3, face: Face::Begin };

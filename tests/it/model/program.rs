@@ -13,6 +13,8 @@ pub(super) struct Setup {
     pub(super) max_pending: usize,
     /// Pages of a read cache, if there is one.
     pub(super) cache_pages: Option<u64>,
+    /// Whether space is used again.
+    pub(super) revives: bool,
 }
 
 /// What a call does with each of its keys.
@@ -117,13 +119,14 @@ fn program_on(table_sizes: &[u64], steps_max: usize) -> impl Strategy<Value = (S
     let table_size = select(table_sizes.to_vec());
     let (fraction, max_pending) = (select(vec![0.0, 0.3, 0.9, 1.0]), select(vec![1usize, 2, 8]));
     let cache_pages = select(vec![None, Some(4), Some(8)]);
-    let setup = (4..=8u64, table_size, fraction, max_pending, cache_pages).prop_map(
-        |(pages, table_size, mutable_fraction, max_pending, cache_pages)| Setup {
+    let setup = (4..=8u64, table_size, fraction, max_pending, cache_pages, any::<bool>()).prop_map(
+        |(pages, table_size, mutable_fraction, max_pending, cache_pages, revives)| Setup {
             pages,
             table_size,
             mutable_fraction,
             max_pending,
             cache_pages,
+            revives,
         },
     );
     let keys = select(vec![3, FEW_KEYS, ALL_KEYS]);

@@ -69,8 +69,8 @@ Traces (--trace):
   key, key size, value size, client id, operation, TTL. Plain, or compressed
   by zstd. Requests are played as fast as they can be, those for one key in
   their order. A cache evicts and forgets; the store keeps what it is given,
-  so the hit rate is that of a cache without bounds. A time to live is
-  ignored. Values are as long as the trace says, and keys at least as long:
+  so the hit rate is that of a cache without bounds, in which values end
+  by the clock of the trace. Values are as long as it says, and keys at least:
     get, gets         read
     set               upsert
     add               insert

@@ -150,12 +150,14 @@ impl<'a, V: Sample> Run<'a, V> {
     fn begin(world: &'a SimWorld, known: &Known<V>, rng: &mut SimRng) -> Result<Self, Violation> {
         let clock = Arc::new(VirtualClock::new(known.time));
         let directory = Meddling { directory: world.directory("checkpoints"), act: Arc::default() };
+        let (pages, size, tenths) = (5 + rng.below(6), rng.below(5), rng.below(10));
         let config = FasterKvConfig::default()
             .with_page_size_bits(12)
-            .with_log_memory_size((5 + rng.below(6)) << 12)
-            .with_table_size(1 << rng.below(5))
+            .with_log_memory_size(pages << 12)
+            .with_table_size(1 << size)
             .with_table_size_max(TABLE_MAX)
-            .with_mutable_fraction(rng.below(10) as f64 / 10.0)
+            .with_mutable_fraction(tenths as f64 / 10.0)
+            .with_revivification(tenths % 2 == 1)
             .with_clock(Arc::clone(&clock) as _);
         let disk = || world.disk("log");
         let recovered = FasterKv::recover_from(&directory, RecoveryTarget::Latest, config.clone(), disk(), &|_| ());

@@ -47,11 +47,13 @@ impl Program for LogProgram {
     fn run(&self, world: &SimWorld, (): &(), _: Stage, rng: &mut SimRng) -> std::result::Result<(), Violation> {
         let weather = Weather::draw(rng);
         weather.set(world);
+        let tenths = rng.below(10);
         let config = FasterKvConfig::default()
             .with_log_memory_size(LOG_MEMORY)
             .with_page_size_bits(12)
             .with_table_size(64)
-            .with_mutable_fraction(rng.below(10) as f64 / 10.0)
+            .with_mutable_fraction(tenths as f64 / 10.0)
+            .with_revivification(tenths % 2 == 1)
             .with_wait_limit(WAIT_LIMIT);
         let store = FasterKv::open(config, world.disk("log")).map_err(|error| Violation::new("opens", error))?;
         let mut run = Run {

@@ -5,6 +5,8 @@
 //! 0,q:q:1:8WTfjZU14ee,17,213,4,get,0
 //! ```
 
+use oxifaster::record::Expiry;
+
 /// What a client asked of the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verb {
@@ -76,6 +78,16 @@ pub(super) struct Request {
     pub(super) ttl: u64,
     /// Seconds since the trace began.
     pub(super) time: u64,
+}
+
+impl Request {
+    /// When the value that it brings ends, by the clock of the trace.
+    pub(super) const fn expiry(&self) -> Expiry {
+        match self.ttl {
+            0 => Expiry::NEVER,
+            seconds => Expiry::at_ms(self.time.saturating_add(seconds).saturating_mul(1000)),
+        }
+    }
 }
 
 /// What fills a key up to its size: no anonymized key has it.

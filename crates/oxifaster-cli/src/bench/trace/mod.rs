@@ -11,7 +11,8 @@
 //! 1. All requests for a key are played by the same thread, in the order of the trace: the hit rate does not depend on the number of
 //!    threads, and every answer can be known beforehand.
 //! 2. The answers for the keys that are followed are compared with those of a model, byte for byte.
-//! 3. What the store does otherwise than a cache does (no eviction, no expiry, sizes that do not fit) is in the report.
+//! 3. The clock of the store is that of the trace: values end when it says. It moves on when all requests before are answered.
+//! 4. What the store does otherwise than a cache does (no eviction, sizes that do not fit) is in the report.
 
 mod book;
 mod line;
@@ -30,13 +31,15 @@ use super::options::Verify;
 use super::signal::{INTERRUPTED, Interrupt};
 use crate::failure::Failure;
 use crate::output::{print_json, print_text};
+use oxifaster::clock::VirtualClock;
 use oxifaster::device::StorageDevice;
+use oxifaster::record::Expiring;
 use oxifaster::store::{FasterKv, FasterKvConfig};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A store of what the trace says.
-type Cache = FasterKv<Vec<u8>, Vec<u8>, Arc<dyn StorageDevice>>;
+type Cache = FasterKv<Vec<u8>, Expiring<Vec<u8>>, Arc<dyn StorageDevice>>;
 
 /// Requests of a thread that were read and not played.
 const UNDER_WAY: u64 = 1280;
@@ -68,8 +71,10 @@ pub(crate) fn execute(plan: &TracePlan) -> Result<u8, Failure> {
     let (device, used) = plan.device.open(directory.as_ref(), Api::Sync)?;
     let division = Division::new(plan.memory, plan.threads as u64, UNDER_WAY, VALUE);
     division.check()?;
-    let store = Cache::open(FasterKvConfig::default().with_memory_budget(division.store()), device)?;
-    let replayed = replay::replay(&store, plan, source, &interrupt)?;
+    let clock = Arc::new(VirtualClock::new(0));
+    let config = FasterKvConfig::default().with_memory_budget(division.store()).with_clock(clock.clone());
+    let store = Cache::open(config, device)?;
+    let replayed = replay::replay(&store, &clock, plan, source, &interrupt)?;
     let report = report::Report::new(plan, &replayed, &store, used, division, directory.as_ref(), &interrupt);
     drop(store);
     if let Some(directory) = directory {

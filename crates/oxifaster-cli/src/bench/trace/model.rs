@@ -1,6 +1,7 @@
 //! What a cache without bounds would answer: the model that the store is held to, for some of the keys.
 
 use super::line::Verb;
+use oxifaster::record::{Expiring, Expiry};
 use oxifaster::utility::KeyHash;
 use std::collections::HashMap;
 
@@ -46,15 +47,21 @@ pub(super) fn count(value: &mut [u8], up: bool) -> bool {
     width > 0
 }
 
+/// A value, and when it ends.
+type Known = Expiring<Vec<u8>>;
+
 /// What the cache answers, and what the key has after that.
-fn answer(verb: Verb, had: Option<Vec<u8>>, new: &[u8]) -> (Reply, Option<Vec<u8>>) {
+fn answer(verb: Verb, had: Option<Known>, new: Expiring<&[u8]>) -> (Reply, Option<Known>) {
+    let instead = |value: Vec<u8>, expiry: Expiry| (Reply::Done, Some(Expiring::until(value, expiry)));
     match (verb, had) {
-        (Verb::Get | Verb::Gets, had) => (Reply::Value(had.clone()), had),
-        (Verb::Set, _) | (Verb::Add, None) | (Verb::Replace | Verb::Cas, Some(_)) => (Reply::Done, Some(new.to_vec())),
+        (Verb::Get | Verb::Gets, had) => (Reply::Value(had.as_deref().cloned()), had),
+        (Verb::Set, _) | (Verb::Add, None) | (Verb::Replace | Verb::Cas, Some(_)) => {
+            instead(new.to_vec(), new.expiry())
+        }
         (Verb::Add, had) => (Reply::NotStored, had),
         (Verb::Delete, Some(_)) => (Reply::Done, None),
-        (Verb::Append, Some(had)) => (Reply::Done, Some([&had, new].concat())),
-        (Verb::Prepend, Some(had)) => (Reply::Done, Some([new, &had].concat())),
+        (Verb::Append, Some(had)) => instead([&had[..], &new].concat(), had.expiry()),
+        (Verb::Prepend, Some(had)) => instead([&new[..], &had].concat(), had.expiry()),
         (Verb::Incr | Verb::Decr, Some(mut had)) => {
             let counted = count(&mut had, verb == Verb::Incr);
             (if counted { Reply::Done } else { Reply::NotFound }, Some(had))
@@ -66,7 +73,7 @@ fn answer(verb: Verb, had: Option<Vec<u8>>, new: &[u8]) -> (Reply, Option<Vec<u8
 /// The keys that are followed: those whose hash is low. When they take too much memory, the bound is halved, and what lies above
 /// is forgotten; so a key that is followed was followed from the beginning, and one that is not known has no value.
 pub(super) struct Model {
-    values: HashMap<Vec<u8>, Vec<u8>>,
+    values: HashMap<Vec<u8>, Known>,
     bytes: usize,
     bytes_max: usize,
     below: u64,
@@ -91,13 +98,14 @@ impl Model {
         self.values.len() as u64
     }
 
-    /// What the store must answer. What it says of records that are too large is believed.
-    pub(super) fn expect(&mut self, verb: Verb, key: &[u8], new: &[u8], replied: &Reply) -> Reply {
+    /// What the store must answer in the second `time` of the trace. What it says of records that are too large is believed.
+    pub(super) fn expect(&mut self, verb: Verb, key: &[u8], new: Expiring<&[u8]>, time: u64, replied: &Reply) -> Reply {
         if *replied == Reply::TooLarge {
             return Reply::TooLarge;
         }
         let had = self.values.remove(key);
         self.bytes -= had.as_ref().map_or(0, |had| had.len() + key.len() + OVERHEAD);
+        let had = had.filter(|had| !had.expiry().is_over(time.saturating_mul(1000)));
         let (reply, has) = answer(verb, had, new);
         if let Some(has) = has {
             self.bytes += has.len() + key.len() + OVERHEAD;
@@ -123,7 +131,7 @@ mod tests {
     use super::*;
 
     fn expect(model: &mut Model, verb: Verb, key: &[u8], new: &[u8]) -> Reply {
-        model.expect(verb, key, new, &Reply::Done)
+        model.expect(verb, key, new.into(), 0, &Reply::Done)
     }
 
     #[test]
@@ -155,7 +163,7 @@ mod tests {
         assert_eq!((expect(&mut model, Verb::Delete, b"k", b""), has(&mut model)), (Reply::Done, None));
         expect(&mut model, Verb::Set, b"k", b"");
         assert_eq!(expect(&mut model, Verb::Incr, b"k", b""), Reply::NotFound, "nothing to count with");
-        assert_eq!(model.expect(Verb::Set, b"k", b"long", &Reply::TooLarge), Reply::TooLarge);
+        assert_eq!(model.expect(Verb::Set, b"k", (&b"long"[..]).into(), 0, &Reply::TooLarge), Reply::TooLarge);
         assert_eq!(has(&mut model).as_deref(), Some(&b""[..]));
     }
 

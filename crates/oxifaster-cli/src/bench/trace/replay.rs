@@ -13,10 +13,12 @@ use crate::bench::options::Verify;
 use crate::bench::signal::Interrupt;
 use crate::failure::Failure;
 use crate::units::grouped;
+use oxifaster::clock::VirtualClock;
 use oxifaster::utility::KeyHash;
 use serde::Serialize;
+use std::convert::Infallible;
 use std::io::{self, BufRead, Read};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::time::{Duration, Instant};
 
 /// Requests that are handed to a player together.
@@ -56,6 +58,7 @@ pub(super) struct Replayed {
 /// Reads the trace and has every request played, those for the same key by the same thread.
 pub(super) fn replay(
     store: &Cache,
+    clock: &VirtualClock,
     plan: &TracePlan,
     source: Source,
     interrupt: &Interrupt,
@@ -77,7 +80,7 @@ pub(super) fn replay(
                 scope.spawn(move || play(player, &requests))
             })
             .collect();
-        let mut trace = Trace::new(reader, queues, bar);
+        let mut trace = Trace::new(reader, queues, clock, bar);
         let read = trace.read(interrupt).map(|()| trace.end());
         drop(trace);
         let books: Vec<_> = players.into_iter().map(|player| player.join()).collect();
@@ -93,18 +96,26 @@ pub(super) fn replay(
     Ok(Replayed { name, book, elapsed, lines, malformed, first_malformed, span, peak })
 }
 
-fn play(mut player: Player, requests: &Receiver<Vec<Request>>) -> oxifaster::Result<Book> {
-    for batch in requests {
-        for request in batch {
-            player.play(request)?;
+fn play(mut player: Player, parts: &Receiver<Part>) -> oxifaster::Result<Book> {
+    for part in parts {
+        match part {
+            Part::Requests(requests) => requests.into_iter().try_for_each(|request| player.play(request))?,
+            Part::Answered(told) => drop(told),
         }
     }
     Ok(player.into_book())
 }
 
+/// What is handed to a player.
+enum Part {
+    Requests(Vec<Request>),
+    /// It lets go of this when all before is answered.
+    Answered(Sender<Infallible>),
+}
+
 /// Requests on their way to a player.
 struct Queue {
-    queue: SyncSender<Vec<Request>>,
+    queue: SyncSender<Part>,
     batch: Vec<Request>,
 }
 
@@ -117,14 +128,17 @@ impl Queue {
 
     fn flush(&mut self) -> bool {
         let batch = std::mem::replace(&mut self.batch, Vec::with_capacity(TOGETHER));
-        batch.is_empty() || self.queue.send(batch).is_ok()
+        batch.is_empty() || self.queue.send(Part::Requests(batch)).is_ok()
     }
 }
 
 /// A trace that is being read.
-struct Trace {
+struct Trace<'c> {
     reader: Box<dyn BufRead>,
     queues: Vec<Queue>,
+    clock: &'c VirtualClock,
+    /// Whether there may be a value that ends.
+    may_end: bool,
     bar: Bar,
     peak: PeakMeter,
     lines: u64,
@@ -143,11 +157,13 @@ struct Ended {
     peak: Option<u64>,
 }
 
-impl Trace {
-    fn new(reader: Box<dyn BufRead>, queues: Vec<Queue>, bar: Bar) -> Self {
+impl<'c> Trace<'c> {
+    fn new(reader: Box<dyn BufRead>, queues: Vec<Queue>, clock: &'c VirtualClock, bar: Bar) -> Self {
         Self {
             reader,
             queues,
+            clock,
+            may_end: false,
             bar,
             peak: PeakMeter::default(),
             lines: 0,
@@ -175,9 +191,15 @@ impl Trace {
                 continue;
             }
             match parse(text, self.lines) {
-                Ok(request) => {
+                Ok(mut request) => {
                     let (first, last) = self.times.unwrap_or((request.time, request.time));
+                    if self.times.is_none() || request.time > last {
+                        self.move_on_to(request.time);
+                    }
                     self.times = Some((first.min(request.time), last.max(request.time)));
+                    // A line of an earlier time comes late: time does not go back.
+                    request.time = request.time.max(last);
+                    self.may_end |= request.verb.brings_value() && request.ttl > 0;
                     if !self.hand_on(request) {
                         return Ok(());
                     }
@@ -208,6 +230,20 @@ impl Trace {
             }
             into = &mut rest;
         }
+    }
+
+    /// The clock comes to this second when nothing before is left to be answered: no value ends too early for anybody.
+    fn move_on_to(&mut self, second: u64) {
+        if self.may_end {
+            let (told, answered) = channel();
+            for queue in &mut self.queues {
+                // A player that is gone has let go of everything.
+                let _ = queue.flush() && queue.queue.send(Part::Answered(told.clone())).is_ok();
+            }
+            drop(told);
+            let _ = answered.recv(); // nobody says anything: it ends when all have let go
+        }
+        self.clock.set(second.saturating_mul(1000));
     }
 
     fn hand_on(&mut self, request: Request) -> bool {

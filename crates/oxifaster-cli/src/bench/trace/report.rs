@@ -38,7 +38,8 @@ pub(super) struct Report {
     pub(super) keys: u64,
     /// Requests whose record the store does not take, since it is longer than a page.
     pub(super) too_large: u64,
-    pub(super) ttl: TtlReport,
+    /// Requests whose values ended, by the clock of the trace.
+    pub(super) writes_with_ttl: u64,
     pub(super) verification: VerificationReport,
     pub(super) memory: MemoryReport,
     pub(super) disk: DiskReport,
@@ -65,13 +66,6 @@ pub(super) struct OperationReport {
     pub(super) latency_ns: LatencyReport,
 }
 
-/// Whether values were given the time that the trace says they live.
-#[derive(Debug, Serialize)]
-pub(super) struct TtlReport {
-    pub(super) writes_with_ttl: u64,
-    pub(super) honoured: bool,
-}
-
 /// Which answers were compared with those of a model.
 #[derive(Debug, Serialize)]
 pub(super) struct VerificationReport {
@@ -82,7 +76,7 @@ pub(super) struct VerificationReport {
 }
 
 impl Report {
-    const SCHEMA: u32 = 1;
+    const SCHEMA: u32 = 2;
 
     pub(super) fn new(
         plan: &TracePlan,
@@ -123,7 +117,7 @@ impl Report {
             bytes_written: book.bytes_written,
             keys: store.approximate_count(),
             too_large: book.too_large,
-            ttl: TtlReport { writes_with_ttl: book.writes_with_ttl, honoured: false },
+            writes_with_ttl: book.writes_with_ttl,
             verification: VerificationReport {
                 answers_checked: book.checked,
                 followed_keys: book.followed_keys,

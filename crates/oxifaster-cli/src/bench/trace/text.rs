@@ -32,9 +32,9 @@ fn write(text: &mut String, report: &Report) -> fmt::Result {
         let refused = grouped(report.too_large);
         writeln!(text, "TOO LARGE {refused} requests: their records do not fit on a page, which grows with --memory")?;
     }
-    if report.ttl.writes_with_ttl > 0 && !report.ttl.honoured {
-        let writes = grouped(report.ttl.writes_with_ttl);
-        writeln!(text, "TTL       {writes} writes carry a time to live, which is IGNORED: what they wrote stays")?;
+    if report.writes_with_ttl > 0 {
+        let writes = grouped(report.writes_with_ttl);
+        writeln!(text, "TTL       {writes} writes brought a time to live; values end by the trace's clock")?;
     }
     table::memory(text, &report.memory)?;
     table::disk(text, &report.disk, report.device_asked)?;

@@ -379,11 +379,13 @@ fn serials_of(sessions: &[SessionCut]) -> Serials {
 /// A log of a few pages of 4 KiB, of which at most some hundred records fit into memory, and buffers so small that a recovery
 /// uses one thread, whatever the machine has.
 fn config(rng: &mut SimRng) -> FasterKvConfig {
+    let (pages, tenths) = (4 + rng.below(6), rng.below(10));
     FasterKvConfig::default()
         .with_memory_budget(512 << 10)
         .with_pretouch(false)
-        .with_log_memory_size((4 + rng.below(6)) << 12)
+        .with_log_memory_size(pages << 12)
         .with_table_size(16)
-        .with_mutable_fraction(rng.below(10) as f64 / 10.0)
+        .with_mutable_fraction(tenths as f64 / 10.0)
+        .with_revivification(tenths % 2 == 1)
         .with_wait_limit(WAIT_LIMIT)
 }
