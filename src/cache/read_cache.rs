@@ -16,6 +16,8 @@ use std::ops::Range;
 
 /// Pages that are kept free for copies to come, while the oldest are being emptied.
 const PAGES_FREE: u64 = 2;
+/// How often an entry is tried to be led past the copies that leave.
+const TAKE_OUT_MAX: usize = 64;
 
 /// Copies of records that are on the device. See [`crate::cache`].
 pub(crate) struct ReadCache {
@@ -167,7 +169,10 @@ impl ReadCache {
                 break; // the rest of the page was too small for another one
             }
             if !info.is_invalid() {
-                self.take_out(index, record.key_hash::<K, V>(), &(start..end), guard);
+                let is_out = self.take_out(index, record.key_hash::<K, V>(), &(start..end), guard);
+                if !is_out {
+                    return; // C4: the page leaves another time
+                }
             }
             at = Address::from_word(at.get() + record.sizes::<K, V>().record_size() as u64);
         }
@@ -175,8 +180,9 @@ impl ReadCache {
         self.log.evict_until(end); // C3
     }
 
-    /// Takes the copies at addresses in `leaving` out of the chain of `hash`.
-    fn take_out(&self, index: &MemIndex, hash: KeyHash, leaving: &Range<Address>, guard: &Guard<'_>) {
+    /// Takes the copies at addresses in `leaving` out of the chain of `hash`. False if the entry is one that nobody can change for the
+    /// time being, or all others do.
+    fn take_out(&self, index: &MemIndex, hash: KeyHash, leaving: &Range<Address>, guard: &Guard<'_>) -> bool {
         let view = self.view(guard);
         let is_leaving = |address: Address| address.is_cached() && leaving.contains(&address.within_cache());
         let behind = |mut address: Address| {
@@ -185,7 +191,7 @@ impl ReadCache {
             }
             address
         };
-        loop {
+        for _ in 0..TAKE_OUT_MAX {
             let slot = index.find(hash, guard);
             let first = slot.address();
             if is_leaving(first) {
@@ -202,8 +208,9 @@ impl ReadCache {
                 }
                 at = copy.info().previous();
             }
-            return;
+            return true;
         }
+        false
     }
 }
 

@@ -21,7 +21,7 @@ use crate::device::StorageDevice;
 use crate::directory::Directory;
 use crate::epoch::LightEpoch;
 use crate::error::{Error, ErrorKind, Result};
-use crate::index::{ImageSource, IndexConfig, MemIndex, Replay};
+use crate::index::{ImageSource, IndexConfig, MemIndex, Replay, Rows};
 use crate::record::{Mark, Origin, RecordInfo, RecordLayout};
 use crate::sync::{Arc, AtomicU64, Ordering};
 use crate::utility::KeyHash;
@@ -247,14 +247,24 @@ impl<'r> Recovery<'r> {
                 layout: self.layout,
                 begin: self.log.begin,
                 meets_resizing: false,
+                rows: Rows::default(),
             })
             .collect();
         let (rebuilders, bytes): (Vec<Rebuilder<'_>>, _) = self.scan(RecoveryPhase::Replay, from, rebuilders)?;
-        self.report.records = rebuilders.iter().map(|rebuilder| rebuilder.replay.records()).sum();
+        let meets_resizing = rebuilders.iter().any(|rebuilder| rebuilder.meets_resizing);
+        let (mut rows, mut records) = (Rows::default(), 0);
+        for rebuilder in rebuilders {
+            records += rebuilder.replay.records();
+            rows.append(rebuilder.rows);
+        }
+        let mut replay = Replay::new(index, self.epoch.join());
+        rows.whole().try_for_each(|(hash, at)| replay.add(hash, at))?;
+        replay.finish()?;
+        self.report.records = records + replay.records();
         self.report.replay_from = from;
         self.report.bytes_verified += bytes;
         self.report.times.replay += started.elapsed();
-        Ok(has_gap || rebuilders.iter().any(|rebuilder| rebuilder.meets_resizing))
+        Ok(has_gap || meets_resizing)
     }
 
     fn scan<V: Visitor>(&self, phase: RecoveryPhase, from: Address, visitors: Vec<V>) -> Result<(Vec<V>, u64)> {
@@ -348,6 +358,7 @@ struct Rebuilder<'i> {
     begin: Address,
     /// There was a mark of a table.
     meets_resizing: bool,
+    rows: Rows,
 }
 
 impl Visitor for Rebuilder<'_> {
@@ -364,11 +375,19 @@ impl Visitor for Rebuilder<'_> {
             self.meets_resizing |= mark.is_some_and(|mark| mark.buckets().is_some());
             return Ok(());
         }
-        // P4.
-        if info.has_origin() && Origin::in_record(bytes) == Some(Origin::OF_PART) {
-            return Ok(());
+        let hash = KeyHash::of_bytes(self.layout.key_in(bytes));
+        if info.has_origin() {
+            // P4.
+            match Origin::in_record(bytes) {
+                Some(Origin::OF_PART) => {
+                    self.rows.add_part(hash, at, info.previous());
+                    return Ok(());
+                }
+                Some(Origin::OF_LAST) => self.rows.add_last(info.previous()),
+                _ => {}
+            }
         }
-        self.replay.add(KeyHash::of_bytes(self.layout.key_in(bytes)), at)
+        self.replay.add(hash, at)
     }
 
     fn finish(&mut self) -> Result<()> {
@@ -411,6 +430,7 @@ mod tests {
             layout: LAYOUT,
             begin: Address::new(64),
             meets_resizing: false,
+            rows: Rows::default(),
         };
         let live = |previous| RecordInfo::new(Address::new(previous), 0);
         let records = [

@@ -298,7 +298,7 @@ fn change(manifest: &Manifest, log: &LogPart, at: Address, info: RecordInfo, rec
     if info.is_invalid() || is_of_checkpoint {
         return None;
     }
-    match Origin::in_record(record).filter(|origin| info.has_origin() && *origin != Origin::OF_PART) {
+    match Origin::in_record(record).filter(|origin| info.has_origin() && origin.session() != 0) {
         Some(origin) => Some(Change::Made(origin, at)),
         None => Some(Change::Copied),
     }

@@ -275,6 +275,7 @@ impl MemIndex {
         let left_over = self.insert_own(table, hash, new)?;
         if let Some((last, seen)) = left_over {
             if self.is_left_for_smaller(table) {
+                self.want_merged(hash);
                 return Err(Conflict); // W8
             }
             saturate(last, seen)?;

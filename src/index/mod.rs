@@ -44,6 +44,8 @@ mod mem_index;
 mod memory_index;
 #[cfg(not(oxifaster_loom))]
 mod replay;
+#[cfg(not(oxifaster_loom))]
+mod rows;
 mod stats;
 mod table;
 mod tag_match;
@@ -51,7 +53,7 @@ mod tag_match;
 #[cfg(not(oxifaster_loom))]
 mod tests;
 
-pub(crate) use growth::{Copier, GROWTH_HOLDER, Grower, Haste, Hindrance, Look, Means, Records, ShrinkStage};
+pub(crate) use growth::{Copier, GROWTH_HOLDER, Grower, Haste, Hindrance, Look, Means, Place, Records, ShrinkStage};
 pub use growth::{GrowthRefusal, IndexGrowth};
 #[cfg(not(oxifaster_loom))]
 pub(crate) use image::ImageSource;
@@ -63,5 +65,7 @@ pub(crate) use mem_index::{IndexConfig, IndexView, MemIndex, Slot};
 pub use memory_index::MemoryIndex;
 #[cfg(not(oxifaster_loom))]
 pub(crate) use replay::Replay;
+#[cfg(not(oxifaster_loom))]
+pub(crate) use rows::Rows;
 pub use stats::IndexStats;
 pub(crate) use tag_match::tag_match_name;

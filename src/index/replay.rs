@@ -12,8 +12,9 @@
 //!   the log behind the image would say so.
 //! * **P3** A tombstone behind which there is nothing is left out. In memory its entry may have been freed, and in a saturated
 //!   chain its tag would then be taken for one of the catch-all.
-//! * **P4** Of several records that bring two chains together only the last one is taken in: without it, the others lead past
-//!   what was not copied yet.
+//! * **P4** Of several records that bring two chains together those before the last one are taken in if that one is there: without it
+//!   they lead past what was not copied yet. With it they are, all of them: in a larger table they may belong to other chains than it does,
+//!   and what they are copies of may have been given up since.
 
 use super::MemIndex;
 use super::entry::Overflow;

@@ -5,7 +5,7 @@ use super::{Kernel, stamp};
 use crate::address::Address;
 use crate::allocator::Allocation;
 use crate::epoch::Guard;
-use crate::index::Copier;
+use crate::index::{Copier, Place};
 use crate::record::{Key, Origin, RecordInfo, RecordLayout, RecordRef, Value};
 use crate::sync::Ordering;
 
@@ -33,18 +33,23 @@ impl<K: Key, V: Value> Copier for LogCopier<'_, K, V> {
         self.kernel.region_of(at) == Region::Immutable
     }
 
-    fn copy(&self, at: Address, onto: Address, is_last: bool) -> Option<Address> {
+    fn copy(&self, at: Address, onto: Address, place: Place) -> Option<Address> {
         let (log, source) = (&self.kernel.log, self.record(at));
         let size = source.sizes::<K, V>().record_size();
-        let signed = if is_last { 0 } else { Origin::SIZE };
+        let sign = match place {
+            Place::Alone => None,
+            Place::Part => Some(Origin::OF_PART),
+            Place::Last => Some(Origin::OF_LAST),
+        };
+        let signed = if sign.is_some() { Origin::SIZE } else { 0 };
         // An error is one of those that waiting for room comes to.
         let Ok(Allocation::At(copy)) = log.allocate_urgent(size + signed, self.guard) else { return None };
-        let info = RecordInfo::new(onto, stamp(self.kernel.moment(self.guard).version));
-        let info = if is_last { info } else { info.with_origin() };
-        if !is_last {
+        let mut info = RecordInfo::new(onto, stamp(self.kernel.moment(self.guard).version));
+        if let Some(sign) = sign {
+            info = info.with_origin();
             let behind = Address::from_word(copy.get() + size as u64);
             for word in log.words(behind, Origin::SIZE, self.guard) {
-                word.store(Origin::OF_PART.word(), Ordering::Relaxed);
+                word.store(sign.word(), Ordering::Relaxed);
             }
         }
         source.copy_to::<K, V>(log.space(copy, size, self.guard), info);

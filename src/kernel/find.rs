@@ -72,7 +72,8 @@ impl<K: Key, V: Value> Kernel<K, V> {
     ) -> Trace<'g> {
         debug_assert!(!slot.is_open(), "an open slot says nothing");
         let log = self.log.view(guard);
-        let limit = log.head().max(Address::new(floor.get() + 1));
+        // What was given up may still be in memory, and a chain that was joined may lead there without what hid it.
+        let limit = log.head().max(log.begin()).max(Address::new(floor.get() + 1));
         match seek::<K, V>(log, key, self.newest(slot, guard), limit) {
             Ok(found) => Trace::Record(found),
             Err(below) if below < self.log.begin() => Trace::End,

@@ -108,7 +108,7 @@ impl<'g> View<'g> {
                 Err(behind) => address = behind,
             }
         }
-        match seek::<K, V>(self.log, key, address, self.log.head()) {
+        match seek::<K, V>(self.log, key, address, self.log.head().max(self.log.begin())) {
             Ok(found) if found.info.is_tombstone() => Some(None),
             Ok(found) => found.record.value::<K, V>().ok().map(Some),
             Err(below) if below < self.log.begin() => Some(None),

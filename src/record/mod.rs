@@ -57,6 +57,7 @@ mod pod;
 mod revive;
 mod sizes;
 mod tuple;
+mod twin;
 mod view;
 
 pub(crate) use draft::{Content, Draft, RootDraft};

@@ -24,10 +24,13 @@ impl Origin {
     pub(crate) const DISTANCE_MAX: u64 = 1 << (SERIAL_BITS - 1);
     /// Bytes that it takes in a record.
     pub(crate) const SIZE: usize = 8;
-    /// Nobody's: of a copy that counts only together with the one in front of it, which was made after it. Without that one, what it is a
-    /// copy of counts.
+    /// Nobody's: of a copy that counts only together with those in front of it, which were made after it. Without the last of them, what
+    /// it is a copy of counts.
     #[cfg(not(oxifaster_loom))]
     pub(crate) const OF_PART: Self = Self(0);
+    /// Nobody's: of the last of several copies, which leads to the others.
+    #[cfg(not(oxifaster_loom))]
+    pub(crate) const OF_LAST: Self = Self(1);
 
     /// The operation `serial` of the session with this number, from 1 to [`SESSIONS_MAX`](Self::SESSIONS_MAX).
     #[inline]

@@ -76,7 +76,7 @@ impl<'g> RecordRef<'g> {
 
     /// Words of the record. Those of a record of any length were not counted when they were handed out.
     #[inline(always)]
-    fn part<K: Key, V: Value>(self, range: Range<usize>) -> &'g [AtomicU64] {
+    pub(super) fn part<K: Key, V: Value>(self, range: Range<usize>) -> &'g [AtomicU64] {
         if const { RecordLayout::of::<K, V>().fixed_sizes().is_some() } {
             &self.words[range]
         } else {
@@ -173,23 +173,6 @@ impl<'g> RecordRef<'g> {
         self.words[0].store(info.leading_to(previous).word(), Ordering::Relaxed);
     }
 
-    /// Copies the record, which nobody changes, to words that were just given out, under another header: it is a tombstone or the root
-    /// of a large value if this one is.
-    #[cfg(not(oxifaster_loom))]
-    pub(crate) fn copy_to<K: Key, V: Value>(self, to: RecordRef<'_>, info: RecordInfo) {
-        let words = self.part::<K, V>(0..self.sizes::<K, V>().record_words());
-        for (word, place) in words.iter().zip(to.words).skip(1) {
-            place.store(word.load(Ordering::Relaxed), Ordering::Relaxed);
-        }
-        let own = self.info();
-        let info = match V::FIXED.is_none() && own.is_large() {
-            true => info.with_large(),
-            false if own.is_tombstone() => info.with_tombstone(),
-            false => info,
-        };
-        to.words[0].store(info.word(), Ordering::Relaxed);
-    }
-
     /// Marks a record that lost the race to be published.
     pub(crate) fn invalidate(self) {
         self.words[0].fetch_or(INVALID, Ordering::Release);
@@ -201,16 +184,8 @@ impl<'g> RecordRef<'g> {
         bytes.len() == sizes.key() && equals_bytes(self.key_words::<K, V>(sizes), bytes)
     }
 
-    /// True if both are of one key.
-    pub(crate) fn has_key_of<K: Key, V: Value>(self, other: Self) -> bool {
-        let sizes = [self.sizes::<K, V>(), other.sizes::<K, V>()];
-        let [own, others] = [self.key_words::<K, V>(sizes[0]), other.key_words::<K, V>(sizes[1])];
-        let words = |words: &'g [AtomicU64]| words.iter().map(|word| word.load(Ordering::Relaxed));
-        sizes[0].key() == sizes[1].key() && words(own).eq(words(others))
-    }
-
     #[inline(always)]
-    fn key_words<K: Key, V: Value>(self, sizes: RecordSizes) -> &'g [AtomicU64] {
+    pub(super) fn key_words<K: Key, V: Value>(self, sizes: RecordSizes) -> &'g [AtomicU64] {
         self.part::<K, V>(sizes.key_word()..sizes.latch_word())
     }
 

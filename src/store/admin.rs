@@ -54,7 +54,9 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     ///
     /// # Errors
     /// [`ErrorKind::Limit`] if its entries would fill a smaller table too much, or it is as small as it may be, or there is no memory
-    /// for the smaller one beside the one that is there; [`ErrorKind::Busy`] if a compaction, a scan or an image of the index is
+    /// for the smaller one beside the one that is there, or the store [uses space
+    /// again](super::FasterKvConfig::with_revivification) ([`GrowthRefusal`](crate::index::GrowthRefusal) has all reasons);
+    /// [`ErrorKind::Busy`] if a compaction, a scan or an image of the index is
     /// under way, or a session's call never returns; those of the device and of appending. The index keeps the size that it has come to,
     /// and the store goes on; what was begun is finished by the next call, compaction, checkpoint or scan.
     #[cfg(not(oxifaster_loom))]

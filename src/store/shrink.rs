@@ -1,5 +1,8 @@
 //! The index becomes smaller. The steps are those of [`crate::index`]; what its chains need of the log is done here.
 
+#[cfg(test)]
+mod tests;
+
 use super::compact::{close_below, wait_for_pins};
 use super::database::Database;
 use crate::address::Address;
@@ -18,10 +21,29 @@ use std::time::{Duration, Instant};
 const UNDER_ONE_PIN: usize = 32;
 /// How long it works before it leaves its core to others, if there is no hurry.
 const SPELL: Duration = Duration::from_millis(1);
-/// How long a bucket stays frozen to wait for its records to be closed to updates.
-const FROZEN_MAX: Duration = Duration::from_millis(20);
+/// How often records are closed to updates before their bucket is frozen for that: keys would have to be written in both chains meanwhile.
+const OPEN_MAX: usize = 4;
+/// How long a bucket stays frozen to wait for its records to be closed to updates. Who writes to it waits as long.
+const FROZEN_MAX: Duration = Duration::from_millis(2);
 /// How often the way is cleared for one bucket. What is moved to memory may leave it again before it is looked at.
-const ATTEMPTS_MAX: usize = 64;
+const ATTEMPTS_MAX: usize = 256;
+
+/// What was done so far for a bucket that cannot be merged yet.
+struct Way {
+    /// See [`Means`].
+    dry: Vec<Address>,
+    attempts: usize,
+    /// How often a record was open that has to be copied.
+    open: usize,
+    /// The waiting for room.
+    stall: Stall,
+}
+
+impl Way {
+    fn new() -> Self {
+        Self { dry: Vec::new(), attempts: 0, open: 0, stall: Stall::new() }
+    }
+}
 
 /// One who has the index shrink. Compaction has its turn before or after, since both move records.
 pub(super) struct Shrinking<'d, K: Key, V: Value> {
@@ -79,6 +101,9 @@ impl<'d, K: Key, V: Value> Shrinking<'d, K, V> {
     /// As for [`run`](Self::run).
     pub(super) fn halve(&mut self) -> Result<()> {
         let Database { kernel, epoch, .. } = self.database;
+        if kernel.log.has_spares() {
+            return Err(self.refused(GrowthRefusal::Revivification));
+        }
         // A growth is taken to its end first.
         let way = (self.haste, kernel.wait_limit());
         kernel.index.grow_to(1, &self.records, None, &mut epoch.join(), way)?;
@@ -139,28 +164,37 @@ impl<'d, K: Key, V: Value> Shrinking<'d, K, V> {
 
     /// Merges what is left to be merged.
     fn merge(&mut self) -> Result<()> {
-        let (mut next, mut dry, mut attempts) = (0, Vec::new(), 0);
+        let (mut next, mut way, mut left_at) = (0, Way::new(), None);
         loop {
-            let merged = self.merge_some(&mut next, &dry);
+            if let Some(wanted) = self.database.kernel.index.take_wanted() {
+                left_at.get_or_insert(next);
+                (next, way) = (wanted, Way::new());
+            }
+            let merged = self.merge_some(&mut next, &way.dry);
             self.driver.tidy_up();
             match merged {
-                Ok(false) => return Ok(()),
+                Ok(false) => match left_at.take() {
+                    Some(number) => next = number,
+                    None => return Ok(()),
+                },
                 Ok(true) => {
-                    (attempts, dry) = (0, Vec::new());
+                    way = Way::new();
                     self.rest();
                 }
-                Err(hindrance) => {
-                    attempts += 1;
-                    self.clear_the_way(next, hindrance, &mut dry, attempts)?;
-                }
+                Err(hindrance) => self.clear_the_way(next, hindrance, &mut way)?,
             }
         }
     }
 
+    /// What takes no copies.
+    fn means<'m>(&'m self, dry: &'m [Address]) -> Means<'m> {
+        Means { records: &self.records, copier: None, dry, begin: self.database.kernel.log.begin() }
+    }
+
     fn merge_some(&mut self, next: &mut u64, dry: &[Address]) -> Result<bool, Hindrance> {
         let Database { kernel, epoch, .. } = self.database;
+        let means = Means { records: &self.records, copier: None, dry, begin: kernel.log.begin() };
         let (_guard, _) = self.driver.pin(kernel);
-        let means = Means { records: &self.records, copier: None, dry };
         for _ in 0..UNDER_ONE_PIN {
             if !kernel.index.merge_next(next, means, epoch)? {
                 return Ok(false);
@@ -169,19 +203,20 @@ impl<'d, K: Key, V: Value> Shrinking<'d, K, V> {
         Ok(true)
     }
 
-    /// Merges one bucket whose records have to be copied: by the only one who appends to its chains. While it waits for them to be
-    /// closed to updates, the bucket stays frozen.
-    fn merge_with_copies(&mut self, bucket: u64, dry: &[Address]) -> Result<Result<(), Hindrance>, Retry> {
+    /// Merges one bucket whose records have to be copied: by the only one who appends to its chains. If they were open
+    /// time and again, the bucket stays frozen while they are closed to updates.
+    fn merge_with_copies(&mut self, bucket: u64, way: &Way) -> Result<Result<(), Hindrance>, Retry> {
         let Database { kernel, epoch, .. } = self.database;
         let (heeds_locks, _lock) = {
             let (guard, _) = self.driver.pin(kernel);
             (guard.heeds_locks(), kernel.lock_stripe_of(KeyHash::from_raw(bucket), &guard)?)
         };
-        let without = Means { records: &self.records, copier: None, dry };
         let mut frozen_until = None;
         loop {
             let merged = {
+                let begin = kernel.log.begin();
                 let (guard, _) = self.driver.pin(kernel);
+                let without = Means { records: &self.records, copier: None, dry: &way.dry, begin };
                 if guard.heeds_locks() != heeds_locks {
                     // Somebody has locked a key, the first ever.
                     frozen_until.iter().for_each(|_: &Instant| kernel.index.give_back(bucket, without));
@@ -195,8 +230,8 @@ impl<'d, K: Key, V: Value> Shrinking<'d, K, V> {
             };
             let Err(Hindrance::Open(at)) = merged else { return Ok(merged) };
             let until = *frozen_until.get_or_insert_with(|| Instant::now() + FROZEN_MAX);
-            if !self.is_closed_by(behind(at), until) {
-                kernel.index.give_back(bucket, without);
+            if way.open < OPEN_MAX || !self.is_closed_by(behind(at), until) {
+                kernel.index.give_back(bucket, self.means(&way.dry));
                 return Ok(merged);
             }
         }
@@ -217,18 +252,12 @@ impl<'d, K: Key, V: Value> Shrinking<'d, K, V> {
     }
 
     /// Does what has to be done before this bucket can be merged, or merges it.
-    fn clear_the_way(
-        &mut self,
-        bucket: u64,
-        mut hindrance: Hindrance,
-        dry: &mut Vec<Address>,
-        attempts: usize,
-    ) -> Result<()> {
+    fn clear_the_way(&mut self, bucket: u64, mut hindrance: Hindrance, way: &mut Way) -> Result<()> {
         let kernel = &self.database.kernel;
         if hindrance == Hindrance::Copies {
             let mut stall = Stall::new();
             let merged = loop {
-                match self.merge_with_copies(bucket, dry) {
+                match self.merge_with_copies(bucket, way) {
                     Ok(merged) => break merged,
                     Err(retry) => stall.wait(kernel, retry)?,
                 }
@@ -236,7 +265,8 @@ impl<'d, K: Key, V: Value> Shrinking<'d, K, V> {
             let Err(other) = merged else { return Ok(()) };
             hindrance = other;
         }
-        if attempts > ATTEMPTS_MAX {
+        way.attempts += usize::from(hindrance != Hindrance::Room); // that waits as long as everybody does
+        if way.attempts > ATTEMPTS_MAX {
             return Err(Error::new(ErrorKind::Busy, "the index shrinks, and records do not stay in memory for that")
                 .with("bucket", bucket)
                 .help("call again when less is written, or give the log more memory"));
@@ -244,12 +274,15 @@ impl<'d, K: Key, V: Value> Shrinking<'d, K, V> {
         match hindrance {
             Hindrance::Copies => Ok(()),
             Hindrance::Away(at) => {
-                self.move_up(bucket, at, dry)?;
-                dry.push(at);
+                self.move_up(bucket, at, &way.dry)?;
+                way.dry.push(at);
                 Ok(())
             }
-            Hindrance::Open(at) => close_below(self.database, behind(at)),
-            Hindrance::Room => Stall::new().wait(kernel, Retry::Room),
+            Hindrance::Open(at) => {
+                way.open += 1;
+                close_below(self.database, behind(at))
+            }
+            Hindrance::Room => way.stall.wait(kernel, Retry::Room),
             Hindrance::Full => {
                 Err(Error::new(ErrorKind::Limit, "the index shrinks, and became too full for that meanwhile")
                     .with("buckets", kernel.index.config().buckets)

@@ -1,5 +1,6 @@
-//! The index shrinks: after mass deletion, with most of the data on the device, beside scans, and between checkpoints.
+//! The index shrinks: after mass deletion, while sessions work, with most of the data on the device, and between checkpoints.
 
+use super::checkpoint::{apply, assert_prefix};
 use oxifaster::ErrorKind;
 use oxifaster::cache::ReadCacheConfig;
 use oxifaster::checkpoint::{CheckpointKind, ImageUse};
@@ -8,6 +9,7 @@ use oxifaster::directory::MemoryDirectory;
 use oxifaster::index::GrowthRefusal;
 use oxifaster::store::{CheckpointOptions, Durability, FasterKv, FasterKvConfig, RecoveryTarget, Session};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 type Store = FasterKv<u64, u64, MemoryDisk>;
 
@@ -250,6 +252,55 @@ fn a_durable_store_comes_back_from_its_log_after_shrinking() {
     assert_left(&store, KEYS);
 }
 
+/// Writers of every kind, a reader of all, and checkpoints, while the index grows and shrinks again and again.
+#[test]
+fn writers_find_everything_while_the_index_shrinks_and_grows() {
+    const WRITERS: usize = 2;
+    for log_memory in [64 << 10, 4 << 20] {
+        let config = || config(log_memory).with_table_size(1 << 5).with_page_size_bits(12);
+        let (disk, directory) = (MemoryDisk::new(), MemoryDirectory::new());
+        let store: Store = FasterKv::open(config(), disk.clone()).unwrap();
+        let stop = AtomicBool::new(false);
+        let mut guids = vec![0; WRITERS];
+        let mut reports = Vec::new();
+        std::thread::scope(|scope| {
+            for (writer, guid) in guids.iter_mut().enumerate() {
+                let (store, stop) = (&store, &stop);
+                let mut session = store.start_session();
+                *guid = session.guid();
+                scope.spawn(move || {
+                    while !stop.load(Ordering::Relaxed) && session.serial() < 60_000 {
+                        let serial = session.serial() + 1;
+                        apply(&mut session, writer as u64, serial).unwrap();
+                    }
+                });
+            }
+            for round in 0..12 {
+                store.grow_index(1 << 13).unwrap();
+                if let Err(error) = store.shrink_index(1 << 11) {
+                    // What is written meanwhile may be too much for either.
+                    assert!(matches!(error.kind(), ErrorKind::Limit | ErrorKind::Busy), "{error}");
+                }
+                if round % 3 == 2 {
+                    let options = CheckpointOptions::default().with_index(round % 2 == 0);
+                    reports.push(store.checkpoint_to(&directory, &options).unwrap());
+                }
+                if round % 4 == 3 {
+                    store.log_compact_until(store.addresses().safe_read_only).unwrap();
+                }
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
+        assert!(store.index_growth().halvings >= 3, "{:?}", store.index_growth());
+        drop(store);
+        for report in reports {
+            let (copy, target) = (disk.duplicate(), RecoveryTarget::Token(report.token));
+            let (store, _) = FasterKv::recover_from(&directory, target, config(), copy, &|_| ()).unwrap();
+            assert_prefix(&store, &guids, &[0; WRITERS]);
+        }
+    }
+}
+
 /// While a scan is under way the index stays as it is; and a scan that was interrupted does not go on when records were brought elsewhere.
 #[test]
 fn a_scan_keeps_the_index_from_shrinking() {
@@ -265,4 +316,66 @@ fn a_scan_keeps_the_index_from_shrinking() {
     assert_eq!(scan.count() as u64, (0..KEYS).filter(|key| is_left(*key)).count() as u64 - 1);
     store.shrink_index(1 << 12).unwrap();
     assert_left(&store, KEYS);
+}
+
+/// Transactions hold the places of their keys; the index shrinks around them.
+#[test]
+fn transactions_go_on_while_the_index_shrinks() {
+    const ACCOUNTS: u64 = 400;
+    let store = open(config(1 << 20).with_table_size(1 << 4).with_page_size_bits(12));
+    store.grow_index(1 << 10).unwrap();
+    let mut session = store.start_session();
+    for key in 0..ACCOUNTS {
+        session.upsert(key, 100).unwrap();
+    }
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for worker in 0..2u64 {
+            let (store, stop) = (&store, &stop);
+            scope.spawn(move || {
+                let mut session = store.start_session();
+                for at in 0..20_000u64 {
+                    if stop.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let (from, to) = (mix(at * 2 + worker) % ACCOUNTS, mix(at * 3 + worker + 7) % ACCOUNTS);
+                    if from == to {
+                        continue;
+                    }
+                    let moved = session.transaction(|transaction| {
+                        let (one, other) = (transaction.read(&from)?.unwrap_or(0), transaction.read(&to)?.unwrap_or(0));
+                        if one > 0 {
+                            transaction.upsert(from, one - 1);
+                            transaction.upsert(to, other + 1);
+                        }
+                        Ok(())
+                    });
+                    moved.unwrap();
+                }
+            });
+        }
+        for _ in 0..10 {
+            store.grow_index(1 << 12).unwrap();
+            store.shrink_index(1 << 8).unwrap();
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    let sum: u64 = (0..ACCOUNTS).map(|key| session.read(&key).unwrap().unwrap()).sum();
+    assert_eq!(sum, ACCOUNTS * 100);
+}
+
+/// What is used again may lie below what is in front of it in the other chain, so the two are never brought together.
+#[test]
+fn a_store_that_uses_space_again_refuses() {
+    let store = open(config(1 << 20).with_table_size(1 << 5).with_revivification(true).with_index_shrinking(true));
+    store.grow_index(1 << 10).unwrap();
+    let mut session = store.start_session();
+    fill_and_delete(&mut session, 2000);
+    let error = store.shrink_index(1 << 9).unwrap_err();
+    let reason = GrowthRefusal::Revivification.reason();
+    assert_eq!((error.kind(), error.field("reason")), (ErrorKind::Limit, Some(reason)));
+    let buckets = store.index_stats().buckets;
+    compact(&store);
+    assert_eq!(store.index_stats().buckets, buckets, "nor does it by itself");
+    assert_left(&store, 2000);
 }

@@ -1,28 +1,36 @@
 //! Models of a bucket that is split into two while others use it, with buckets of two entries. Records outside the index are
 //! Relaxed, so that what makes them visible is the index. Each header says which changes were seen to break it.
 
+mod merge;
+
 use super::records::{Look, Records};
+use super::{GROWTH_HOLDER, Grower};
 use crate::address::Address;
 use crate::epoch::LightEpoch;
 use crate::index::entry::{Entry, Overflow};
 use crate::index::{IndexConfig, MemIndex};
+use crate::memory::MemoryBudget;
 use crate::sync::{Arc, AtomicU64, Ordering::Relaxed};
 use crate::utility::KeyHash;
 use loom::thread;
 
-/// Records 1 to 5, each a key plus one, and the record before it.
-struct Log([AtomicU64; 6]);
+/// Records from 1 on, each a key plus one, the record before it, that of which it is a copy, and whether it is deleted.
+struct Log([AtomicU64; 12]);
 
-/// An index of one bucket that becomes two, and the records to which it leads. The lowest bit of a key is that of its bucket,
-/// what is above is its tag.
+/// Of a record that is deleted.
+const DELETED: u64 = 1 << 32;
+
+/// An index of one bucket that becomes two, or the other way round, and the records to which it leads. The lowest bit of a key is that
+/// of its bucket, the three above are its tag.
 struct World {
     epoch: Arc<LightEpoch>,
     index: MemIndex,
     log: Arc<Log>,
 }
 
+/// Keys that differ by 16 share bucket and tag.
 fn hash_of(key: u64) -> KeyHash {
-    KeyHash::from_raw(key >> 1 << (64 - KeyHash::TAG_BITS) | key & 1)
+    KeyHash::from_raw((key & 15) >> 1 << (64 - KeyHash::TAG_BITS) | key & 1)
 }
 
 impl Log {
@@ -30,7 +38,11 @@ impl Log {
     fn record(&self, number: u64) -> (u64, u64) {
         let word = self.0[number as usize].load(Relaxed);
         assert_ne!(word, 0, "the record is there with its address");
-        ((word >> 8) - 1, word & 0xff)
+        ((word >> 8 & 0xff) - 1, word & 0xff)
+    }
+
+    fn put(&self, number: u64, key: u64, previous: u64, original: u64) {
+        self.0[number as usize].store(original << 16 | (key + 1) << 8 | previous, Relaxed);
     }
 
     /// The newest record of `key` from record `at` on.
@@ -54,18 +66,39 @@ impl Records for Arc<Log> {
         let (key, previous) = self.record(address.get() / 8);
         Look::Record(hash_of(key), Address::new(previous * 8))
     }
+
+    fn are_of_one_key(&self, one: Address, other: Address) -> bool {
+        self.record(one.get() / 8).0 == self.record(other.get() / 8).0
+    }
 }
 
 impl World {
     /// Keys that are there already have the records 1, 2, ...
     fn new(keys: &[u64]) -> Arc<Self> {
-        let index = MemIndex::new(IndexConfig { buckets: 1, overflow_buckets: 1 }).unwrap();
-        let log = Arc::new(Log([(); 6].map(|()| AtomicU64::new(0))));
+        Self::of(1, keys)
+    }
+
+    /// The same with so many buckets.
+    fn of(buckets: u64, keys: &[u64]) -> Arc<Self> {
+        let index = MemIndex::new(IndexConfig { buckets, overflow_buckets: buckets }).unwrap();
+        let log = Arc::new(Log([(); 12].map(|()| AtomicU64::new(0))));
         let world = Self { epoch: LightEpoch::new(), index, log };
+        if buckets > 1 {
+            world.let_shrink();
+        }
         for (number, key) in (1..).zip(keys) {
             assert!(world.append(*key, number));
         }
         Arc::new(world)
+    }
+
+    /// Down to one bucket.
+    fn let_shrink(&self) {
+        let budget = MemoryBudget::new(1 << 20);
+        let held = budget.reserve(GROWTH_HOLDER, 0).unwrap();
+        let (records, epoch) = (Box::new(Arc::clone(&self.log)), Arc::clone(&self.epoch));
+        let grower = Grower { records, epoch, budget, automatic: false, buckets_max: 2, buckets_min: 1 };
+        self.index.let_grow(grower, held);
     }
 
     /// One try to make `number` the newest record of a key. If it goes through, its writer finds it.
@@ -73,7 +106,7 @@ impl World {
         let mut participant = self.epoch.join();
         let guard = participant.pin();
         let slot = self.index.find(hash_of(key), &guard);
-        self.log.0[number as usize].store((key + 1) << 8 | slot.address().get() / 8, Relaxed);
+        self.log.put(number, key, slot.address().get() / 8, number);
         let done = self.index.try_update(slot, Address::new(number * 8)).is_ok();
         drop(guard);
         assert!(!done || self.read(key) >= number, "what was written last is found");
@@ -112,7 +145,7 @@ impl World {
         for (key, number) in newest {
             assert_eq!(self.read(*key), *number, "of key {key}");
         }
-        for chain in 0..2 {
+        for chain in 0..self.index.config().buckets as usize {
             let mut tags = Vec::new();
             for (bucket, end) in self.index.table().chain(chain) {
                 let entries =

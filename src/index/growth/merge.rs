@@ -13,7 +13,7 @@
 //! older than a copy of its key lies below what the copies lead to: when that is given up, so is the other.
 
 use super::Records;
-use super::records::{Copier, Look};
+use super::records::{Copier, Look, Place};
 use crate::address::Address;
 use crate::index::bucket::{Bucket, ENTRIES};
 use crate::index::entry::{Entry, Overflow};
@@ -47,6 +47,8 @@ pub(crate) struct Means<'m> {
     pub(crate) copier: Option<&'m dyn Copier>,
     /// Chains that go on here have nothing there that is the newest of its key.
     pub(crate) dry: &'m [Address],
+    /// Nor those that go on below: it was given up.
+    pub(crate) begin: Address,
 }
 
 /// The two buckets, and what they become.
@@ -154,7 +156,8 @@ impl<'t> Merge<'t> {
     }
 
     fn look(&self, at: Address) -> Look {
-        if at.is_valid() { self.means.records.look(at) } else { Look::Gone }
+        let is_there = at.is_valid() && at >= self.means.begin; // a copy in a read cache has the highest bit set
+        if is_there { self.means.records.look(at) } else { Look::Gone }
     }
 
     /// The chains of both sides as one.
@@ -267,7 +270,12 @@ fn copied(copier: &dyn Copier, joints: &[Joint]) -> Result<Vec<Entry>, Hindrance
     for joint in joints {
         let mut top = joint.onto;
         for (behind, at) in joint.copies.iter().enumerate().rev() {
-            let Some(copy) = copier.copy(*at, top, behind == 0) else {
+            let place = match (behind, joint.copies.len()) {
+                (0, 1) => Place::Alone,
+                (0, _) => Place::Last,
+                _ => Place::Part,
+            };
+            let Some(copy) = copier.copy(*at, top, place) else {
                 made.into_iter().for_each(|at| copier.withdraw(at));
                 return Err(Hindrance::Room);
             };

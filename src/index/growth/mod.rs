@@ -64,7 +64,7 @@ mod tests;
 pub(crate) use ask::Haste;
 pub(crate) use merge::{Hindrance, Means};
 pub(super) use progress::Progress;
-pub(crate) use records::{Copier, Look, Records};
+pub(crate) use records::{Copier, Look, Place, Records};
 pub(crate) use run::{GROWTH_HOLDER, Grower};
 pub(crate) use shrink::ShrinkStage;
 pub(super) use state::Growth;

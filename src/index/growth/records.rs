@@ -17,6 +17,17 @@ pub(crate) enum Look {
     Gone,
 }
 
+/// Which of the copies of one chain a copy is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The only one.
+    Alone,
+    /// One of several, which counts only for who comes to it from the last one.
+    Part,
+    /// The last of several, which leads to the others.
+    Last,
+}
+
 /// Copies records to the end of the log, for one who merges two chains. Its calls neither block nor panic; what they give lasts as
 /// long as the caller is pinned.
 pub(crate) trait Copier {
@@ -24,9 +35,8 @@ pub(crate) trait Copier {
     fn is_settled(&self, at: Address) -> bool;
 
     /// Appends a copy of the record at `at`, which is settled and in memory, in front of the chain that begins at `onto`. Nothing
-    /// leads to it yet. Unless it `is_last`, it counts only for who comes to it from the one that is put in front of it. `None` if there
-    /// is no room in memory.
-    fn copy(&self, at: Address, onto: Address, is_last: bool) -> Option<Address>;
+    /// leads to it yet. `None` if there is no room in memory.
+    fn copy(&self, at: Address, onto: Address, place: Place) -> Option<Address>;
 
     /// The copy at `at` comes to nothing.
     fn withdraw(&self, at: Address);

@@ -3,6 +3,7 @@
 use super::merge::{Hindrance, Means, Merge};
 use super::run::{POPULATE_WORDS, give_memory_back, piece, pieces_of, populate};
 use super::state::GrowthRefusal;
+use crate::address::Address;
 use crate::epoch::LightEpoch;
 use crate::index::MemIndex;
 use crate::index::bucket::ENTRIES;
@@ -59,7 +60,7 @@ impl MemIndex {
         state.refused = prepared.err();
         prepared?;
         let to = self.table_at(rank);
-        self.growth.room_before.store(to.arena.len() / 4, Ordering::Relaxed);
+        self.growth.wanted.store(0, Ordering::Relaxed);
         self.growth.target.store(rank + 1, Ordering::Release);
         drop(state);
         let [words, _] = to.memory();
@@ -103,8 +104,9 @@ impl MemIndex {
         if self.current() == target {
             return Ok(());
         }
-        let kept = match links_needed(from, to) {
-            Ok(links) => links + self.growth.room_before.load(Ordering::Relaxed),
+        let room = (to.arena.len() / 4).min(from.arena.len() - from.arena.used());
+        let kept = match self.links_needed(from, to) {
+            Ok(links) => links + room,
             Err(refusal) => {
                 self.give_up(to, refusal);
                 return Err(refusal);
@@ -112,6 +114,7 @@ impl MemIndex {
         };
         let _state = self.growth.state.lock();
         to.arena.keep(kept);
+        self.growth.room_before.store(room, Ordering::Relaxed);
         self.put_in_force(target);
         Ok(())
     }
@@ -184,11 +187,27 @@ impl MemIndex {
             return Ok(before);
         }
         let Some(grower) = self.growth.grower.get() else { return Ok(before) };
-        let means = Means { records: &*grower.records, copier: None, dry: &[] };
+        let means = Means { records: &*grower.records, copier: None, dry: &[], begin: Address::INVALID };
         match self.merge(hash.bucket(to.len() - 1), means, false, &grower.epoch) {
             Ok(()) if to.filling(to.first(hash)) == Filling::Done => Ok(to),
             Ok(()) => Err(Conflict),
             Err(_) => Ok(before),
+        }
+    }
+
+    /// Notes that there is no place in the larger table for the first entry of a chain (W8): the shrinking is called off if that can still
+    /// be, and otherwise the bucket is merged next.
+    pub(in crate::index) fn want_merged(&self, hash: KeyHash) {
+        if let Some(target) = self.target() {
+            self.growth.wanted.store(hash.bucket(self.table_at(target).len() - 1) + 1, Ordering::Relaxed);
+        }
+    }
+
+    /// The bucket for which somebody waits. The caller sees to it.
+    pub(crate) fn take_wanted(&self) -> Option<u64> {
+        match self.growth.wanted.load(Ordering::Relaxed) {
+            0 => None,
+            _ => self.growth.wanted.swap(0, Ordering::Relaxed).checked_sub(1),
         }
     }
 
@@ -233,31 +252,34 @@ impl MemIndex {
     pub(crate) fn leave_scan(&self) {
         self.growth.state.lock().scans -= 1;
     }
+
+    /// Overflow buckets that `to` needs for the entries of `from`.
+    fn links_needed(&self, from: &Table, to: &Table) -> Result<u64, GrowthRefusal> {
+        let (mut entries, mut links, mut tags) = (0, 0, Vec::new());
+        for chain in 0..to.len() as usize {
+            if chain.is_multiple_of(SAMPLE as usize) && self.take_wanted().is_some() {
+                return Err(GrowthRefusal::Crowded);
+            }
+            let halves = [chain, chain + to.len() as usize];
+            let is_open = |(_, end): (_, Overflow)| matches!(end, Overflow::End | Overflow::Link(_));
+            if !halves.iter().all(|half| from.chain(*half).all(is_open)) {
+                return Err(GrowthRefusal::Saturated);
+            }
+            // Those of one tag become one.
+            tags.clear();
+            tags.extend(halves.iter().flat_map(|half| entries_in(from, *half)).map(Entry::tag));
+            tags.sort_unstable();
+            tags.dedup();
+            entries += tags.len() as u64;
+            links += tags.len().div_ceil(ENTRIES).saturating_sub(1) as u64;
+        }
+        // At most half full. It would grow again at two thirds.
+        let is_crowded = entries * 2 > to.len() * ENTRIES as u64 || links > to.arena.len() / 4;
+        if is_crowded && !cfg!(oxifaster_loom) { Err(GrowthRefusal::Crowded) } else { Ok(links) }
+    }
 }
 
 fn entries_in(table: &Table, chain: usize) -> impl Iterator<Item = Entry> {
     let slots = table.chain(chain).flat_map(|(bucket, _)| bucket.slots());
     slots.map(|slot| Entry(slot.load(Ordering::Relaxed))).filter(|entry| entry.is_plain())
-}
-
-/// Overflow buckets that `to` needs for the entries of `from`.
-fn links_needed(from: &Table, to: &Table) -> Result<u64, GrowthRefusal> {
-    let (mut entries, mut links, mut tags) = (0, 0, Vec::new());
-    for chain in 0..to.len() as usize {
-        let halves = [chain, chain + to.len() as usize];
-        let is_open = |(_, end): (_, Overflow)| matches!(end, Overflow::End | Overflow::Link(_));
-        if !halves.iter().all(|half| from.chain(*half).all(is_open)) {
-            return Err(GrowthRefusal::Saturated);
-        }
-        // Those of one tag become one.
-        tags.clear();
-        tags.extend(halves.iter().flat_map(|half| entries_in(from, *half)).map(Entry::tag));
-        tags.sort_unstable();
-        tags.dedup();
-        entries += tags.len() as u64;
-        links += tags.len().div_ceil(ENTRIES).saturating_sub(1) as u64;
-    }
-    // At most half full. It would grow again at two thirds.
-    let is_crowded = entries * 2 > to.len() * ENTRIES as u64 || links > to.arena.len() / 4;
-    if is_crowded && !cfg!(oxifaster_loom) { Err(GrowthRefusal::Crowded) } else { Ok(links) }
 }

@@ -28,6 +28,8 @@ pub enum GrowthRefusal {
     Saturated,
     /// A scan of the store is under way, which looks for records where they were.
     Scan,
+    /// The store uses the space of records again, so that a newer record may lie below an older one of another chain.
+    Revivification,
 }
 
 impl GrowthRefusal {
@@ -43,6 +45,7 @@ impl GrowthRefusal {
             Self::Crowded => "the entries of the index would fill a smaller table too much",
             Self::Saturated => "buckets of the index are saturated, which only a growth takes apart",
             Self::Scan => "a scan of the store is under way",
+            Self::Revivification => "the store uses the space of deleted records again",
         }
     }
 }
@@ -75,6 +78,9 @@ pub(in crate::index) struct Growth {
     pub(super) wishes: AtomicU64,
     /// First entries that may still be put into the table that is left for a smaller one.
     pub(super) room_before: AtomicU64,
+    /// One more than the number of a bucket of the smaller table for which somebody waits, who finds no place in the larger one; 0 if
+    /// nobody does.
+    pub(super) wanted: AtomicU64,
     pub(in crate::index) grower: OnceLock<Grower>,
     pub(super) state: Mutex<State>,
 }
@@ -103,6 +109,7 @@ impl Growth {
             target: AtomicUsize::new(0),
             wishes: AtomicU64::new(0),
             room_before: AtomicU64::new(0),
+            wanted: AtomicU64::new(0),
             grower: OnceLock::new(),
             state: Mutex::new(State::default()),
         }

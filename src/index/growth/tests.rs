@@ -2,7 +2,7 @@
 
 mod shrink;
 
-use super::records::{Copier, Look, Records};
+use super::records::{Copier, Look, Place, Records};
 use super::run::SHARE_MAX;
 use super::{GROWTH_HOLDER, Grower, GrowthRefusal, Haste};
 use crate::address::Address;
@@ -26,8 +26,8 @@ struct Record {
     is_deleted: bool,
     /// The record of which this is a copy, or its own number.
     original: u64,
-    /// A copy that counts only together with the one in front of it.
-    is_part: bool,
+    /// Of a copy that is one of several for a pair of chains.
+    place: Place,
 }
 
 /// The records there are, by number. Those before `head` are on a device.
@@ -85,12 +85,12 @@ impl Copier for Arc<Log> {
         at.get() / 8 < self.settled.load(Ordering::Acquire)
     }
 
-    fn copy(&self, at: Address, onto: Address, is_last: bool) -> Option<Address> {
+    fn copy(&self, at: Address, onto: Address, place: Place) -> Option<Address> {
         let left = self.room.load(Ordering::Acquire).checked_sub(1)?;
         self.room.store(left, Ordering::Release);
         let number = self.next.fetch_add(1, Ordering::AcqRel);
         let mut records = self.records.lock();
-        let record = Record { previous: onto.get() / 8, is_part: !is_last, ..records[&(at.get() / 8)] };
+        let record = Record { previous: onto.get() / 8, place, ..records[&(at.get() / 8)] };
         assert!(
             record.previous < number && onto > at,
             "a copy lies above all, and leads to what lies above its record"
@@ -138,7 +138,7 @@ impl World {
         let slot = self.index.find(hash_of(key, self.tags), guard);
         let number = self.log.next.fetch_add(1, Ordering::AcqRel);
         let previous = slot.address().get() / 8;
-        let record = Record { key, previous, is_deleted: false, original: number, is_part: false };
+        let record = Record { key, previous, is_deleted: false, original: number, place: Place::Alone };
         // Before it is published, as a store does.
         self.log.records.lock().insert(number, record);
         if self.index.try_update(slot, address_of(number)).is_ok() {
@@ -191,11 +191,13 @@ impl World {
 
     /// What a reader of the key finds: its newest record, or what that is a copy of, unless it is deleted.
     fn read(&self, key: u64, guard: &Guard<'_>) -> Option<u64> {
-        self.read_in(&self.index, key, guard)
+        self.read_in(&self.index, key, 0, guard)
     }
 
-    fn read_in(&self, index: &MemIndex, key: u64, guard: &Guard<'_>) -> Option<u64> {
-        let found = self.walk(key, index.find(hash_of(key, self.tags), guard).address().get() / 8)?;
+    /// The same with another index, where what is before record `begin` was given up.
+    fn read_in(&self, index: &MemIndex, key: u64, begin: u64, guard: &Guard<'_>) -> Option<u64> {
+        let found = self.walk(key, index.find(hash_of(key, self.tags), guard).address().get() / 8);
+        let found = found.filter(|found| *found >= begin)?;
         let record = self.log.records.lock()[&found];
         (!record.is_deleted).then_some(record.original)
     }

@@ -8,6 +8,7 @@ mod search;
 use history::{Call, Caller, KEYS, Shape, could_be};
 use oxifaster::clock::{Clock, VirtualClock};
 use oxifaster::device::MemoryDisk;
+use oxifaster::index::GrowthRefusal;
 use oxifaster::record::{Expiring, Key};
 use oxifaster::store::{FasterKv, FasterKvConfig};
 use search::Event;
@@ -44,6 +45,7 @@ fn histories_could_be<K: Name, V: Shape>(histories: u64, transactions: bool) {
 
 fn histories_of_store_could_be<K: Name, V: Shape>(config: FasterKvConfig, histories: u64, transactions: bool) {
     let time = Arc::new(VirtualClock::new(0));
+    let revives = config.revivification;
     let config = config.with_clock(time.clone());
     let store: FasterKv<K, V, MemoryDisk> = FasterKv::open(config, MemoryDisk::new()).unwrap();
     let clock = AtomicU64::new(0);
@@ -75,7 +77,7 @@ fn histories_of_store_could_be<K: Name, V: Shape>(config: FasterKvConfig, histor
                     (0..CALLS).map(|_| caller.event()).collect()
                 })
             }));
-            disturb(&store, history);
+            disturb(&store, history, revives);
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         concurrent +=
@@ -86,25 +88,31 @@ fn histories_of_store_could_be<K: Name, V: Shape>(config: FasterKvConfig, histor
         assert!(could_be(&events, now), "history {history} cannot have happened:\n{}", told());
     }
     assert!(concurrent > 0, "nothing was concurrent: nothing was tried");
+    assert_eq!(store.index_growth().halvings > 0, !revives, "{:?}", store.index_growth());
 }
 
 /// What does not change what any call finds.
-fn disturb<K: Name, V: Shape>(store: &FasterKv<K, V, MemoryDisk>, history: u64) {
+fn disturb<K: Name, V: Shape>(store: &FasterKv<K, V, MemoryDisk>, history: u64, revives: bool) {
     match history % 8 {
         2 | 3 => store.evict().unwrap(),
         1 | 6 => store.flush().unwrap(),
         5 if history % 64 == 5 => drop(store.log_compact_until(store.addresses().tail).unwrap()),
-        4 if history % 32 == 4 => shrink(store),
+        4 if history % 32 == 4 => shrink(store, revives),
         0 if history.is_power_of_two() => store.grow_index(store.index_stats().buckets * 2).unwrap(),
         _ => {}
     }
 }
 
-/// Makes the index large enough for that, and then half as large.
-fn shrink<K: Name, V: Shape>(store: &FasterKv<K, V, MemoryDisk>) {
-    let buckets = store.index_stats().buckets;
-    store.grow_index(buckets * 8).unwrap();
-    store.shrink_index(buckets * 4).unwrap();
+/// Makes the index large enough for that, and then half as large, unless the store uses space again.
+fn shrink<K: Name, V: Shape>(store: &FasterKv<K, V, MemoryDisk>, revives: bool) {
+    let stats = store.index_stats();
+    let buckets = stats.entries.max(2 * stats.buckets.min(64)).next_power_of_two();
+    store.grow_index(buckets).unwrap();
+    let Err(error) = store.shrink_index(buckets / 2) else { return assert!(!revives) };
+    // What was saturated stays so as long as its chain is on the device.
+    let reasons =
+        [if revives { GrowthRefusal::Revivification } else { GrowthRefusal::Saturated }, GrowthRefusal::Crowded];
+    assert!(reasons.iter().any(|refusal| error.field("reason") == Some(refusal.reason())), "{error}");
 }
 
 #[test]

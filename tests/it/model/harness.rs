@@ -4,6 +4,8 @@ use super::disk::Disk;
 use super::oracle::{Action, Content, KeyModel, OpId, Reply, length_of, mix};
 use super::program::{Call, Face, Kind, Setup, Step};
 use crate::executor::wait_until_ready;
+use oxifaster::ErrorKind;
+use oxifaster::address::Address;
 use oxifaster::cache::ReadCacheConfig;
 use oxifaster::device::{FaultPlan, FaultyDisk, IoOp, StorageDevice};
 use oxifaster::record::{Key, Value};
@@ -23,6 +25,8 @@ pub(super) struct Seen {
     pub(super) device_reads: u64,
     /// What happened in the read cache.
     pub(super) cache: Option<ReadCacheStats>,
+    /// How often the index became half as large.
+    pub(super) halvings: u64,
 }
 
 /// A future that was pending when it was polled.
@@ -49,8 +53,13 @@ pub(super) struct Harness<K: Key, V: Value> {
     next_id: OpId,
     /// All calls are made in this way, whatever the program says.
     face: Option<Face>,
+    /// Whether the names of keys are such that there are few tags.
+    pub(super) few_tags: bool,
+    halvings: u64,
 }
 
+/// The largest index.
+const BUCKETS_MAX: u64 = 256;
 /// Pending operations on one key at the same time, and those that a batch may meet. Each may have taken effect between any
 /// two other changes of the key, so the number of worlds grows with the power of it.
 const PENDING_PER_KEY: usize = 4;
@@ -103,8 +112,9 @@ impl<K: Key, V: Value> Harness<K, V> {
         };
         let store = FasterKv::open(config, FaultyDisk::new(disk.device())).unwrap();
         let (plan, max_pending) = (store.device().plan(), setup.max_pending);
-        let keys = BTreeMap::new();
-        let mut harness = Self { store, plan, running: Vec::new(), max_pending, keys, next_id: 0, face };
+        let (keys, few_tags) = (BTreeMap::new(), setup.few_tags);
+        let mut harness =
+            Self { store, plan, running: Vec::new(), max_pending, keys, next_id: 0, face, few_tags, halvings: 0 };
         harness.start();
         harness
     }
@@ -154,11 +164,39 @@ impl<K: Key, V: Value> Harness<K, V> {
             }
             Step::Flush => self.store.flush().unwrap(),
             Step::Evict => self.store.evict().unwrap(),
+            Step::Grow(times) => self.grow(times),
+            Step::Shrink => self.shrink(),
+            Step::Compact(tenths) => self.compact(tenths),
             Step::HoldReads => self.plan.pause_only(IoOp::Read),
             Step::Start if count < 5 => self.start(),
             Step::Start => {}
             Step::Drop { session, keep_futures } => self.drop_session(session as usize % count, keep_futures),
         }
+    }
+
+    fn grow(&mut self, times: u64) {
+        let buckets = self.store.index_stats().buckets * times;
+        if buckets <= BUCKETS_MAX {
+            self.store.grow_index(buckets).unwrap();
+        }
+    }
+
+    /// Operations that are under way stay so: what they ask the device for comes, but nobody takes it.
+    fn shrink(&mut self) {
+        self.plan.resume();
+        let before = self.store.index_growth().halvings;
+        match self.store.shrink_index(self.store.index_stats().buckets / 2) {
+            Ok(()) => self.halvings += self.store.index_growth().halvings - before,
+            // It is too full, or as small as it was.
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Limit, "{error}"),
+        }
+    }
+
+    fn compact(&mut self, tenths: u64) {
+        self.plan.resume();
+        let at = self.store.addresses();
+        let until = at.begin.get() + (at.tail.get() - at.begin.get()) * tenths / 10;
+        self.store.log_compact_until(Address::new(until)).unwrap();
     }
 
     fn call(&mut self, call: &Call) {
@@ -282,6 +320,12 @@ impl<K: Key, V: Value> Harness<K, V> {
         }
         let saturated_buckets = self.store.index_stats().saturated_buckets;
         let stats = self.store.stats();
-        Seen { was_pending, saturated_buckets, device_reads: stats.device.reads, cache: stats.read_cache }
+        Seen {
+            was_pending,
+            saturated_buckets,
+            device_reads: stats.device.reads,
+            cache: stats.read_cache,
+            halvings: self.halvings,
+        }
     }
 }

@@ -13,7 +13,7 @@ mod program;
 use disk::Disk;
 use harness::run;
 use oxifaster::record::{Key, Value};
-use program::{Call, Face, Kind, Setup, Step, program, short_program};
+use program::{Call, Face, Kind, Setup, Step, program, program_amid_moves, short_program};
 use proptest::prelude::*;
 
 /// As many cases as `PROPTEST_CASES` says, or `usual`.
@@ -52,6 +52,10 @@ follows_the_model! {
     one_word_values_of_keys_of_any_length_follow_the_model: Box<[u8]> => u64, 64 of program on Disk::Memory;
     latched_values_of_keys_of_any_length_follow_the_model: String => [u8; 100], 32 of program on Disk::Memory;
     values_of_any_length_of_one_word_keys_follow_the_model: u64 => Vec<u8>, 64 of program on Disk::Memory;
+    one_word_values_follow_the_model_while_the_index_shrinks: u64 => u64, 96 of program_amid_moves on Disk::Memory;
+    latched_values_follow_the_model_while_the_index_shrinks: u64 => [u8; 100], 64 of program_amid_moves on Disk::Memory;
+    bytes_follow_the_model_while_the_index_shrinks: u64 => Vec<u8>, 64 of program_amid_moves on Disk::Memory;
+    text_and_bytes_follow_the_model_while_the_index_shrinks: String => Vec<u8>, 32 of program_amid_moves on Disk::Memory;
     text_and_bytes_on_files_read_through_rings_follow_the_model: String => Vec<u8>, 32 of short_program on Disk::rings();
     text_and_bytes_on_files_read_by_threads_follow_the_model: String => Vec<u8>, 32 of short_program on Disk::threads();
     one_word_values_on_files_read_through_rings_follow_the_model: u64 => u64, 32 of short_program on Disk::rings();
@@ -63,8 +67,15 @@ follows_the_model! {
 /// Copies come, are renewed, and leave: the programs above go through all of that.
 #[test]
 fn a_program_fills_and_empties_the_read_cache_by_every_face() {
-    let setup =
-        Setup { pages: 4, table_size: 4, mutable_fraction: 0.3, max_pending: 4, cache_pages: Some(4), revives: false };
+    let setup = Setup {
+        pages: 4,
+        table_size: 4,
+        mutable_fraction: 0.3,
+        max_pending: 4,
+        cache_pages: Some(4),
+        revives: false,
+        few_tags: false,
+    };
     let read = |key| Step::Call(Call { session: 0, kind: Kind::Read, keys: vec![key], seed: 3, face: Face::Single });
     let mut steps: Vec<Step> = (0..4).map(|at| Step::fill(at * 100, 100, 7)).collect();
     steps.push(Step::Evict);
@@ -79,8 +90,15 @@ fn a_program_fills_and_empties_the_read_cache_by_every_face() {
 #[test]
 fn a_program_reaches_the_device_and_the_catch_all_chains_by_every_face() {
     for (disk, table_size) in [(Disk::Memory, 1), (Disk::rings(), 16), (Disk::threads(), 16)] {
-        let setup =
-            Setup { pages: 4, table_size, mutable_fraction: 0.3, max_pending: 4, cache_pages: None, revives: false };
+        let setup = Setup {
+            pages: 4,
+            table_size,
+            mutable_fraction: 0.3,
+            max_pending: 4,
+            cache_pages: None,
+            revives: false,
+            few_tags: false,
+        };
         let mut steps: Vec<Step> = (0..4).map(|at| Step::fill(at * 100, 100, 7)).collect();
         steps.push(Step::HoldReads);
         let change = |key| Call { session: 0, kind: Kind::Rmw, keys: vec![key], seed: 3, face: Face::Begin };
@@ -91,5 +109,32 @@ fn a_program_reaches_the_device_and_the_catch_all_chains_by_every_face() {
             let waits = matches!(face, Some(Face::Single | Face::Batch));
             assert!(waits != (seen.was_pending > 0), "{face:?} on {disk:?}: {seen:?}");
         }
+    }
+}
+
+/// Every chain is one of two that become one, also while operations of it wait for the device.
+#[test]
+fn a_program_brings_chains_together_by_every_face() {
+    let setup = Setup {
+        pages: 4,
+        table_size: 1,
+        mutable_fraction: 0.3,
+        max_pending: 8,
+        cache_pages: None,
+        revives: false,
+        few_tags: true,
+    };
+    let change = |key| Call { session: 0, kind: Kind::Rmw, keys: vec![key], seed: 3, face: Face::Begin };
+    let mut steps = vec![Step::Grow(8)];
+    for round in 0..3 {
+        steps.extend((0..4).map(|at| Step::fill(at * 60, 60, 7 + round)));
+        steps.extend([Step::Evict, Step::HoldReads]);
+        steps.extend((0..8).map(|at| Step::Call(change(40 + at * 31))));
+        steps.extend([Step::Shrink, Step::Complete { session: 0, wait: true }]);
+        steps.extend((0..8).map(|at| Step::Call(change(40 + at * 31))));
+    }
+    for face in [None].into_iter().chain(Face::ALL.map(Some)) {
+        let seen = run::<u64, [u8; 100]>(&setup, &steps, face, &Disk::Memory);
+        assert_eq!(seen.halvings, 3, "{face:?}: {seen:?}");
     }
 }

@@ -15,6 +15,8 @@ pub(super) struct Setup {
     pub(super) cache_pages: Option<u64>,
     /// Whether space is used again.
     pub(super) revives: bool,
+    /// Keys of eight bytes are such that they have four tags between them: chains are long, and those of two buckets often of one tag.
+    pub(super) few_tags: bool,
 }
 
 /// What a call does with each of its keys.
@@ -63,6 +65,12 @@ pub(super) enum Step {
     },
     Flush,
     Evict,
+    /// The index becomes so many times as large.
+    Grow(u64),
+    /// It becomes half as large, if it can.
+    Shrink,
+    /// So many tenths of the log are compacted.
+    Compact(u64),
     /// Reads of the device are held back until a call has to wait for one.
     HoldReads,
     Start,
@@ -114,12 +122,22 @@ fn step(keys: u16) -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A set-up with one of these index sizes, and a program of at most so many steps for it, over few keys or over many.
-fn program_on(table_sizes: &[u64], steps_max: usize) -> impl Strategy<Value = (Setup, Vec<Step>)> + use<> {
+/// The same, and now and then the index gets another size, or records are moved.
+fn step_amid_moves(keys: u16) -> impl Strategy<Value = Step> {
+    prop_oneof![
+        60 => step(keys),
+        3 => select(vec![2u64, 4, 8]).prop_map(Step::Grow),
+        8 => Just(Step::Shrink),
+        2 => (1..=10u64).prop_map(Step::Compact),
+    ]
+}
+
+/// A set-up with one of these index sizes.
+fn setup_on(table_sizes: &[u64]) -> impl Strategy<Value = Setup> + use<> {
     let table_size = select(table_sizes.to_vec());
     let (fraction, max_pending) = (select(vec![0.0, 0.3, 0.9, 1.0]), select(vec![1usize, 2, 8]));
     let cache_pages = select(vec![None, Some(4), Some(8)]);
-    let setup = (4..=8u64, table_size, fraction, max_pending, cache_pages, any::<bool>()).prop_map(
+    (4..=8u64, table_size, fraction, max_pending, cache_pages, any::<bool>()).prop_map(
         |(pages, table_size, mutable_fraction, max_pending, cache_pages, revives)| Setup {
             pages,
             table_size,
@@ -127,10 +145,23 @@ fn program_on(table_sizes: &[u64], steps_max: usize) -> impl Strategy<Value = (S
             max_pending,
             cache_pages,
             revives,
+            few_tags: false,
         },
-    );
-    let keys = select(vec![3, FEW_KEYS, ALL_KEYS]);
+    )
+}
+
+/// A set-up with one of these index sizes, and a program of at most so many steps for it, over few keys or over many.
+fn program_on(table_sizes: &[u64], steps_max: usize) -> impl Strategy<Value = (Setup, Vec<Step>)> + use<> {
+    let (setup, keys) = (setup_on(table_sizes), select(vec![3, FEW_KEYS, ALL_KEYS]));
     (setup, keys.prop_flat_map(move |keys| vec(step(keys), 1..steps_max)))
+}
+
+/// For an index that grows and shrinks: most keys share a chain with others.
+pub(super) fn program_amid_moves() -> impl Strategy<Value = (Setup, Vec<Step>)> {
+    let setup = (setup_on(&[1, 2, 4]), any::<bool>());
+    let setup = setup.prop_map(|(setup, few_tags)| Setup { revives: false, few_tags, ..setup });
+    let keys = select(vec![3, FEW_KEYS, ALL_KEYS]);
+    (setup, keys.prop_flat_map(|keys| vec(step_amid_moves(keys), 1..160)))
 }
 
 pub(super) fn program() -> impl Strategy<Value = (Setup, Vec<Step>)> {

@@ -17,6 +17,7 @@ mod sample;
 
 use self::follower::{Follower, Saved};
 pub use self::sample::Sample;
+use super::names::name;
 use super::{Effort, Program, Stage, Violation, must};
 use crate::world::{Latency, SimConfig};
 use crate::{SimDirectory, SimDisk, SimRng, SimWorld};
@@ -184,12 +185,13 @@ impl<'a, V: Sample> Run<'a, V> {
     }
 
     fn step(&mut self, rng: &mut SimRng) -> Result<(), Violation> {
-        let key = rng.below(KEYS);
+        let at = rng.below(KEYS);
+        let key = name(at);
         self.counter += 1;
         V::let_time_pass(&self.clock, rng);
         let value = V::of([key, self.counter, key ^ self.counter], self.clock.now_ms(), rng);
         match rng.below(100) {
-            0..5 => self.transaction(key, value)?,
+            0..5 => self.transaction(key, name((at + 7) % KEYS), value)?,
             5..55 => {
                 must("upsert", self.session.upsert(key, value.clone()))?;
                 self.content.insert(key, value);
@@ -202,10 +204,10 @@ impl<'a, V: Sample> Run<'a, V> {
                 let found = must("read", self.session.read(&key))?;
                 self.check(key, found)?;
             }
-            88..91 => must("evict", self.store.evict())?,
-            91 if rng.coin() => grow(&self.store, false)?,
-            91 => shrink(&self.store, false)?,
-            92..96 => {
+            88..90 => must("evict", self.store.evict())?,
+            90..93 if rng.coin() => grow(&self.store, false)?,
+            90..93 => shrink(&self.store, false)?,
+            93..96 => {
                 self.follower.follow(&self.store, 1 + rng.index(40))?;
                 if rng.coin() {
                     self.past.saves.push((self.world.now(), self.follower.save()));
@@ -217,8 +219,7 @@ impl<'a, V: Sample> Run<'a, V> {
     }
 
     /// Two keys change as one step: one gets a value, what the other had goes.
-    fn transaction(&mut self, key: u64, value: V) -> Result<(), Violation> {
-        let other = (key + 7) % KEYS;
+    fn transaction(&mut self, key: u64, other: u64, value: V) -> Result<(), Violation> {
         let result = self.session.transaction(|transaction| {
             let had = transaction.read(&other)?;
             transaction.upsert(key, value.clone());
@@ -273,7 +274,7 @@ impl<'a, V: Sample> Run<'a, V> {
 
     /// Compares every key.
     fn compare(&mut self) -> Result<(), Violation> {
-        for key in 0..KEYS {
+        for key in (0..KEYS).map(name) {
             let found = must("read", self.session.read(&key))?;
             self.check(key, found)?;
         }

@@ -1,8 +1,8 @@
 //! A store whose changes are durable without a checkpoint, whose power fails.
 //!
 //! Everything runs on one thread, so that a seed is a run, and the changes have one order: that of the log. Two sessions make
-//! them, in single calls, batches and transactions, some of which wait until they are durable; checkpoints are taken in between, and
-//! pages leave memory. Now and then a write or a sync fails for good.
+//! them, in single calls, batches and transactions, some of which wait until they are durable; checkpoints are taken in between, pages
+//! leave memory, and the index grows and shrinks. Now and then a write or a sync fails for good.
 //!
 //! What must hold after a crash:
 //!
@@ -14,6 +14,7 @@
 //! What the values are is a parameter: words, or bytes of any length, some of which are larger than a page and written piece by piece;
 //! then some writers are dropped half way, and the log is compacted.
 
+use super::names::name;
 use super::{Effort, Program, Stage, Violation, must};
 use crate::world::{Access, Cause, Latency, SimConfig, When};
 use crate::{SimDisk, SimRng, SimWorld};
@@ -27,6 +28,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const KEYS: u64 = 40;
+/// The index grows no further.
+const TABLE_MAX: u64 = 256;
 const SESSIONS: [u128; 2] = [1, 2];
 const LOG: &str = "log";
 const CHECKPOINTS: &str = "checkpoints";
@@ -277,25 +280,25 @@ impl<'a, P: Payload> Run<'a, P> {
         let result = match rng.below(23) {
             0..8 => {
                 self.begin([change(key, serial, Some(value))]);
-                P::upsert(&mut self.sessions[who], key, value)
+                P::upsert(&mut self.sessions[who], name(key), value)
             }
             8..11 => {
                 let old = self.model.get(&key).copied().unwrap_or(0);
                 let sum = old.wrapping_add(value);
                 self.begin([change(key, serial, Some(sum))]);
-                P::rmw(&mut self.sessions[who], key, old, sum)
+                P::rmw(&mut self.sessions[who], name(key), old, sum)
             }
             11..13 => {
                 if self.model.contains_key(&key) {
                     self.begin([change(key, serial, None)]);
                 }
-                self.sessions[who].delete(&key)
+                self.sessions[who].delete(&name(key))
             }
             13..15 => {
                 let count = 1 + rng.below(200);
                 let pairs: Vec<_> = (0..count).map(|at| (at % KEYS, P::for_batch(value * 1000 + at))).collect();
                 self.begin(pairs.iter().zip(serial..).map(|((key, value), serial)| change(*key, serial, Some(*value))));
-                let pairs: Vec<_> = pairs.into_iter().map(|(key, value)| (key, P::value(value))).collect();
+                let pairs: Vec<_> = pairs.into_iter().map(|(key, value)| (name(key), P::value(value))).collect();
                 self.sessions[who].upsert_batch(&pairs)
             }
             15 | 16 => return self.read(who, key),
@@ -306,6 +309,7 @@ impl<'a, P: Payload> Run<'a, P> {
                 let options = if rng.coin() { options.with_keep_last(1) } else { options };
                 self.store.checkpoint_to(&self.world.directory(CHECKPOINTS), &options).map(drop)
             }
+            19 if rng.coin() => resize(&self.store, rng),
             _ => P::disturb(&self.store, &mut self.sessions[who], rng),
         };
         match result {
@@ -333,10 +337,10 @@ impl<'a, P: Payload> Run<'a, P> {
         self.begin([change(from, rest), change(to, Some(sum))]);
         self.sessions[who].transaction(|transaction| {
             match rest {
-                Some(rest) => transaction.upsert(from, P::value(rest)),
-                None => transaction.delete(from),
+                Some(rest) => transaction.upsert(name(from), P::value(rest)),
+                None => transaction.delete(name(from)),
             }
-            transaction.upsert(to, P::value(sum));
+            transaction.upsert(name(to), P::value(sum));
             Ok(())
         })
     }
@@ -363,7 +367,7 @@ impl<'a, P: Payload> Run<'a, P> {
     }
 
     fn read(&mut self, who: usize, key: u64) -> std::result::Result<bool, Violation> {
-        match P::read(&mut self.sessions[who], key) {
+        match P::read(&mut self.sessions[who], name(key)) {
             Ok(found) if found == self.model.get(&key).copied() => Ok(true),
             Ok(found) => Err(Violation::new("right values", format_args!("key {key} gave {found:?}"))),
             Err(error) => Err(Violation::new("no reason to fail", error)),
@@ -379,6 +383,18 @@ impl<'a, P: Payload> Run<'a, P> {
             notes.push((world.now(), all.len(), all.len()));
         }
         Past { before, all: Arc::new(all), notes }
+    }
+}
+
+/// Has the index grow, or shrink if it can.
+fn resize<V: Value>(store: &Store<V>, rng: &mut SimRng) -> Result<()> {
+    let buckets = store.index_stats().buckets;
+    if buckets < TABLE_MAX && rng.coin() {
+        return store.grow_index(buckets * 4);
+    }
+    match store.shrink_index(buckets >> (1 + rng.below(2))) {
+        Err(error) if error.kind() == ErrorKind::Limit => Ok(()), // it is as small as it may be
+        shrunk => shrunk,
     }
 }
 
@@ -417,7 +433,7 @@ fn state(changes: &[Change]) -> HashMap<u64, u64> {
 fn compare<P: Payload>(store: &Store<P::Value>, expected: &HashMap<u64, u64>) -> std::result::Result<(), Violation> {
     let mut session = store.start_session();
     for key in 0..KEYS {
-        let (found, expected) = (must("readable", P::read(&mut session, key))?, expected.get(&key).copied());
+        let (found, expected) = (must("readable", P::read(&mut session, name(key)))?, expected.get(&key).copied());
         if found != expected {
             return Err(Violation::new("right values", format_args!("key {key} gave {found:?}, not {expected:?}")));
         }

@@ -9,6 +9,7 @@ mod flaw;
 mod large;
 mod log;
 mod manifest;
+mod names;
 mod shape;
 
 use crate::world::SimConfig;

@@ -1,7 +1,7 @@
 //! The same with an index that shrinks: chains are brought together.
 
 use super::*;
-use crate::index::{Hindrance, Means, Replay, ShrinkStage};
+use crate::index::{Hindrance, Means, Replay, Rows, ShrinkStage};
 
 /// Buckets that begin a world, and may be left.
 const LARGE: u64 = 16;
@@ -38,7 +38,7 @@ impl World {
             let merged = {
                 let _guard = participant.pin();
                 let (records, log): (_, &dyn Copier) = (self.records(), &self.log);
-                let means = Means { records: &records, copier: None, dry: &dry };
+                let means = Means { records: &records, copier: None, dry: &dry, begin: Address::INVALID };
                 match self.index.merge_next(&mut next, means, &self.epoch) {
                     Err(Hindrance::Copies) => {
                         let means = Means { copier: Some(log), ..means };
@@ -87,7 +87,7 @@ impl World {
             let slot = self.index.find(hash, guard);
             if self.index.is_of_bucket(hash, bucket) && self.walk(record.key, slot.address().get() / 8) == Some(at) {
                 let number = self.log.next.fetch_add(1, Ordering::AcqRel);
-                let copy = Record { previous: slot.address().get() / 8, is_part: false, ..record };
+                let copy = Record { previous: slot.address().get() / 8, place: Place::Alone, ..record };
                 self.log.records.lock().insert(number, copy);
                 self.index.try_update(slot, address_of(number)).unwrap();
             }
@@ -95,24 +95,65 @@ impl World {
         }
     }
 
-    /// Every key is found in an index of `buckets` buckets that is made from the records up to `last`.
+    /// Every key is found in an index of `buckets` buckets that is made from the records up to `last`: from all of them, and without
+    /// those before `begin`, behind which nothing is the newest of its key.
     fn assert_is_recovered(&self, buckets: u64, last: u64, expected: &HashMap<u64, u64>, keys: &[u64]) {
-        let index = MemIndex::new(IndexConfig { buckets, overflow_buckets: 64 }).unwrap();
-        let epoch = LightEpoch::new();
-        let mut replay = Replay::new(&index, epoch.join());
-        for (number, record) in self.log.records.lock().range(..=last) {
-            let hides_nothing = record.is_deleted && record.previous == 0;
-            if !record.is_part && !hides_nothing {
-                replay.add(hash_of(record.key, self.tags), address_of(*number)).unwrap();
+        let begin = self.oldest_in_use(last, expected, keys);
+        for (begin, buckets) in [0, begin].into_iter().flat_map(|begin| [(begin, buckets), (begin, buckets * 4)]) {
+            let index = MemIndex::new(IndexConfig { buckets, overflow_buckets: 64 }).unwrap();
+            let epoch = LightEpoch::new();
+            let (mut replay, mut rows) = (Replay::new(&index, epoch.join()), Rows::default());
+            for (number, record) in self.log.records.lock().range(begin..=last) {
+                let (hash, at, previous) = (hash_of(record.key, self.tags), address_of(*number), record.previous);
+                if record.is_deleted && previous < begin.max(1) {
+                    continue; // P3
+                }
+                match record.place {
+                    Place::Part => {
+                        rows.add_part(hash, at, address_of(previous));
+                        continue;
+                    }
+                    Place::Last => rows.add_last(address_of(previous)),
+                    Place::Alone => {}
+                }
+                replay.add(hash, at).unwrap();
+            }
+            rows.whole().try_for_each(|(hash, at)| replay.add(hash, at)).unwrap();
+            replay.finish().unwrap();
+            let mut participant = epoch.join();
+            let guard = participant.pin();
+            for key in keys {
+                let found = self.read_in(&index, *key, begin, &guard);
+                let what = format!("recovered from {begin} up to {last} with {buckets} buckets: key {key:#x}");
+                assert_eq!(found, expected.get(key).copied(), "{what}");
             }
         }
-        replay.finish().unwrap();
-        let (mut participant, records) = (epoch.join(), self.log.records.lock().len());
-        let guard = participant.pin();
-        for key in keys {
-            let found = self.read_in(&index, *key, &guard);
-            assert_eq!(found, expected.get(key).copied(), "recovered up to {last} of {records}: key {key:#x}");
+    }
+
+    /// The first of the records up to `last` that is the newest of its key: a compaction would give up all that is before.
+    fn oldest_in_use(&self, last: u64, expected: &HashMap<u64, u64>, keys: &[u64]) -> u64 {
+        let records = self.log.records.lock();
+        // Those of a row that is not whole do not count.
+        let newest_of = |key: &u64| {
+            let is_of =
+                |(number, record): &(&u64, &Record)| record.key == *key && !self.is_torn(&records, **number, last);
+            records.range(..=last).rev().find(is_of).map(|(number, _)| *number)
+        };
+        keys.iter().filter(|key| expected.contains_key(key)).filter_map(newest_of).min().unwrap_or(0)
+    }
+
+    /// Whether this record is a part of copies of which the last one is behind `last`.
+    fn is_torn(&self, records: &BTreeMap<u64, Record>, mut number: u64, last: u64) -> bool {
+        while let Some(record) = records.get(&number).filter(|record| record.place == Place::Part) {
+            let in_front =
+                records.range(..=last).find(|(_, front)| front.previous == number && front.place != Place::Alone);
+            let _ = record;
+            match in_front {
+                None => return true,
+                Some((front, _)) => number = *front,
+            }
         }
+        false
     }
 
     /// The larger of the tables that are in use.
