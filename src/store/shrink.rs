@@ -30,6 +30,7 @@ const ATTEMPTS_MAX: usize = 256;
 
 /// What was done so far for a bucket that cannot be merged yet.
 struct Way {
+    bucket: u64,
     /// See [`Means`].
     dry: Vec<Address>,
     attempts: usize,
@@ -40,8 +41,8 @@ struct Way {
 }
 
 impl Way {
-    fn new() -> Self {
-        Self { dry: Vec::new(), attempts: 0, open: 0, stall: Stall::new() }
+    fn of(bucket: u64) -> Self {
+        Self { bucket, dry: Vec::new(), attempts: 0, open: 0, stall: Stall::new() }
     }
 }
 
@@ -164,11 +165,11 @@ impl<'d, K: Key, V: Value> Shrinking<'d, K, V> {
 
     /// Merges what is left to be merged.
     fn merge(&mut self) -> Result<()> {
-        let (mut next, mut way, mut left_at) = (0, Way::new(), None);
+        let (mut next, mut way, mut left_at) = (0, Way::of(0), None);
         loop {
             if let Some(wanted) = self.database.kernel.index.take_wanted() {
                 left_at.get_or_insert(next);
-                (next, way) = (wanted, Way::new());
+                next = wanted;
             }
             let merged = self.merge_some(&mut next, &way.dry);
             self.driver.tidy_up();
@@ -177,11 +178,14 @@ impl<'d, K: Key, V: Value> Shrinking<'d, K, V> {
                     Some(number) => next = number,
                     None => return Ok(()),
                 },
-                Ok(true) => {
-                    way = Way::new();
-                    self.rest();
+                Ok(true) => self.rest(),
+                Err(hindrance) => {
+                    // Others may have been merged in between.
+                    if way.bucket != next {
+                        way = Way::of(next);
+                    }
+                    self.clear_the_way(hindrance, &mut way)?;
                 }
-                Err(hindrance) => self.clear_the_way(next, hindrance, &mut way)?,
             }
         }
     }
@@ -252,8 +256,8 @@ impl<'d, K: Key, V: Value> Shrinking<'d, K, V> {
     }
 
     /// Does what has to be done before this bucket can be merged, or merges it.
-    fn clear_the_way(&mut self, bucket: u64, mut hindrance: Hindrance, way: &mut Way) -> Result<()> {
-        let kernel = &self.database.kernel;
+    fn clear_the_way(&mut self, mut hindrance: Hindrance, way: &mut Way) -> Result<()> {
+        let (kernel, bucket) = (&self.database.kernel, way.bucket);
         if hindrance == Hindrance::Copies {
             let mut stall = Stall::new();
             let merged = loop {

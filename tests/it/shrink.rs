@@ -264,16 +264,18 @@ fn writers_find_everything_while_the_index_shrinks_and_grows() {
         let mut guids = vec![0; WRITERS];
         let mut reports = Vec::new();
         std::thread::scope(|scope| {
+            let mut writers = Vec::new();
             for (writer, guid) in guids.iter_mut().enumerate() {
                 let (store, stop) = (&store, &stop);
                 let mut session = store.start_session();
                 *guid = session.guid();
-                scope.spawn(move || {
+                writers.push(scope.spawn(move || {
                     while !stop.load(Ordering::Relaxed) && session.serial() < 60_000 {
                         let serial = session.serial() + 1;
                         apply(&mut session, writer as u64, serial).unwrap();
                     }
-                });
+                    session // every checkpoint is to know it
+                }));
             }
             for round in 0..12 {
                 store.grow_index(1 << 13).unwrap();

@@ -27,7 +27,7 @@ impl Call {
 }
 
 /// Tags that all keys have, if there are few.
-const FEW_TAGS: u64 = 4;
+const FEW_TAGS: u64 = 2;
 
 /// The name of key `number` if there are few tags: they are tried one by one.
 fn name_of_few_tags(number: u16) -> u64 {

@@ -15,7 +15,7 @@ pub(super) struct Setup {
     pub(super) cache_pages: Option<u64>,
     /// Whether space is used again.
     pub(super) revives: bool,
-    /// Keys of eight bytes are such that they have four tags between them: chains are long, and those of two buckets often of one tag.
+    /// Keys of eight bytes are such that they have two tags between them: chains are long, and those of two buckets often of one tag.
     pub(super) few_tags: bool,
 }
 

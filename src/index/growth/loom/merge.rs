@@ -192,23 +192,17 @@ fn a_reader_finds_what_is_joined() {
 /// Broken by: leading to a copy before it is there; leaving a key out of the copies.
 #[test]
 fn what_was_found_out_about_a_chain_stays_true() {
-    for key in [2, 3] {
-        check(move || {
-            let shrinking = Shrinking::of(&[2, 3], false);
-            let (seen, top) = shrinking.merge_beside(9, move |shrinking| {
-                let top = shrinking.world.top(key);
-                let known = shrinking.world.log.walk(key, top);
-                shrinking.append(key);
-                let newest = shrinking.newest(key);
-                let above = shrinking.world.newest_above(key, top);
-                let original = |number: u64| shrinking.world.log.0[number as usize].load(Relaxed) >> 16 & 0xff;
-                let seen = original(if above == 0 { known } else { above });
-                assert_eq!(seen, newest, "of key {key}, from {top} on");
-                (seen, top)
-            });
-            assert_eq!(shrinking.newest(key), seen, "of key {key}, from {top} on");
+    check(|| {
+        let shrinking = Shrinking::of(&[2, 3], false);
+        let (known, above, written) = shrinking.merge_beside(9, |shrinking| {
+            let top = shrinking.world.top(2);
+            let known = shrinking.world.log.walk(2, top);
+            let written = shrinking.append(2);
+            (known, shrinking.world.newest_above(2, top), written)
         });
-    }
+        let seen = shrinking.world.log.0[if above == 0 { known } else { above } as usize].load(Relaxed) >> 16 & 0xff;
+        assert_eq!((seen, shrinking.newest(2)), (written.max(1), written.max(1)));
+    });
 }
 
 /// W4, W8: a thread inserts the first record of a tag in one of the buckets, of which the other has one; and of one that is in neither.

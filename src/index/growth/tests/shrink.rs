@@ -144,11 +144,9 @@ impl World {
 
     /// Whether this record is a part of copies of which the last one is behind `last`.
     fn is_torn(&self, records: &BTreeMap<u64, Record>, mut number: u64, last: u64) -> bool {
-        while let Some(record) = records.get(&number).filter(|record| record.place == Place::Part) {
-            let in_front =
-                records.range(..=last).find(|(_, front)| front.previous == number && front.place != Place::Alone);
-            let _ = record;
-            match in_front {
+        while records.get(&number).is_some_and(|record| record.place == Place::Part) {
+            let leads_here = |(_, front): &(&u64, &Record)| front.previous == number && front.place != Place::Alone;
+            match records.range(..=last).find(leads_here) {
                 None => return true,
                 Some((front, _)) => number = *front,
             }
