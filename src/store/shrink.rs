@@ -171,7 +171,7 @@ impl<'d, K: Key, V: Value> Shrinking<'d, K, V> {
                 left_at.get_or_insert(next);
                 next = wanted;
             }
-            let merged = self.merge_some(&mut next, &way.dry);
+            let merged = self.merge_some(&mut next, &way);
             self.driver.tidy_up();
             match merged {
                 Ok(false) => match left_at.take() {
@@ -191,13 +191,15 @@ impl<'d, K: Key, V: Value> Shrinking<'d, K, V> {
     }
 
     /// What takes no copies.
-    fn means<'m>(&'m self, dry: &'m [Address]) -> Means<'m> {
-        Means { records: &self.records, copier: None, dry, begin: self.database.kernel.log.begin() }
+    fn means<'m>(&'m self, way: &'m Way) -> Means<'m> {
+        let begin = self.database.kernel.log.begin();
+        Means { records: &self.records, copier: None, dry: (way.bucket, &way.dry), begin }
     }
 
-    fn merge_some(&mut self, next: &mut u64, dry: &[Address]) -> Result<bool, Hindrance> {
+    fn merge_some(&mut self, next: &mut u64, way: &Way) -> Result<bool, Hindrance> {
         let Database { kernel, epoch, .. } = self.database;
-        let means = Means { records: &self.records, copier: None, dry, begin: kernel.log.begin() };
+        let (dry, begin) = ((way.bucket, &*way.dry), kernel.log.begin());
+        let means = Means { records: &self.records, copier: None, dry, begin };
         let (_guard, _) = self.driver.pin(kernel);
         for _ in 0..UNDER_ONE_PIN {
             if !kernel.index.merge_next(next, means, epoch)? {
@@ -220,7 +222,7 @@ impl<'d, K: Key, V: Value> Shrinking<'d, K, V> {
             let merged = {
                 let begin = kernel.log.begin();
                 let (guard, _) = self.driver.pin(kernel);
-                let without = Means { records: &self.records, copier: None, dry: &way.dry, begin };
+                let without = Means { records: &self.records, copier: None, dry: (way.bucket, &way.dry), begin };
                 if guard.heeds_locks() != heeds_locks {
                     // Somebody has locked a key, the first ever.
                     frozen_until.iter().for_each(|_: &Instant| kernel.index.give_back(bucket, without));
@@ -235,7 +237,7 @@ impl<'d, K: Key, V: Value> Shrinking<'d, K, V> {
             let Err(Hindrance::Open(at)) = merged else { return Ok(merged) };
             let until = *frozen_until.get_or_insert_with(|| Instant::now() + FROZEN_MAX);
             if way.open < OPEN_MAX || !self.is_closed_by(behind(at), until) {
-                kernel.index.give_back(bucket, self.means(&way.dry));
+                kernel.index.give_back(bucket, self.means(way));
                 return Ok(merged);
             }
         }

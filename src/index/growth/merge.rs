@@ -45,8 +45,9 @@ pub(crate) struct Means<'m> {
     pub(crate) records: &'m dyn Records,
     /// If records may be copied.
     pub(crate) copier: Option<&'m dyn Copier>,
-    /// Chains that go on here have nothing there that is the newest of its key.
-    pub(crate) dry: &'m [Address],
+    /// Chains of this bucket that go on here have nothing there that is the newest of its key. (Those of another bucket may: they may
+    /// share it since a growth.)
+    pub(crate) dry: (u64, &'m [Address]),
     /// Nor those that go on below: it was given up.
     pub(crate) begin: Address,
 }
@@ -183,7 +184,8 @@ impl<'t> Merge<'t> {
                     Look::Away | Look::Gone => None,
                 };
             }
-            if higher == Some(at) || self.means.dry.contains(&at) {
+            let (bucket, dry) = self.means.dry;
+            if higher == Some(at) || bucket == self.bucket && dry.contains(&at) {
                 return Ok(newest);
             }
             looks += 1;

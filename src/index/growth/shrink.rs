@@ -187,7 +187,7 @@ impl MemIndex {
             return Ok(before);
         }
         let Some(grower) = self.growth.grower.get() else { return Ok(before) };
-        let means = Means { records: &*grower.records, copier: None, dry: &[], begin: Address::INVALID };
+        let means = Means { records: &*grower.records, copier: None, dry: (0, &[]), begin: Address::INVALID };
         match self.merge(hash.bucket(to.len() - 1), means, false, &grower.epoch) {
             Ok(()) if to.filling(to.first(hash)) == Filling::Done => Ok(to),
             Ok(()) => Err(Conflict),

@@ -73,7 +73,7 @@ impl Shrinking {
     fn merge(&self, room: u64) {
         let World { epoch, index, log } = &*self.world;
         let copies = Copies { shrinking: self, room: AtomicU64::new(room) };
-        let means = Means { records: log, copier: Some(&copies), dry: &[], begin: Address::INVALID };
+        let means = Means { records: log, copier: Some(&copies), dry: (0, &[]), begin: Address::INVALID };
         let (mut participant, mut is_frozen) = (epoch.join(), false);
         while index.shrink_stage() == ShrinkStage::Merging {
             let merged = {

@@ -38,7 +38,7 @@ impl World {
             let merged = {
                 let _guard = participant.pin();
                 let (records, log): (_, &dyn Copier) = (self.records(), &self.log);
-                let means = Means { records: &records, copier: None, dry: &dry, begin: Address::INVALID };
+                let means = Means { records: &records, copier: None, dry: (next, &dry), begin: Address::INVALID };
                 match self.index.merge_next(&mut next, means, &self.epoch) {
                     Err(Hindrance::Copies) => {
                         let means = Means { copier: Some(log), ..means };
