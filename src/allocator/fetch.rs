@@ -137,7 +137,9 @@ impl HybridLog {
             let (at, number) = (index * BLOCK_SIZE, first + index as u64);
             verify(&done.buf[at..at + BLOCK_SIZE], number, generation, "a block of the log does not verify")
                 .map_err(|error| error.with("device offset", geometry.device_offset(number)))?;
-            done.buf.copy_within(at..at + BLOCK_PAYLOAD, index * BLOCK_PAYLOAD);
+            if index > 0 {
+                done.buf.copy_within(at..at + BLOCK_PAYLOAD, index * BLOCK_PAYLOAD);
+            }
         }
         Ok(skip)
     }

@@ -336,7 +336,7 @@ impl BlockingDevice for Files {
         self.check_not_truncated(offset)?;
         for part in self.parts(offset, buf.len()) {
             let file = self.existing_or_new(part.segment)?;
-            file.make_room(part.offset + part.bytes.len() as u64, self.segments.size());
+            file.make_room(part.offset, part.offset + part.bytes.len() as u64, self.segments.size());
             file.write(part.offset, &buf[part.bytes])?;
             self.mark_written(part.segment, &file);
         }
