@@ -276,7 +276,7 @@ fn a_change_in_place_is_part_of_what_is_written() {
         let changed = changer.join().unwrap();
         epoch.drain();
         assert_eq!(log.addresses().flushed, closed);
-        let request = log.fetch_request(address, RECORD);
+        let request = log.with_buffer(log.fetch_request(address, RECORD));
         let queue = crate::device::CompletionQueue::new();
         log.device().submit(request, Arc::clone(&queue) as Arc<dyn CompletionSink>, 0);
         let done = queue.try_take().unwrap().1;
