@@ -451,6 +451,18 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
+    fn no_space_is_taken_for_what_lies_before_the_first_write() {
+        use std::os::unix::fs::MetadataExt;
+        let directory = tempfile::tempdir().unwrap();
+        let lock = File::create(directory.path().join("LOCK")).unwrap();
+        let files = Files::in_directory(directory.path(), 64 << 20, false, lock).unwrap();
+        files.write_at(32 << 20, &[1; 4096]).unwrap();
+        let taken = fs::metadata(directory.path().join(NAME.file_name(0))).unwrap().blocks() * 512;
+        assert!(taken < 4 << 20, "{taken}");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
     fn a_file_reaches_beyond_what_was_written_while_it_is_open_and_not_beyond_its_segment() {
         let directory = tempfile::tempdir().unwrap();
         let open = || {
