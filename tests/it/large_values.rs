@@ -115,7 +115,7 @@ fn where_values_may_end_large_ones_are_the_same() {
     for len in [LEAF + 1, 5000, 50_000, 200_000] {
         let key = format!("key {len}");
         let bytes = bytes_of(len as u64, len);
-        session.upsert_for(key.clone(), vec![1].into(), Duration::from_secs(3600)).unwrap();
+        session.upsert_for(key.clone(), vec![1], Duration::from_secs(3600)).unwrap();
         session.upsert_from(key.clone(), None, &bytes[..]).unwrap();
         for _ in 0..2 {
             let mut read = Vec::new();

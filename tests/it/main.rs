@@ -32,4 +32,5 @@ mod plain;
 mod pretouch;
 mod resize;
 mod revivification;
+mod small_memory;
 mod transactions;
