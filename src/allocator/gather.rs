@@ -32,7 +32,7 @@ pub(crate) struct Gather {
     channel: Option<Box<dyn IoChannel>>,
     limits: ReadLimits,
     next_token: Token,
-    /// Buffers that came back, of as many bytes as may be under way: new ones would be zeroed by the system each time.
+    /// Buffers that came back: new ones would be zeroed by the system each time. With those under way they keep to the limit.
     spare: Vec<IoBuf>,
 }
 
@@ -71,7 +71,11 @@ impl Gather {
             while next < places.len() && under_way.len() < DEPTH && (bytes < limits.buffer_bytes || bytes == 0) {
                 let run = Run::from(log, places, next, self.next_token);
                 self.next_token += 1;
-                run.begin(log, &mut **channel, take_spare(&mut self.spare, run.bytes()));
+                run.begin(
+                    log,
+                    &mut **channel,
+                    take_spare(&mut self.spare, run.bytes(), limits.buffer_bytes.saturating_sub(bytes)),
+                );
                 next = run.places.end;
                 bytes += run.bytes();
                 under_way.push(run);
@@ -86,7 +90,7 @@ impl Gather {
             let run = under_way.swap_remove(at);
             bytes -= run.bytes();
             let buf = run.finish(log, places, layout, done, visit)?;
-            if self.spare.iter().map(|buf| buf.len()).sum::<usize>() < limits.buffer_bytes {
+            if bytes + bytes_of(&self.spare) < limits.buffer_bytes {
                 self.spare.push(buf);
             }
         }
@@ -94,13 +98,19 @@ impl Gather {
     }
 }
 
-/// A buffer of at least `bytes`.
-fn take_spare(spare: &mut Vec<IoBuf>, bytes: usize) -> IoBuf {
-    if let Some(at) = spare.iter().position(|buf| buf.len() >= bytes) {
+/// A buffer of `bytes`. If it has to be a new one, those that are spare make room for it when there is `room` for so many bytes.
+fn take_spare(spare: &mut Vec<IoBuf>, bytes: usize, room: usize) -> IoBuf {
+    if let Some(at) = spare.iter().position(|buf| buf.len() == bytes) {
         return spare.swap_remove(at);
     }
-    drop(spare.pop()); // the new one takes its place
+    if bytes_of(spare) + bytes > room {
+        spare.clear();
+    }
     AlignedBuf::zeroed(bytes).into()
+}
+
+fn bytes_of(spare: &[IoBuf]) -> usize {
+    spare.iter().map(|buf| buf.len()).sum()
 }
 
 impl Run {
