@@ -509,7 +509,8 @@ fn a_large_value_is_read() {
     let directory = FileDirectory::open(fixture("large/checkpoints")).unwrap();
     let report = verify(&directory, Some(&device), manifest.token, &mut |_| {}).unwrap();
     assert!(report.is_sound() && report.is_complete(), "{:?}", report.defects);
-    assert_eq!((report.records.values, report.records.invalid), (1, 1 + 19 + 10));
+    assert_eq!((report.records.values, report.records.fragments, report.records.invalid), (1, 1 + 19 + 10, 0));
+    assert_eq!((report.large_values.values, report.large_values.bytes), (1, 300));
     let config = FasterKvConfig::default().with_page_size_bits(12).with_log_memory_size(8 << 12);
     let manifests = (&directory, RecoveryTarget::Token(manifest.token));
     let (store, _) =

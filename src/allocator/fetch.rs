@@ -5,6 +5,7 @@ use super::hybrid_log::HybridLog;
 use crate::address::Address;
 use crate::device::{IoDone, IoRequest};
 use crate::error::{Error, ErrorKind, Result};
+use crate::memory::IoBuf;
 use crate::record::{RecordInfo, RecordLayout};
 use std::ops::Range;
 
@@ -32,11 +33,16 @@ impl HybridLog {
         span.first..span.first + span.blocks as u64
     }
 
-    /// The one read that brings the `len` bytes at `address`, which lie on one page, into memory.
+    /// The one read that brings the `len` bytes at `address`, which lie on one page, into memory. It gets [a buffer](Self::with_buffer)
+    /// when it is made: not every one is.
     pub(crate) fn fetch_request(&self, address: Address, len: usize) -> IoRequest {
         let span = self.span(address, len);
-        let bytes = span.blocks * BLOCK_SIZE;
-        IoRequest::read(self.geometry().device_offset(span.first), bytes, self.read_pool().take(bytes))
+        IoRequest::read(self.geometry().device_offset(span.first), span.blocks * BLOCK_SIZE, IoBuf::empty())
+    }
+
+    /// The request with a buffer for what it brings; with an empty one if the system has no memory.
+    pub(crate) fn with_buffer(&self, request: IoRequest) -> IoRequest {
+        IoRequest { buf: self.read_pool().take(request.len), ..request }
     }
 
     /// Hands the bytes that [`fetch_request`](Self::fetch_request) asked for to `parse`, if they are the ones that were
@@ -137,7 +143,9 @@ impl HybridLog {
             let (at, number) = (index * BLOCK_SIZE, first + index as u64);
             verify(&done.buf[at..at + BLOCK_SIZE], number, generation, "a block of the log does not verify")
                 .map_err(|error| error.with("device offset", geometry.device_offset(number)))?;
-            done.buf.copy_within(at..at + BLOCK_PAYLOAD, index * BLOCK_PAYLOAD);
+            if index > 0 {
+                done.buf.copy_within(at..at + BLOCK_PAYLOAD, index * BLOCK_PAYLOAD);
+            }
         }
         Ok(skip)
     }

@@ -15,10 +15,11 @@ use crate::sync::Arc;
 use crate::utility::planted;
 use std::collections::VecDeque;
 
-/// Blocks of one write: large enough for the device, small enough that copying them does not hold an operation up.
-const CHUNK_BLOCKS: u64 = 64;
-/// Writes under way at the same time.
-pub(super) const WRITES_MAX: usize = 4;
+/// Blocks of one write: large enough for the device, small enough that copying them does not hold an operation up. Blocks have headers, so
+/// pages of a power of two are a little more than a power of two blocks: one more here, and no write is left that has two blocks.
+const CHUNK_BLOCKS: u64 = 65;
+/// Writes under way at the same time: those that keep a disk busy, and one that is copied and sealed meanwhile.
+pub(super) const WRITES_MAX: usize = 5;
 /// Bytes of the largest write.
 pub(super) const CHUNK_BYTES: usize = CHUNK_BLOCKS as usize * BLOCK_SIZE;
 
@@ -250,7 +251,7 @@ mod tests {
     #[test]
     fn only_contiguous_progress_counts() {
         let mut queue = queue();
-        let chunks = take_all(&mut queue, 1 << 20);
+        let chunks = take_all(&mut queue, 2 << 20);
         assert_eq!(chunks.len(), WRITES_MAX);
         assert_eq!(queue.finish(chunks[1].token, Ok(usize::MAX)), Address::INVALID);
         assert_eq!(queue.finish(chunks[0].token, Ok(usize::MAX)), chunks[1].end);

@@ -10,6 +10,9 @@ use crate::sync::{AtomicU64, Ordering};
 use crate::utility::FastDivisor;
 use std::num::NonZeroU64;
 
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
 /// The memory of a log: frame `page % frames` holds page `page`.
 pub(super) struct FrameRing {
     words: Words,
@@ -65,11 +68,15 @@ impl FrameRing {
         &self.words[start..start + len / 8]
     }
 
-    /// Starts loading the first and the last word of the `size` bytes at `address` in memory, or of what took their place.
+    /// Starts loading the `size` bytes at `address` in memory, or what took their place: all of them up to 192, of more the
+    /// beginning and the end.
     #[inline(always)]
     pub(super) fn prefetch(&self, address: Address, size: usize, purpose: Purpose) {
         let words = self.words(address, size);
         prefetch(&words[0], purpose);
+        if size > 2 * LINE {
+            prefetch(&words[LINE / 8], purpose);
+        }
         prefetch(&words[size / 8 - 1], purpose);
     }
 

@@ -6,7 +6,7 @@ use super::reader::ReadLimits;
 use crate::address::Address;
 use crate::device::{IoChannel, IoDone, IoRequest, SharedChannel, Token};
 use crate::error::{Error, ErrorKind, Result};
-use crate::memory::AlignedBuf;
+use crate::memory::{AlignedBuf, IoBuf};
 use crate::record::RecordLayout;
 use crate::sync::Arc;
 use std::ops::Range;
@@ -32,6 +32,8 @@ pub(crate) struct Gather {
     channel: Option<Box<dyn IoChannel>>,
     limits: ReadLimits,
     next_token: Token,
+    /// Buffers that came back: new ones would be zeroed by the system each time. With those under way they keep to the limit.
+    spare: Vec<IoBuf>,
 }
 
 /// One access: the places that it serves, and its blocks.
@@ -44,7 +46,7 @@ struct Run {
 impl Gather {
     /// One with so large buffers at most, that waits so long for an access.
     pub(crate) const fn new(limits: ReadLimits) -> Self {
-        Self { channel: None, limits, next_token: 0 }
+        Self { channel: None, limits, next_token: 0, spare: Vec::new() }
     }
 
     /// Reads the records at `places`, which ascend, and hands each to `visit`, in any order.
@@ -63,29 +65,52 @@ impl Gather {
             let device = log.device();
             device.channel().unwrap_or_else(|| Box::new(SharedChannel::new(Arc::clone(device))))
         });
+        let limits = self.limits;
         let (mut under_way, mut bytes, mut next): (Vec<Run>, _, _) = (Vec::new(), 0, 0);
         while next < places.len() || !under_way.is_empty() {
-            while next < places.len() && under_way.len() < DEPTH && (bytes < self.limits.buffer_bytes || bytes == 0) {
+            while next < places.len() && under_way.len() < DEPTH && (bytes < limits.buffer_bytes || bytes == 0) {
                 let run = Run::from(log, places, next, self.next_token);
                 self.next_token += 1;
-                run.begin(log, &mut **channel);
+                run.begin(
+                    log,
+                    &mut **channel,
+                    take_spare(&mut self.spare, run.bytes(), limits.buffer_bytes.saturating_sub(bytes)),
+                );
                 next = run.places.end;
                 bytes += run.bytes();
                 under_way.push(run);
             }
             channel.flush();
-            let Some((token, done)) = channel.take_within(self.limits.wait) else {
+            let Some((token, done)) = channel.take_within(limits.wait) else {
                 return Err(Error::new(ErrorKind::DeviceFailed, "the device did not answer in time")
-                    .with("milliseconds waited", self.limits.wait.as_millis()));
+                    .with("milliseconds waited", limits.wait.as_millis()));
             };
             // What comes for another call, which failed, is of no interest.
             let Some(at) = under_way.iter().position(|run| run.token == token) else { continue };
             let run = under_way.swap_remove(at);
             bytes -= run.bytes();
-            run.finish(log, places, layout, done, visit)?;
+            let buf = run.finish(log, places, layout, done, visit)?;
+            if bytes + bytes_of(&self.spare) < limits.buffer_bytes {
+                self.spare.push(buf);
+            }
         }
         Ok(())
     }
+}
+
+/// A buffer of `bytes`. If it has to be a new one, those that are spare make room for it when there is `room` for so many bytes.
+fn take_spare(spare: &mut Vec<IoBuf>, bytes: usize, room: usize) -> IoBuf {
+    if let Some(at) = spare.iter().position(|buf| buf.len() == bytes) {
+        return spare.swap_remove(at);
+    }
+    if bytes_of(spare) + bytes > room {
+        spare.clear();
+    }
+    AlignedBuf::zeroed(bytes).into()
+}
+
+fn bytes_of(spare: &[IoBuf]) -> usize {
+    spare.iter().map(|buf| buf.len()).sum()
 }
 
 impl Run {
@@ -104,10 +129,10 @@ impl Run {
         Self { token, places: first..end, blocks }
     }
 
-    fn begin(&self, log: &HybridLog, channel: &mut dyn IoChannel) {
+    fn begin(&self, log: &HybridLog, channel: &mut dyn IoChannel, buf: IoBuf) {
         log.count_read(self.bytes());
         let offset = log.geometry().device_offset(self.blocks.start);
-        channel.submit(IoRequest::read(offset, self.bytes(), AlignedBuf::zeroed(self.bytes())), self.token);
+        channel.submit(IoRequest::read(offset, self.bytes(), buf), self.token);
         channel.keep_busy();
     }
 
@@ -115,6 +140,7 @@ impl Run {
         (self.blocks.end - self.blocks.start) as usize * BLOCK_SIZE
     }
 
+    /// Gives the buffer back.
     fn finish(
         self,
         log: &HybridLog,
@@ -122,7 +148,7 @@ impl Run {
         layout: RecordLayout,
         done: IoDone,
         visit: &mut Gathered<'_>,
-    ) -> Result<()> {
+    ) -> Result<IoBuf> {
         let (wanted, mut buf) = (self.bytes(), done.buf);
         let got = done.result?;
         if got < wanted || buf.len() < wanted {
@@ -159,7 +185,7 @@ impl Run {
             log.judge(at, record);
             visit(number, Ok(record))?;
         }
-        Ok(())
+        Ok(buf)
     }
 
     /// Verifies the blocks of a place that were not yet, and closes the gaps between their payloads.
@@ -172,7 +198,9 @@ impl Run {
             verify(&buf[block], number, generation, "a block of the log does not verify").map_err(|error| {
                 error.with("device offset", log.geometry().device_offset(number)).with("log address", at)
             })?;
-            buf.copy_within(index * BLOCK_SIZE..index * BLOCK_SIZE + BLOCK_PAYLOAD, index * BLOCK_PAYLOAD);
+            if index > 0 {
+                buf.copy_within(index * BLOCK_SIZE..index * BLOCK_SIZE + BLOCK_PAYLOAD, index * BLOCK_PAYLOAD);
+            }
         }
         *verified = (*verified).max(blocks.end);
         Ok(())

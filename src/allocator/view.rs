@@ -48,14 +48,13 @@ impl<'g> LogView<'g> {
         RecordRef::new(self.core.frames.words(address, size_of::<RecordInfo>()))
     }
 
-    /// Starts loading the first and the last cache line of the record at `address`, if it is in memory; of one of any length, those
-    /// of what most are.
+    /// Starts loading the record at `address`, if it is in memory; of one of any length, as many bytes as are `typical`.
     #[inline(always)]
-    pub(crate) fn prefetch(self, address: Address, layout: RecordLayout, purpose: Purpose) {
+    pub(crate) fn prefetch(self, address: Address, layout: RecordLayout, typical: usize, purpose: Purpose) {
         if address >= self.head() {
             let size = match layout.record_size() {
                 Some(size) => size,
-                None => layout.planned_size().min(self.core.geometry.page().rest(address) as usize),
+                None => typical.min(self.core.geometry.page().rest(address) as usize).max(8),
             };
             self.core.frames.prefetch(address, size, purpose);
         }

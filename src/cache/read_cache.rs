@@ -257,7 +257,7 @@ impl<'g> CacheView<'g> {
     #[inline]
     pub(crate) fn prefetch(self, address: Address, layout: RecordLayout) {
         if address.is_cached() {
-            self.log.prefetch(address.within_cache(), layout, Purpose::Read);
+            self.log.prefetch(address.within_cache(), layout, layout.planned_size(), Purpose::Read);
         }
     }
 }

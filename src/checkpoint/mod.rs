@@ -53,4 +53,4 @@ pub use retention::Removed;
 #[cfg(not(oxifaster_loom))]
 pub(crate) use suffix::{Suffix, SuffixLimits, with_suffix};
 pub use token::CheckpointToken;
-pub use verify::{Defect, RecordCounts, VerifyProgress, VerifyReport, verify};
+pub use verify::{Defect, LargeValueCounts, RecordCounts, VerifyProgress, VerifyReport, verify};

@@ -168,11 +168,11 @@ impl<'r> Recovery<'r> {
         for image in images {
             self.tell(RecoveryPhase::IndexImage, 0, image.bytes);
             match self.load_image(image, overflow_max) {
-                Ok(index) => {
+                Ok((index, lowest)) => {
                     self.tell(RecoveryPhase::IndexImage, image.bytes, image.bytes);
                     self.report.bytes_verified += image.bytes;
                     self.report.image = ImageUse::Used { file: image.file.clone() };
-                    found = Some((index, image.replay_from));
+                    found = Some((index, image.replay_from, lowest));
                     break;
                 }
                 Err(error) => self.report.image = ImageUse::Unusable { file: image.file.clone(), error },
@@ -181,7 +181,7 @@ impl<'r> Recovery<'r> {
         self.report.times.image = started.elapsed();
         let anew = || MemIndex::new(IndexConfig { buckets, overflow_buckets: overflow_max });
         let index = match found {
-            Some((index, from)) if self.replay(&index, from)? && index.stats().saturated_buckets > 0 => {
+            Some((index, from, _)) if self.replay(&index, from)? && index.stats().saturated_buckets > 0 => {
                 // P2 of replay: since the image was taken the index has grown, which took its catch-alls apart, and shrunk again.
                 if let ImageUse::Used { file } = &self.report.image {
                     let error =
@@ -193,23 +193,28 @@ impl<'r> Recovery<'r> {
                 self.replay(&index, self.log.begin)?;
                 index
             }
-            Some((index, _)) => index,
+            Some((index, _, lowest)) => {
+                if lowest < self.log.begin {
+                    // What an image has of keys whose newer records are gone, tombstones that hid nothing any more: the older ones of the
+                    // first block are in memory, and would be found. Not before the replay: a record of a key whose chain has one end must
+                    // not begin another one.
+                    index.forget_below(self.log.begin);
+                }
+                index
+            }
             None => {
                 let index = anew()?;
                 self.replay(&index, self.log.begin)?;
                 index
             }
         };
-        // What an image has of keys whose newer records are gone, tombstones that hid nothing any more: the older ones of the first
-        // block are in memory, and would be found.
-        index.forget_below(self.log.begin);
         let index = index.with_overflow_buckets(overflow_buckets)?;
         let IndexConfig { buckets, overflow_buckets } = index.config();
         (self.report.index_buckets, self.report.overflow_buckets) = (buckets, overflow_buckets);
         Ok(index)
     }
 
-    fn load_image(&self, image: &IndexPart, overflow_max: u64) -> Result<MemIndex> {
+    fn load_image(&self, image: &IndexPart, overflow_max: u64) -> Result<(MemIndex, Address)> {
         let unfit = |what| Error::new(ErrorKind::Corrupt, what).with("file", &image.file);
         if image.complete_at > self.log.end && !planted!(UsesImageBeyondEnd) || image.replay_from > image.complete_at {
             return Err(unfit("an image of the index belongs to another log")

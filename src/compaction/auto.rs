@@ -38,7 +38,7 @@ pub struct AutoCompactionConfig {
 impl Default for AutoCompactionConfig {
     fn default() -> Self {
         Self {
-            compaction: CompactionConfig::default().with_target_utilization(0.6),
+            compaction: CompactionConfig::default().with_target_utilization(0.7),
             check_interval: Duration::from_millis(100),
             min_log_size: 1 << 20,
             min_yield: 0.05,
@@ -49,7 +49,7 @@ impl Default for AutoCompactionConfig {
 }
 
 impl AutoCompactionConfig {
-    /// The target, threads and budget. `Default:` a target of 0.6, so that the log stays below 1.7 times the data, one thread,
+    /// The target, threads and budget. `Default:` a target of 0.7, so that the log stays below 1.5 times the data, one thread,
     /// no bounds.
     #[must_use]
     pub fn with_compaction(mut self, compaction: CompactionConfig) -> Self {

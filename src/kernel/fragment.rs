@@ -7,7 +7,7 @@ use crate::device::IoDone;
 use crate::epoch::Guard;
 use crate::error::Result;
 use crate::operation::{Operation, Retry, Step};
-use crate::record::{Fragment, Key, RecordLayout, Value};
+use crate::record::{Fragment, Key, RecordLayout, Value, Wanted};
 use crate::sync::Ordering;
 
 /// A fragment that is to be written.
@@ -109,8 +109,8 @@ impl FragmentBytes {
 }
 
 impl ReadFragmentOp {
-    /// Of the fragment of `len` bytes at `at`.
-    pub(crate) const fn new(at: Address, fragment: Fragment, len: usize) -> Self {
+    pub(crate) const fn new(wanted: &Wanted) -> Self {
+        let Wanted { at, fragment, len } = *wanted;
         Self { at, fragment, len, record: None }
     }
 

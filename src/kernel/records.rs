@@ -72,7 +72,7 @@ impl<K: Key, V: Value> Records for LogRecords<K, V> {
 
     fn prefetch(&self, address: Address) {
         if !address.is_cached() {
-            self.log.view().prefetch(address, Self::LAYOUT, Purpose::Read);
+            self.log.view().prefetch(address, Self::LAYOUT, Self::LAYOUT.planned_size(), Purpose::Read);
         }
     }
 }

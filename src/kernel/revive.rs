@@ -131,7 +131,8 @@ impl<K: Key, V: Value> Kernel<K, V> {
 #[cfg(not(oxifaster_loom))]
 mod tests {
     use crate::device::MemoryDisk;
-    use crate::store::{FasterKv, FasterKvConfig};
+    use crate::directory::MemoryDirectory;
+    use crate::store::{CheckpointOptions, FasterKv, FasterKvConfig, RecoveryTarget};
     use crate::utility::KeyHash;
     use std::collections::HashMap;
 
@@ -185,5 +186,52 @@ mod tests {
         session.upsert(keys[1], vec![3; 200]).unwrap();
         assert!(store.stats().revivification.unwrap().freed > 64);
         assert_eq!(session.read(&keys[1]).unwrap(), Some(vec![3; 200]));
+    }
+
+    /// Two keys that share one entry of an index of so many buckets, and others that share none with them.
+    fn keys_of_one_chain() -> ([u64; 2], impl Iterator<Item = u64>) {
+        let place = |key: u64| {
+            let hash = KeyHash::of_bytes(&key.to_le_bytes());
+            (hash.tag(), hash.bucket(BUCKETS - 1))
+        };
+        let mut known = HashMap::new();
+        let pair = (0..).find_map(|key| known.insert(place(key), key).map(|first| [first, key])).unwrap_or_default();
+        let shared = place(pair[0]);
+        (pair, (1 << 32..).filter(move |key| place(*key) != shared))
+    }
+
+    /// V2: a spare below the newest record of a chain is not for that chain. A recovery that has no image of the index takes the highest
+    /// record of a chain for its newest one, and would not find what lies below and leads up to it.
+    #[test]
+    fn a_record_comes_to_lie_above_the_newest_one_of_its_chain() {
+        let config = || {
+            FasterKvConfig::default()
+                .with_memory_budget(4 << 20)
+                .with_log_memory_size(1 << 20)
+                .with_table_size(BUCKETS)
+                .with_index_growth(false)
+                .with_revivification(true)
+        };
+        let (disk, directory) = (MemoryDisk::new(), MemoryDirectory::new());
+        let store: FasterKv<u64, Vec<u8>, _> = FasterKv::open(config(), disk.clone()).unwrap();
+        let mut session = store.start_session();
+        let ([first, second], others) = keys_of_one_chain();
+        let others: Vec<u64> = others.take(65).collect();
+        let (gone, other) = (&others[..64], others[64]);
+        gone.iter().for_each(|key| session.upsert(*key, vec![9; 8]).unwrap());
+        session.upsert(first, vec![1; 8]).unwrap();
+        gone.iter().for_each(|key| session.delete(key).unwrap());
+        let stats = || store.stats().revivification.unwrap();
+        session.upsert(second, vec![2; 8]).unwrap();
+        assert_eq!(stats().reused, 0, "all of them lie below");
+        session.upsert(other, vec![3; 8]).unwrap();
+        assert_eq!(stats().reused, 1, "there are some: {:?}", stats());
+        store.checkpoint_to(&directory, &CheckpointOptions::default()).unwrap();
+        drop((session, store));
+        let recovered = FasterKv::recover_from(&directory, RecoveryTarget::Latest, config(), disk, &|_| ());
+        let store: FasterKv<u64, Vec<u8>, _> = recovered.unwrap().0;
+        let mut session = store.start_session();
+        let found = [first, second, other].map(|key| session.read(&key).unwrap());
+        assert_eq!(found, [Some(vec![1; 8]), Some(vec![2; 8]), Some(vec![3; 8])]);
     }
 }

@@ -20,6 +20,8 @@ pub(crate) struct View<'g> {
     index: IndexView<'g>,
     log: LogView<'g>,
     cache: Option<CacheView<'g>>,
+    /// Bytes of most records, if they may have any length.
+    typical: usize,
 }
 
 impl<K: Key, V: Value> Kernel<K, V> {
@@ -30,6 +32,7 @@ impl<K: Key, V: Value> Kernel<K, V> {
             index: self.index.view(guard),
             log: self.log.view(guard),
             cache: self.cache.as_ref().map(|cache| cache.view(guard)),
+            typical: if const { Self::LAYOUT.record_size().is_some() } { 0 } else { self.typical_size.get() as usize },
         }
     }
 }
@@ -58,7 +61,7 @@ impl<'g> View<'g> {
     pub(crate) fn prefetch_record<K: Key, V: Value>(self, slot: &Slot<'_>, purpose: Purpose) {
         let layout = const { RecordLayout::of::<K, V>() };
         if slot.leads_to(self.log.head()) {
-            self.log.prefetch(slot.address(), layout, purpose);
+            self.log.prefetch(slot.address(), layout, self.typical, purpose);
         } else if let Some(cache) = self.cache {
             cache.prefetch(slot.address(), layout);
         }
@@ -184,7 +187,12 @@ impl<'g> View<'g> {
         if !slot.leads_to(limit) {
             return None;
         }
-        let record = self.log.record(slot.address(), const { RecordLayout::of::<K, V>() });
+        let layout = const { RecordLayout::of::<K, V>() };
+        if layout.record_size().is_none() {
+            // Where its parts lie is known when its beginning is there: they come along with it.
+            self.log.prefetch(slot.address(), layout, self.typical, Purpose::Read);
+        }
+        let record = self.log.record(slot.address(), layout);
         if record.info().is_open() && record.key_is::<K, V>(key) { Some(record) } else { None }
     }
 }

@@ -2,7 +2,8 @@
 //! header of each says which changes were seen to break it.
 
 use super::LockMode::{Exclusive, Shared};
-use super::{LockTable, Stripe, Upgrade};
+use super::{HeldStripes, LockTable, Stripe, Upgrade, Way};
+use crate::error::{Error, ErrorKind, Result};
 use crate::sync::{Arc, AtomicU64, Ordering, fence};
 use loom::thread;
 use std::task::{Wake, Waker};
@@ -142,6 +143,60 @@ fn an_upgrade_waits_for_those_who_share() {
         world.locks.unlock(A, Exclusive);
         other.join().unwrap();
         assert!(world.locks.try_lock(A, Exclusive));
+    });
+}
+
+/// S3: one who has locked what he knew of, in order, and comes to a stripe below it, does not wait in a circle with one who locks
+/// both: as transactions do that were outrun, and look at another key than before.
+///
+/// Broken by: `way_to` that says to look, who holds others or not; who locks out of order as patiently as in order.
+#[test]
+fn nobody_waits_in_a_circle() {
+    let patiently = || -> Result<()> { Ok(()) };
+    let not_at_all = || -> Result<()> { Err(Error::new(ErrorKind::Busy, "not at once")) };
+    loom::model(move || {
+        let world = World::new();
+        let add = |world: &World, mut held: HeldStripes| {
+            for value in &world.values {
+                value.store(value.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+            }
+            held.release(&world.locks);
+        };
+        let other = {
+            let world = Arc::clone(&world);
+            thread::spawn(move || {
+                let mut held = HeldStripes::default();
+                for stripe in [A, B] {
+                    held.lock(&world.locks, stripe, Exclusive, &mut { patiently }).unwrap();
+                }
+                add(&world, held);
+            })
+        };
+        let mut known: &[Stripe] = &[B];
+        loop {
+            let mut held = HeldStripes::default();
+            for stripe in known {
+                held.lock(&world.locks, *stripe, Exclusive, &mut { patiently }).unwrap();
+            }
+            let is_there = match held.way_to(A) {
+                Way::Own(_) => true,
+                Way::Lock => held.lock(&world.locks, A, Exclusive, &mut { not_at_all }).is_ok(),
+                Way::Look => {
+                    while world.locks.seen(A).is_none() {
+                        thread::yield_now();
+                    }
+                    false
+                }
+            };
+            if is_there {
+                add(&world, held);
+                break;
+            }
+            held.release(&world.locks);
+            known = &[A, B];
+        }
+        other.join().unwrap();
+        assert!(world.values.iter().all(|value| value.load(Ordering::Relaxed) == 2));
     });
 }
 

@@ -22,10 +22,12 @@
 //! * **S4** Who goes to sleep until a stripe is free has said so in its word before he looked a last time; who frees it looks
 //!   there.
 
+mod held;
 mod table;
 
 #[cfg(all(test, oxifaster_loom))]
 mod loom;
 
+pub(crate) use held::{HeldStripes, Way};
 pub use table::LockMode;
 pub(crate) use table::{LockTable, Seen, Stripe, Upgrade};

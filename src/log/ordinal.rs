@@ -20,9 +20,13 @@ use super::scan::LogScan;
 use crate::address::Address;
 use crate::epoch::Participant;
 use crate::error::{Error, ErrorKind, Result};
+use crate::memory::{Purpose, prefetch};
 use crate::sync::{Arc, MutexGuard, Ordering};
 use std::ops::Range;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// How many entries are on their way to the cache while they are counted.
+const AHEAD: usize = 16;
 
 /// Which commit is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -289,6 +293,11 @@ impl Core {
                 let next = Address::new(count.at.get() + header.size() as u64);
                 if next > limit {
                     return;
+                }
+                // Entries of a log are often of one size.
+                let ahead = Address::new(count.at.get() + (AHEAD * header.size()) as u64);
+                if ahead < page_end {
+                    prefetch(&self.log.words(ahead, HEADER, &guard)[0], Purpose::Read);
                 }
                 count.entries += u64::from(matches!(header.kind(), Some(Kind::Entry | Kind::Last)));
                 count.at = next;

@@ -24,6 +24,8 @@ pub(crate) use aligned::no_memory;
 pub use budget::{MemoryBudget, Reservation};
 pub(crate) use pool::BufferPool;
 pub use pool::IoBuf;
+#[cfg(target_os = "linux")]
+pub(crate) use prefetch::prefetch_bytes;
 pub(crate) use prefetch::{Purpose, prefetch};
 pub(crate) use pretouch::pretouch;
 pub(crate) use residence::{HugePages, resident_bytes};

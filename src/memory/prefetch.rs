@@ -33,3 +33,16 @@ pub(crate) fn prefetch(word: &AtomicU64, purpose: Purpose) {
     #[cfg(not(all(target_arch = "x86_64", not(oxifaster_loom))))]
     let _ = (word, purpose);
 }
+
+/// Starts loading all of `bytes`.
+#[cfg(target_os = "linux")]
+pub(crate) fn prefetch_bytes(bytes: &[u8]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in bytes.chunks(64) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: P1; SSE, of which the instruction is a part, belongs to every x86-64 processor.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = bytes;
+}

@@ -151,10 +151,10 @@ impl Driver {
         }
     }
 
-    /// Queues an access, which starts with the next [`flush`](Self::flush) or [`take`](Self::take) that waits. Its
+    /// Queues a read, which starts with the next [`flush`](Self::flush) or [`take`](Self::take) that waits. Its
     /// completion comes under `token`.
     pub(crate) fn submit<E: Environment + ?Sized>(&mut self, environment: &E, request: IoRequest, token: Token) {
-        let Some(request) = self.merger.lead(request, token) else { return };
+        let Some(request) = self.merger.lead(environment.log().with_buffer(request), token) else { return };
         environment.log().count_read(request.len);
         let device = || environment.log().device();
         let channel = self.channel.get_or_insert_with(|| {

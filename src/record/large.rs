@@ -41,13 +41,16 @@ pub(crate) struct Fragment {
 impl Fragment {
     /// The level of a title.
     pub(crate) const TITLE: u8 = u8::MAX;
+
     /// Bytes of a record with a fragment of no bytes and without a key.
-    pub(crate) const OVERHEAD: usize = 24 + ID_SIZE;
+    pub(crate) const fn overhead(layout: RecordLayout) -> usize {
+        Self::sizes(layout, 0, 0).record_size()
+    }
 
     /// Bytes of a leaf in a log whose pages have room for records of `page` bytes: four fill a page, if it is not a large one.
-    pub(crate) const fn leaf_size(page: usize) -> usize {
+    pub(crate) const fn leaf_size(layout: RecordLayout, page: usize) -> usize {
         const LARGEST: usize = 256 << 10;
-        let record = page / 4 / 8 * 8 - Self::OVERHEAD;
+        let record = page / 4 / 8 * 8 - Self::overhead(layout);
         if record < LARGEST { record } else { LARGEST }
     }
 
@@ -82,13 +85,28 @@ impl Fragment {
         Some((fragment, key, &value[ID_SIZE..]))
     }
 
+    /// Whether these are the first bytes of its record, [as many](Self::overhead) as lie before its own, of which there are `len`.
+    pub(crate) fn begins_with(self, layout: RecordLayout, head: &[u8], len: usize) -> bool {
+        let sizes = Self::sizes(layout, 0, len);
+        let is_word = |at: usize, word: u64| word_at(head, at) == Some(word);
+        let has_len = word_at(head, sizes.latch_word()).is_some_and(|word| super::Latch::len_in(word) == ID_SIZE + len);
+        let [place, number] = self.words();
+        word_at(head, 0).is_some_and(|word| RecordInfo::from_word(word).is_fragment())
+            && is_word(1, sizes.word())
+            && has_len
+            && is_word(sizes.value_word(), place)
+            && is_word(sizes.value_word() + 1, number)
+    }
+
     /// Takes the `len` bytes of this fragment out of those of its record, in place. Says where they begin.
     ///
     /// # Errors
     /// [`ErrorKind::Corrupt`] if it is another one.
     pub(crate) fn bytes_in(self, layout: RecordLayout, record: &[u8], len: usize) -> Result<usize> {
         match Self::parse(layout, record) {
-            Some((found, key, bytes)) if found == self && key.is_empty() && bytes.len() == len => Ok(Self::OVERHEAD),
+            Some((found, key, bytes)) if found == self && key.is_empty() && bytes.len() == len => {
+                Ok(Self::overhead(layout))
+            }
             _ => Err(Error::new(ErrorKind::Corrupt, "a fragment of a large value is not where its root says")
                 .with("title", self.title)
                 .with("level", self.level)
@@ -176,9 +194,9 @@ impl Root {
     }
 
     /// Bytes that the value takes in the log, without its root.
-    pub(crate) fn log_bytes(&self) -> u64 {
+    pub(crate) fn log_bytes(&self, layout: RecordLayout) -> u64 {
         let fragments: u64 = (0..=self.level).map(|level| self.count(level)).sum();
-        self.len + (fragments - self.count(0)) * 8 + fragments * Fragment::OVERHEAD as u64
+        self.len + (fragments - self.count(0)) * 8 + fragments * Fragment::overhead(layout) as u64
     }
 
     /// As the bytes of a value.
@@ -262,12 +280,15 @@ mod tests {
         assert_eq!(LAYOUT.size_in(&bytes), Some(48));
         assert_eq!(Fragment::parse(LAYOUT, &bytes), Some((fragment, &[][..], &[1, 2, 3][..])));
         assert_eq!(fragment.bytes_in(LAYOUT, &bytes, 3).unwrap(), 40);
+        assert!(fragment.begins_with(LAYOUT, &bytes[..40], 3));
+        assert!(!fragment.begins_with(LAYOUT, &bytes[..39], 3) && !fragment.begins_with(LAYOUT, &bytes[..40], 4));
         for other in [
             Fragment { title: Address::new(0x48), ..fragment },
             Fragment { level: 1, ..fragment },
             Fragment { number: 4, ..fragment },
         ] {
             assert_eq!(other.bytes_in(LAYOUT, &bytes, 3).unwrap_err().kind(), ErrorKind::Corrupt);
+            assert!(!other.begins_with(LAYOUT, &bytes[..40], 3));
         }
         assert!(fragment.bytes_in(LAYOUT, &bytes, 2).is_err(), "another length");
         assert_eq!(
@@ -339,9 +360,11 @@ mod tests {
             let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
             if let Ok(root) = Root::parse(&bytes) {
                 prop_assert_eq!(&root.to_bytes(), &bytes);
-                prop_assert!(root.log_bytes() >= root.len);
+                prop_assert!(root.log_bytes(LAYOUT) >= root.len);
             }
             let _ = Fragment::parse(RecordLayout::new(None, None), &bytes);
+            let fragment = Fragment { title: Address::new(64), level: 0, number: 0 };
+            prop_assert!(!fragment.begins_with(LAYOUT, &bytes[..bytes.len().min(32)], 3));
         }
     }
 }

@@ -53,6 +53,7 @@ mod layout;
 #[cfg(all(test, oxifaster_loom))]
 mod loom;
 mod origin;
+mod path;
 mod pod;
 mod revive;
 mod sizes;
@@ -70,6 +71,7 @@ pub(crate) use large::{Fragment, Held, Root};
 pub(crate) use latch::{Latch, Seen};
 pub use layout::{Record, RecordLayout};
 pub(crate) use origin::{Mark, Origin};
+pub(crate) use path::{Path, Wanted};
 pub use pod::Pod;
 pub(crate) use revive::Revived;
 pub(crate) use sizes::RecordSizes;

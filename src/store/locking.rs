@@ -3,10 +3,10 @@
 use super::database::Database;
 use super::session::Session;
 use crate::error::{Error, ErrorKind, Result};
-use crate::locks::{LockMode, LockTable, Stripe, Upgrade};
+use crate::locks::{HeldStripes, LockMode, LockTable, Stripe};
 use crate::operation::{Environment, Retry, Stall};
 use crate::record::{Key, Value};
-use crate::sync::{Arc, AtomicBool, Backoff, Ordering};
+use crate::sync::{Arc, AtomicBool, Ordering};
 use crate::utility::KeyHash;
 use std::time::{Duration, Instant};
 
@@ -37,93 +37,47 @@ impl<K: Key, V: Value> Database<K, V> {
     }
 }
 
-/// Stripes that are locked, in order; the locks end when it is dropped.
+/// Stripes of a store that are locked; the locks end when it is dropped.
 pub(super) struct Held<K: Key, V: Value> {
     database: Arc<Database<K, V>>,
-    stripes: Vec<(Stripe, LockMode)>,
+    stripes: HeldStripes,
 }
 
 impl<K: Key, V: Value> Held<K, V> {
     pub(super) fn none(database: &Arc<Database<K, V>>) -> Self {
-        Self { database: Arc::clone(database), stripes: Vec::new() }
+        Self { database: Arc::clone(database), stripes: HeldStripes::default() }
     }
 
     fn table(&self) -> Option<&LockTable> {
         self.database.kernel.locks()
     }
 
-    /// How the stripe is held, if it is.
-    pub(super) fn mode_of(&self, stripe: Stripe) -> Option<LockMode> {
-        self.stripes.binary_search_by_key(&stripe, |(held, _)| *held).ok().map(|at| self.stripes[at].1)
+    pub(super) const fn stripes(&self) -> &HeldStripes {
+        &self.stripes
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.stripes.is_empty()
-    }
-
-    /// The stripes that are held.
-    pub(super) fn stripes(&self) -> impl Iterator<Item = Stripe> {
-        self.stripes.iter().map(|(stripe, _)| *stripe)
-    }
-
-    /// Locks the stripe, which is not held, and waits for it until `patience` says no.
+    /// As [`HeldStripes::lock`].
     ///
     /// # Errors
-    /// What `patience` says.
+    /// As there.
     pub(super) fn lock(
         &mut self,
         stripe: Stripe,
         mode: LockMode,
         patience: &mut impl FnMut() -> Result<()>,
     ) -> Result<()> {
-        let Some(locks) = self.table() else { return Ok(()) };
-        let mut backoff = Backoff::new();
-        while !locks.try_lock(stripe, mode) {
-            patience()?;
-            backoff.wait();
-        }
-        let at = self.stripes.partition_point(|(held, _)| *held < stripe);
-        self.stripes.insert(at, (stripe, mode));
-        Ok(())
-    }
-
-    /// Turns a shared lock into an exclusive one.
-    fn upgrade(&mut self, stripe: Stripe, patience: &mut impl FnMut() -> Result<()>) -> Result<()> {
-        let Ok(at) = self.stripes.binary_search_by_key(&stripe, |(held, _)| *held) else { return Ok(()) };
-        let Some(locks) = self.database.kernel.locks().filter(|_| self.stripes[at].1 == LockMode::Shared) else {
-            return Ok(());
-        };
-        let (mut backoff, mut has_begun) = (Backoff::new(), false);
-        loop {
-            match locks.try_upgrade(stripe, has_begun) {
-                Upgrade::Done => break,
-                Upgrade::NotYet => has_begun = true,
-                Upgrade::Refused => {
-                    return Err(Error::new(ErrorKind::Busy, "another holder of a shared lock is being upgraded")
-                        .help("end this lock, so that the other can go on, and lock the key exclusively"));
-                }
-            }
-            if let Err(error) = patience() {
-                locks.end_upgrade(stripe);
-                return Err(error);
-            }
-            backoff.wait();
-        }
-        self.stripes[at].1 = LockMode::Exclusive;
-        Ok(())
-    }
-
-    /// Ends all locks, the last one first.
-    pub(super) fn release(&mut self) {
-        if let Some(locks) = self.database.kernel.locks() {
-            self.stripes.drain(..).rev().for_each(|(stripe, mode)| locks.unlock(stripe, mode));
+        match self.database.kernel.locks() {
+            Some(locks) => self.stripes.lock(locks, stripe, mode, patience),
+            None => Ok(()),
         }
     }
 }
 
 impl<K: Key, V: Value> Drop for Held<K, V> {
     fn drop(&mut self) {
-        self.release();
+        if let Some(locks) = self.database.kernel.locks() {
+            self.stripes.release(locks);
+        }
     }
 }
 
@@ -219,7 +173,7 @@ impl<K: Key, V: Value> Session<K, V> {
     ) -> Result<T> {
         let Some(locks) = held.table() else { return call(self) };
         let stripe = locks.stripe(KeyHash::of_bytes(key.as_bytes()));
-        let mode = held.mode_of(stripe);
+        let mode = held.stripes.mode_of(stripe);
         if changes && mode == Some(LockMode::Shared) {
             return Err(Error::new(
                 ErrorKind::Busy,
@@ -285,12 +239,15 @@ impl<K: Key, V: Value> LockedKeys<'_, K, V> {
     /// [`ErrorKind::Busy`] if the time was not enough, or if another holder is waiting for the same: then one of the two has
     /// to end his lock. The lock is what it was. [`ErrorKind::NotFound`] if the key is not locked.
     pub fn upgrade(&mut self, key: &K, limit: Duration) -> Result<()> {
-        let stripe = self.held.table().map(|locks| locks.stripe(KeyHash::of_bytes(key.as_bytes())));
-        let Some(stripe) = stripe.filter(|stripe| self.held.mode_of(*stripe).is_some()) else {
-            return Err(Error::new(ErrorKind::NotFound, "a lock is to be upgraded of a key that is not locked")
-                .help("name the key in Session::lock"));
-        };
-        self.held.upgrade(stripe, &mut patience(limit))
+        let Held { database, stripes } = &mut self.held;
+        let stripe_of = |locks: &LockTable| locks.stripe(KeyHash::of_bytes(key.as_bytes()));
+        match database.kernel.locks().map(|locks| (locks, stripe_of(locks))) {
+            Some((locks, stripe)) if stripes.mode_of(stripe).is_some() => {
+                stripes.upgrade(locks, stripe, &mut patience(limit))
+            }
+            _ => Err(Error::new(ErrorKind::NotFound, "a lock is to be upgraded of a key that is not locked")
+                .help("name the key in Session::lock")),
+        }
     }
 }
 

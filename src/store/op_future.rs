@@ -7,7 +7,6 @@ use crate::device::{CompletionSink, IoRequest};
 use crate::epoch::Participant;
 use crate::error::Result;
 use crate::kernel::Kernel;
-use crate::memory::IoBuf;
 use crate::operation::{self, Account, Arrival, Gate, Operation, Place, Retry, Stall, Step};
 use crate::record::{Key, Value};
 use crate::sync::Arc;
@@ -147,15 +146,15 @@ impl<K: Key, V: Value, T: 'static> OpFuture<K, V, T> {
                 }
                 (next, true)
             }
-            State::Queued(arrival, mut request, mut place) => {
+            State::Queued(arrival, request, mut place) => {
                 let holder = Arc::downgrade(&arrival) as _;
-                let pool = kernel.log.read_pool();
-                let Some(permit) = place.enter(kernel, &holder, waker, pool.is_strained()) else {
+                let is_strained = kernel.log.read_pool().is_strained();
+                let Some(permit) = place.enter(kernel, &holder, waker, is_strained) else {
                     return (State::Queued(arrival, request, place), false);
                 };
                 arrival.begin(permit);
-                request.buf = pool.take(request.len);
                 kernel.log.count_read(request.len);
+                let request = kernel.log.with_buffer(request);
                 kernel.log.device().submit(request, Arc::clone(&arrival) as Arc<dyn CompletionSink>, 0);
                 (State::Waiting(arrival), true)
             }
@@ -188,10 +187,7 @@ impl<K: Key, V: Value, T: 'static> State<K, V, T> {
             Step::Done(output) => Self::Ready(Ok(output)),
             Step::Failed(error) => Self::Ready(Err(error)),
             Step::Retry(retry) => Self::Stalled(machine, retry, stall.unwrap_or_else(Stall::new)),
-            Step::Wait(request) => {
-                let request = IoRequest { buf: IoBuf::empty(), ..request };
-                Self::Queued(Arrival::new(machine), request, gate.place())
-            }
+            Step::Wait(request) => Self::Queued(Arrival::new(machine), request, gate.place()),
         }
     }
 }

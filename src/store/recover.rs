@@ -1,6 +1,6 @@
 //! A store that goes on where a checkpoint was made.
 
-use super::config::{FasterKvConfig, StoreSizes};
+use super::config::{FasterKvConfig, StoreSizes, index_bytes};
 use super::database::{Database, Memory, Origin, check_device, log_config, random_generation};
 use super::faster_kv::FasterKv;
 use crate::allocator::HybridLog;
@@ -25,7 +25,7 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     ///
     /// The configuration may be another one than that with which the checkpoint was made: more memory or less, another
     /// number of threads. The page size is that of the checkpoint if it is left open. The table of the index is that of the
-    /// image, or at least as large as it was.
+    /// image, or at least as large as it was: it never becomes smaller, since that would bring chains together.
     ///
     /// Nothing is written to the directory. To the device, nothing is written that a whole checkpoint on it needs, unless
     /// this one is not the newest: then the blocks behind it belong to the store again, and the newer checkpoints are lost as
@@ -33,7 +33,7 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     ///
     /// # Errors
     /// [`ErrorKind::Config`] if the checkpoint is of other keys or values or of another page size, or the memory budget is
-    /// too small for its index; [`ErrorKind::Limit`] if the index has to be made from the log and does not fit;
+    /// too small for its index, with the bytes that are needed, before anything is allocated or written; [`ErrorKind::Limit`] if the index has to be made from the log and does not fit;
     /// [`ErrorKind::NotFound`] or [`ErrorKind::Corrupt`] names the file or the part of the device that is missing or
     /// damaged; the errors of the directory and the device.
     pub fn recover_manifest(
@@ -99,7 +99,7 @@ struct Plan {
     config: FasterKvConfig,
     /// The sizes with the first image, or with an index that is made from the log.
     sizes: StoreSizes,
-    /// Buckets of an index that is made from the log.
+    /// Buckets of an index that is made from the log: as many as the first image has that may be of use.
     buckets: u64,
     generation: u32,
 }
@@ -117,11 +117,19 @@ impl Plan {
                 .help("leave page_size_bits open, or set it to that of the checkpoint"));
         }
         let config = config.clone().with_page_size_bits(page_bits);
-        let buckets = config.index(layout.planned_size()).buckets.max(log.buckets);
-        let of_image = images.iter().map(|image| image.buckets).find(|buckets| buckets.is_power_of_two());
-        let config = config.with_index_of(of_image.unwrap_or(buckets));
+        let record_size = layout.planned_size();
+        // Of those that are of no use for this log the sizes do not matter.
+        let image = images.iter().find(|image| image.buckets.is_power_of_two() && image.buckets >= log.buckets);
+        let wished = config.index(record_size).buckets.max(log.buckets);
+        let buckets = image.map_or(wished, |image| image.buckets);
+        let config = config.with_index_of(buckets);
         config.check()?;
-        let sizes = config.resolve_around(layout.planned_size(), config.index(layout.planned_size()))?;
+        let index = config.index(record_size);
+        let too_little = |index, error| too_little(&config, manifest, record_size, index, error);
+        let sizes = config.resolve_around(record_size, index).map_err(|error| too_little(index, error))?;
+        let overflow_buckets = image.map_or(0, |image| image.overflow_buckets).max(index.overflow_buckets);
+        let loaded = IndexConfig { overflow_buckets, ..index };
+        resolve_loaded(&config, record_size, loaded, index).map_err(|error| too_little(loaded, error))?;
         let newest = log.generations.last().map(|known| known.generation).filter(|_| planted!(KeepsGeneration));
         let generation = newest
             .into_iter()
@@ -140,16 +148,73 @@ impl Plan {
         RecoveryLimits { threads, buffer_bytes, wait: config.wait_limit, pretouch: config.pretouch }
     }
 
-    /// The sizes around the index that there is now. If it took more overflow buckets than planned, they are taken from the
-    /// log's memory.
+    /// The sizes around the index that there is now.
     fn resolve_log(&self, layout: RecordLayout, index: IndexConfig) -> Result<StoreSizes> {
         let config = self.config.with_index_of(index.buckets);
-        let resolved = config.resolve_around(layout.planned_size(), index);
-        if resolved.is_ok() || index.overflow_buckets <= self.sizes.index.overflow_buckets {
-            return resolved;
-        }
-        FasterKvConfig { log_memory_size: None, ..config }.resolve_around(layout.planned_size(), index)
+        resolve_loaded(&config, layout.planned_size(), index, self.sizes.index)
     }
+}
+
+/// The sizes around an index. If it takes more overflow buckets than `planned`, they are taken from the log's memory.
+fn resolve_loaded(
+    config: &FasterKvConfig,
+    record_size: usize,
+    index: IndexConfig,
+    planned: IndexConfig,
+) -> Result<StoreSizes> {
+    let resolved = config.resolve_around(record_size, index);
+    if resolved.is_ok() || index.overflow_buckets <= planned.overflow_buckets {
+        return resolved;
+    }
+    FasterKvConfig { log_memory_size: None, ..config.clone() }.resolve_around(record_size, index)
+}
+
+/// That the memory which the configuration gives is enough for the index that the manifest asks for: nothing is allocated or written.
+///
+/// # Errors
+/// [`ErrorKind::Config`] says how much is needed.
+pub(super) fn check_memory<K: Key, V: Value>(
+    config: &FasterKvConfig,
+    manifest: &Manifest,
+    images: &[IndexPart],
+) -> Result<()> {
+    Plan::new(config, manifest, images, RecordLayout::of::<K, V>()).map(drop)
+}
+
+/// What to say when the sizes do not come out even around this index: how much memory there has to be, if it is the index that takes it.
+#[cold]
+fn too_little(
+    config: &FasterKvConfig,
+    manifest: &Manifest,
+    record_size: usize,
+    index: IndexConfig,
+    error: Error,
+) -> Error {
+    let Some(budget) = config.memory_budget else { return error };
+    let fits = |bytes: u64, index| {
+        let config = FasterKvConfig { memory_budget: Some(bytes), ..config.clone() };
+        config.check().is_ok() && resolve_loaded(&config, record_size, index, config.index(record_size)).is_ok()
+    };
+    let without = IndexConfig { buckets: 1, overflow_buckets: 0 };
+    let mut larger = std::iter::successors(Some(budget), |bytes| bytes.checked_mul(2)).take(40);
+    let Some(mut enough) = larger.find(|bytes| fits(*bytes, index)).filter(|_| fits(budget, without)) else {
+        return error;
+    };
+    let mut too_small = budget;
+    while enough - too_small > 1 {
+        let middle = too_small + (enough - too_small) / 2;
+        *(if fits(middle, index) { &mut enough } else { &mut too_small }) = middle;
+    }
+    Error::new(
+        ErrorKind::Config,
+        "the memory budget is too small for the index, which does not become smaller once it has grown",
+    )
+    .with("token", manifest.token)
+    .with("buckets of its index", index.buckets)
+    .with("bytes of its index", index_bytes(index))
+    .with("memory_budget", budget)
+    .with("memory_budget needed", enough)
+    .help("raise memory_budget to what is needed, or leave it open, so that it follows from the index")
 }
 
 #[cfg(test)]

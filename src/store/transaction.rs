@@ -9,7 +9,7 @@ use super::locking::{Held, patience};
 use super::session::Session;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{GroupOp, ReadOp, Write};
-use crate::locks::{LockMode, Seen, Stripe};
+use crate::locks::{LockMode, Seen, Stripe, Way};
 use crate::operation::Environment;
 use crate::record::{ByRef, Expiry, Key, KeyBytes, Value};
 use crate::sync::{Backoff, Ordering, fence};
@@ -135,17 +135,13 @@ impl<'t, K: Key, V: Value> Transaction<'t, K, V> {
             return Ok(self.writes[*place].value.clone());
         }
         let stripe = self.stripe(key.key_bytes());
-        if !self.held.is_empty() && self.held.mode_of(stripe).is_none() {
-            self.lock_soon(stripe)?;
-        }
-        let value = match self.held.mode_of(stripe) {
-            Some(mode) => {
-                self.session.driver.set_own_lock(Some((stripe.0, mode == LockMode::Shared)));
-                let value = self.session.run_uncounted(&mut ReadOp::new(ByRef(key)));
-                self.session.driver.set_own_lock(None);
-                value?
+        let value = match self.held.stripes().way_to(stripe) {
+            Way::Own(mode) => self.read_locked(key, stripe, mode)?,
+            Way::Lock => {
+                self.lock_soon(stripe)?;
+                self.read_locked(key, stripe, LockMode::Exclusive)?
             }
-            None => self.read_unlocked(key, stripe)?,
+            Way::Look => self.read_unlocked(key, stripe)?,
         };
         if let Some(value) = &value {
             self.ends = self.ends.min(value.expiry());
@@ -164,6 +160,14 @@ impl<'t, K: Key, V: Value> Transaction<'t, K, V> {
             (self.is_outrun, self.refused) = (true, Some(stripe));
             outrun()
         })
+    }
+
+    /// Reads a key whose stripe is held.
+    fn read_locked(&mut self, key: &(impl KeyBytes + ?Sized), stripe: Stripe, mode: LockMode) -> Result<Option<V>> {
+        self.session.driver.set_own_lock(Some((stripe.0, mode == LockMode::Shared)));
+        let value = self.session.run_uncounted(&mut ReadOp::new(ByRef(key)));
+        self.session.driver.set_own_lock(None);
+        value
     }
 
     /// Reads a key while nobody has its stripe to himself, by one who holds no locks, and remembers which version that was of.
@@ -244,7 +248,12 @@ impl<'t, K: Key, V: Value> Transaction<'t, K, V> {
     /// Stripes that this attempt has come across.
     fn footprint(&self) -> impl Iterator<Item = Stripe> {
         let written = self.writes.iter().map(|write| self.stripe(write.key.as_bytes()));
-        self.reads.iter().map(|(stripe, _)| *stripe).chain(written).chain(self.held.stripes()).chain(self.refused)
+        self.reads
+            .iter()
+            .map(|(stripe, _)| *stripe)
+            .chain(written)
+            .chain(self.held.stripes().stripes())
+            .chain(self.refused)
     }
 
     /// Makes all writes, if what was read is still there. False if it is not, or the locks were not to be had soon.
@@ -254,7 +263,7 @@ impl<'t, K: Key, V: Value> Transaction<'t, K, V> {
         let wanted: BTreeSet<Stripe> = self.writes.iter().map(|write| self.stripe(write.key.as_bytes())).collect();
         let mut patience = patience(SHORTLY);
         for stripe in wanted {
-            if self.held.mode_of(stripe).is_none()
+            if self.held.stripes().mode_of(stripe).is_none()
                 && self.held.lock(stripe, LockMode::Exclusive, &mut patience).is_err()
             {
                 return Ok(false); // S3
@@ -263,7 +272,7 @@ impl<'t, K: Key, V: Value> Transaction<'t, K, V> {
         // Of two who read what the other writes, at least one sees the other's lock.
         fence(Ordering::SeqCst);
         let locks = self.session.database.kernel.locks();
-        let is_valid = |(stripe, seen): &(Stripe, Seen)| match self.held.mode_of(*stripe) {
+        let is_valid = |(stripe, seen): &(Stripe, Seen)| match self.held.stripes().mode_of(*stripe) {
             Some(_) => locks.is_some_and(|locks| locks.was_still(*stripe, *seen)),
             None => self.is_still(*stripe, *seen),
         };

@@ -6,6 +6,7 @@ use oxifaster::checkpoint::CheckpointKind;
 use oxifaster::compaction::CompactionConfig;
 use oxifaster::device::{CompletionSink, DeviceInfo, IoDone, IoOp, IoRequest, MemoryDisk, StorageDevice, Token};
 use oxifaster::directory::MemoryDirectory;
+use oxifaster::record::Expiring;
 use oxifaster::store::{
     AsyncSession, Change, ChangeCursor, CheckpointOptions, Conditional, FasterKv, FasterKvConfig, RecoveryTarget,
     Session, ValueWriter,
@@ -16,6 +17,7 @@ use std::io::{self, BufRead, Read, Seek, SeekFrom, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 type Store = FasterKv<String, Vec<u8>, Arc<Shredder>>;
 
@@ -103,6 +105,25 @@ fn values_of_every_length_come_back_from_memory_and_from_the_device() {
         }
     }
     assert_eq!(read(&mut session, "nobody's"), None);
+}
+
+#[test]
+fn where_values_may_end_large_ones_are_the_same() {
+    type Store = FasterKv<String, Expiring<Vec<u8>>, MemoryDisk>;
+    let store: Store = FasterKv::open(config(12), MemoryDisk::new()).unwrap();
+    let mut session = store.start_session();
+    for len in [LEAF + 1, 5000, 50_000, 200_000] {
+        let key = format!("key {len}");
+        let bytes = bytes_of(len as u64, len);
+        session.upsert_for(key.clone(), vec![1], Duration::from_secs(3600)).unwrap();
+        session.upsert_from(key.clone(), None, &bytes[..]).unwrap();
+        for _ in 0..2 {
+            let mut read = Vec::new();
+            assert_eq!(session.read_into(&key, &mut read).unwrap(), Some(len as u64));
+            assert!(read == bytes, "{len} bytes come back as others");
+            store.evict().unwrap();
+        }
+    }
 }
 
 #[test]

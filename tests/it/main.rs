@@ -33,4 +33,5 @@ mod pretouch;
 mod resize;
 mod revivification;
 mod shrink;
+mod small_memory;
 mod transactions;

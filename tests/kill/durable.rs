@@ -1,36 +1,34 @@
 //! Processes whose changes are durable without a checkpoint: what a call has returned from is there after the kill.
 
-use super::life::{GUIDS, KEYS, Model, Store, WRITERS, apply, config};
+use super::life::{GUIDS, Life, Model, Store, WRITERS, config, go_on, say, session_of};
 use oxifaster::checkpoint::CheckpointKind;
 use oxifaster::device::FileSystemDisk;
 use oxifaster::directory::FileDirectory;
 use oxifaster::store::{CheckpointOptions, Durability, FasterKv, Session};
-use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
 /// How a process makes its changes durable.
 pub(crate) const MODES: [&str; 3] = ["every-operation", "group", "every-operation-and-checkpoints"];
 
-fn open(directory: &Path, mode: &str) -> Store {
+fn open<L: Life>(directory: &Path, mode: &str) -> Store<L> {
     let group = Durability::Group { interval: Duration::from_millis(2), bytes: 64 << 10 };
     let durability = if mode == "group" { group } else { Durability::EveryOperation };
     let log = FileSystemDisk::open(directory.join("log")).unwrap();
-    FasterKv::open_durable(directory.join("checkpoints"), config().with_durability(durability), log).unwrap()
+    FasterKv::open_durable(directory.join("checkpoints"), config::<L>().with_durability(durability), log).unwrap()
 }
 
 /// Writes, and says which operations of which writer are done and durable, until it is killed.
-pub(crate) fn run(directory: &Path, mode: &str) {
-    let store = open(directory, mode);
-    let sessions: Vec<Session<u64, u64>> = GUIDS.iter().map(|guid| session_of(&store, *guid)).collect();
+pub(crate) fn run<L: Life>(directory: &Path, mode: &str) {
+    let store = open::<L>(directory, mode);
+    let sessions: Vec<Session<u64, L::Value>> = GUIDS.iter().map(|guid| session_of::<L>(&store, *guid)).collect();
     say("ready");
     std::thread::scope(|scope| {
         for (writer, mut session) in sessions.into_iter().enumerate() {
             scope.spawn(move || {
                 loop {
-                    let serial = session.serial() + 1;
-                    apply(&mut session, writer as u64, serial).unwrap();
-                    if mode != "group" || serial % 50 == 0 {
+                    let serial = go_on::<L>(&mut session, writer as u64).unwrap();
+                    if mode != "group" || serial.is_multiple_of(50) {
                         session.wait_durable().unwrap();
                         say(&format!("durable {writer} {serial} ."));
                     }
@@ -45,14 +43,6 @@ pub(crate) fn run(directory: &Path, mode: &str) {
             }
         }
     });
-}
-
-fn session_of(store: &Store, guid: u128) -> Session<u64, u64> {
-    let known = store.get_recovered_sessions().into_iter().find(|session| session.guid == guid);
-    match known {
-        Some(session) => store.continue_session(session).unwrap(),
-        None => store.start_named_session(guid).unwrap(),
-    }
 }
 
 /// What the lines of a process say: the last operation of each writer that is durable.
@@ -70,36 +60,28 @@ pub(crate) fn acknowledged(lines: impl Iterator<Item = String>) -> [u64; WRITERS
 
 /// Opens the store and looks at every key: it is in the state after some operation of each writer, and not before the last one
 /// that was said to be durable.
-pub(crate) fn verify(
+pub(crate) fn verify<L: Life>(
     directory: &Path,
     mode: &str,
     acknowledged: &[u64; WRITERS],
-    models: &mut [Model; WRITERS],
+    models: &mut [Model<L>; WRITERS],
     round: u64,
 ) {
     if round.is_multiple_of(3) {
-        drop(open(directory, mode)); // to open it changes nothing
+        drop(open::<L>(directory, mode)); // to open it changes nothing
     }
-    let store = open(directory, mode);
+    let store = open::<L>(directory, mode);
     let cuts = store.get_recovered_sessions();
     let mut session = store.start_session();
     for (writer, model) in models.iter_mut().enumerate() {
         let recovered = cuts.iter().find(|cut| cut.guid == GUIDS[writer]).map_or(0, |cut| cut.serial);
         // What changes nothing leaves no trace: then the state is the same all the same.
         model.advance(writer as u64, recovered.max(acknowledged[writer]));
-        for key in writer as u64 * KEYS..(writer as u64 + 1) * KEYS {
-            let (found, expected) = (session.read(&key).unwrap(), model.state.get(&key).copied());
-            assert_eq!(
-                found, expected,
-                "round {round}, {mode}: key {key} of writer {writer} at {recovered}, durable {}",
-                acknowledged[writer]
-            );
-        }
+        let durable = acknowledged[writer];
+        model.check(
+            &mut session,
+            writer as u64,
+            &format!("round {round}, {mode}, durable {durable}, back at {recovered}"),
+        );
     }
-}
-
-fn say(line: &str) {
-    let mut out = std::io::stdout().lock();
-    // Whoever does not listen any more is about to kill this process.
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }

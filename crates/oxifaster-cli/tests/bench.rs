@@ -127,6 +127,21 @@ fn values_of_any_length_load_run_and_verify() {
 }
 
 #[test]
+fn space_is_used_again_if_that_is_asked_for() {
+    let parent = tempfile::tempdir().unwrap();
+    let load = "--json --workload A --value-size uniform:16..1015";
+    assert!(document(&small(load, parent.path()))["revivification"].is_null());
+    let output = small(&format!("{load} --revivification"), parent.path());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let document = document(&output);
+    let space = &document["revivification"];
+    let [freed, reused, dropped, free] =
+        ["freed", "reused", "dropped", "free"].map(|name| space[name].as_u64().unwrap());
+    assert!(reused > 0 && reused + dropped + free <= freed, "{space}");
+    assert_eq!(document["verification"]["faults"], 0, "{document}");
+}
+
+#[test]
 fn a_gibibyte_of_data_is_served_from_64_mebibytes_of_memory() {
     let parent = tempfile::tempdir().unwrap();
     let arguments = "bench --json --records 262144 --value-size 4096 --memory 64MiB --seconds 1 --workload A,C";

@@ -91,7 +91,12 @@ fn a_trace_gives_the_answers_of_a_cache_with_any_number_of_threads() {
     let (text, expected) = made_up(20_000);
     let expected: BTreeMap<String, (u64, u64)> = expected.into_iter().map(|(verb, of)| (verb.to_owned(), of)).collect();
     std::fs::write(place.path().join("trace.csv"), text).unwrap();
-    for arguments in ["--threads 1", "--threads 3 --verify every", "--threads 2 --device memory --memory 32MiB"] {
+    for arguments in [
+        "--threads 1",
+        "--threads 3 --verify every",
+        "--threads 2 --device memory --memory 32MiB",
+        "--threads 2 --verify every --revivification",
+    ] {
         let output = bench(place.path(), &format!("--trace trace.csv --json {arguments}")).output().unwrap();
         let document = document(&output);
         assert_eq!(answers(&document), expected, "{arguments}");
@@ -104,6 +109,8 @@ fn a_trace_gives_the_answers_of_a_cache_with_any_number_of_threads() {
         let checked = verification["answers_checked"].as_u64().unwrap();
         assert!(if arguments.contains("every") { checked == 20_000 } else { checked > 200 }, "{arguments}: {checked}");
         assert_eq!(document["writes_with_ttl"], expected["set"].0);
+        let reused = document["revivification"]["reused"].as_u64();
+        assert_eq!(reused.is_some_and(|reused| reused > 0), arguments.contains("revivification"), "{reused:?}");
         for path in [
             "/latency_ns/p99",
             "/requests_per_second",

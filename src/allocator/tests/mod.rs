@@ -88,7 +88,7 @@ impl World {
 
     fn fetch<V: Value>(&self, address: Address) -> Result<Record<u64, V>> {
         let size = RecordLayout::of::<u64, V>().planned_size();
-        let done = self.submit(self.log.fetch_request(address, size));
+        let done = self.submit(self.log.with_buffer(self.log.fetch_request(address, size)));
         self.log.fetched(address, size, done, RecordLayout::parse::<u64, V>)
     }
 

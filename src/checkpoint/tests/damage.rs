@@ -40,8 +40,8 @@ fn a_whole_checkpoint_is_read_to_the_last_byte_and_its_records_are_counted() {
     assert_eq!((report.blocks, report.bytes), (7, 7 * 4096), "four on the device, one in the file, two of the image");
     assert_eq!(last, (7 * 4096, 7 * 4096));
     assert_eq!(seen, ["log device", &token(1).log_file(), &token(1).index_file()]);
-    let RecordCounts { values, tombstones, invalid, aborted } = report.records;
-    assert_eq!((values, tombstones, invalid, aborted), (504, 1, 1, 2));
+    let RecordCounts { values, tombstones, invalid, aborted, fragments } = report.records;
+    assert_eq!((values, tombstones, invalid, aborted, fragments), (504, 1, 1, 2, 0));
     assert_eq!(report.manifest, Some(manifest));
 }
 

@@ -4,5 +4,6 @@ mod choices;
 mod crash_directory;
 mod crashes;
 mod damage;
+mod large;
 mod retention;
 pub(super) mod sample;

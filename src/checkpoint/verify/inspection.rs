@@ -1,7 +1,7 @@
 //! Checks blocks and keeps the report.
 
 use super::BLOCK;
-use super::report::{Defect, DefectKind, RecordCounts, VerifyProgress, VerifyReport};
+use super::report::{Defect, DefectKind, LargeValueCounts, RecordCounts, VerifyProgress, VerifyReport};
 use super::source::{Chunk, Chunks, Source};
 use crate::allocator::{BLOCK_SIZE, Seal};
 use crate::directory::Directory;
@@ -42,8 +42,11 @@ pub(super) trait Look {
     /// Takes a block whose seal is right. What is wrong with it nevertheless is placed within the block.
     fn look(&mut self, block: u64, bytes: &[u8]) -> Option<Defect>;
 
-    /// The blocks up to this one could not be read, or must not be believed.
-    fn lose(&mut self, last: u64);
+    /// These blocks could not be read, or must not be believed.
+    fn lose(&mut self, first: u64, last: u64);
+
+    /// After some blocks: looks at what they lead to.
+    fn settle(&mut self, report: &mut VerifyReport) -> Result<()>;
 }
 
 pub(super) struct Inspection<'a> {
@@ -58,8 +61,8 @@ impl<'a> Inspection<'a> {
         Self { report, done: 0, total, progress }
     }
 
-    pub(super) fn finish(self, records: RecordCounts) -> VerifyReport {
-        VerifyReport { records, ..self.report }
+    pub(super) fn finish(self, records: RecordCounts, large_values: LargeValueCounts) -> VerifyReport {
+        VerifyReport { records, large_values, ..self.report }
     }
 
     /// Bytes of a place that nobody can look at.
@@ -103,8 +106,9 @@ impl<'a> Inspection<'a> {
             if is_short {
                 let what = "the bytes end here".to_owned();
                 self.report.add(stretch.defect(next, end - next, DefectKind::Missing, what));
-                look.lose(end - 1);
+                look.lose(next, end - 1);
             }
+            look.settle(&mut self.report)?;
             self.done += if is_short { stretch.offset_of(end) - chunk.offset } else { chunk.len };
             (self.progress)(VerifyProgress::new(self.done, self.total, stretch.file));
             if is_short {
@@ -155,7 +159,7 @@ impl<'a> Inspection<'a> {
 
     fn unreadable(&mut self, stretch: &Stretch<'_>, block: u64, blocks: u64, error: &Error, look: &mut dyn Look) {
         self.report.add(stretch.defect(block, blocks, DefectKind::Unreadable, error.to_string()));
-        look.lose(block + blocks - 1);
+        look.lose(block, block + blocks - 1);
     }
 
     fn block(&mut self, stretch: &Stretch<'_>, block: u64, bytes: &[u8], look: &mut dyn Look) {
@@ -164,7 +168,7 @@ impl<'a> Inspection<'a> {
         // In a file of the log and on the device blocks carry the same numbers.
         if let Some((kind, what)) = fault(bytes, block, look.generation(block)) {
             self.report.add(stretch.defect(block, 1, kind, what));
-            look.lose(block);
+            look.lose(block, block);
         } else if let Some(defect) = look.look(block, bytes) {
             let offset = stretch.offset_of(block) + defect.offset;
             self.report.add(Defect { file: stretch.file.map(str::to_owned), offset, ..defect });

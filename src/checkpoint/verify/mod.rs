@@ -5,12 +5,15 @@
 //!                image                                                            |
 //!                                      Inspection: each block's seal  <-----------+
 //!                                          RecordWalk: each record's header
+//!                                          LargeValues: from each root to its fragments
 //!                                          VerifyReport: counts, defects by file and offset
 //! ```
 //!
 //! Memory is bounded: a few chunks, and the manifest.
 
 mod inspection;
+mod large;
+mod places;
 mod report;
 mod source;
 mod walk;
@@ -18,18 +21,19 @@ mod walk;
 use super::CheckpointToken;
 use super::block_map::BlockMap;
 use super::catalog::Catalog;
-use super::check::generation_at;
 use super::file_name::binding_of;
-use super::manifest::{Generation, IndexPart, LogPart, Manifest};
+use super::manifest::{IndexPart, LogPart, Manifest};
 use crate::allocator::BLOCK_SIZE;
 use crate::device::StorageDevice;
 use crate::directory::Directory;
 use crate::error::{ErrorKind, Result};
 use inspection::{Inspection, Look, Stretch};
+use large::LargeValues;
+use places::Places;
 use source::Source;
 use walk::RecordWalk;
 
-pub use report::{Defect, RecordCounts, VerifyProgress, VerifyReport};
+pub use report::{Defect, LargeValueCounts, RecordCounts, VerifyProgress, VerifyReport};
 
 const BLOCK: u64 = BLOCK_SIZE as u64;
 
@@ -51,17 +55,19 @@ pub fn verify(
         Err(error) => return Ok(VerifyReport::unreadable(token, &error)),
     };
     let mut inspection = Inspection::new(VerifyReport::new(token), total(&manifest), progress);
-    let mut records = RecordCounts::default();
+    let (mut records, mut large_values) = (RecordCounts::default(), LargeValueCounts::default());
     if let (Some(log), Some(map)) = (&manifest.log, BlockMap::new(manifest.schema.page_bits)) {
         let walk = RecordWalk::new(map, &manifest.schema, log);
-        let mut records_of = LogLook { map, generations: &log.generations, binding: 0, walk };
-        verify_log(directory, device, log, &mut records_of, &mut inspection)?;
-        records = records_of.walk.counts();
+        let places = Places::new(directory, device, map, log);
+        let large = LargeValues::new(places, manifest.schema.layout(), log.begin);
+        let mut look = LogLook { map, binding: 0, walk, large };
+        verify_log(directory, device, log, &mut look, &mut inspection)?;
+        (records, large_values) = (look.walk.counts(), look.large.counts());
     }
     if let Some(index) = &manifest.index {
         verify_index(directory, index, &mut inspection)?;
     }
-    let mut report = inspection.finish(records);
+    let mut report = inspection.finish(records, large_values);
     report.manifest = Some(manifest);
     Ok(report)
 }
@@ -77,23 +83,28 @@ fn total(manifest: &Manifest) -> u64 {
 /// Blocks of the log hold records.
 struct LogLook<'a> {
     map: BlockMap,
-    generations: &'a [Generation],
     /// Of the file that is looked at.
     binding: u32,
     walk: RecordWalk<'a>,
+    large: LargeValues<'a>,
 }
 
 impl Look for LogLook<'_> {
     fn generation(&self, block: u64) -> Option<u32> {
-        generation_at(self.generations, self.map.start_of(block)).map(|generation| generation ^ self.binding)
+        self.large.places.generation(block, self.binding)
     }
 
     fn look(&mut self, block: u64, bytes: &[u8]) -> Option<Defect> {
         self.walk.block(block, bytes)
     }
 
-    fn lose(&mut self, last: u64) {
+    fn lose(&mut self, first: u64, last: u64) {
         self.walk.lose(self.map.start_of(last).get() + self.map.len_of(last));
+        self.large.places.lose(first, last);
+    }
+
+    fn settle(&mut self, report: &mut VerifyReport) -> Result<()> {
+        self.large.follow(self.walk.take_roots(), report)
     }
 }
 
@@ -109,7 +120,11 @@ impl Look for IndexLook {
         None
     }
 
-    fn lose(&mut self, _last: u64) {}
+    fn lose(&mut self, _first: u64, _last: u64) {}
+
+    fn settle(&mut self, _report: &mut VerifyReport) -> Result<()> {
+        Ok(())
+    }
 }
 
 fn verify_log(
@@ -137,6 +152,7 @@ fn verify_log(
                 let stretch = Stretch { file, first, blocks, base: if file.is_some() { first } else { 0 } };
                 inspection.stretch(&stretch, &source, look)?;
             }
+            None if file.is_some() => look.lose(first, first + blocks - 1),
             None => look.walk.lose(piece.to.get()),
         }
     }

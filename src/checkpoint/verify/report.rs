@@ -22,6 +22,8 @@ pub struct VerifyReport {
     pub unchecked_bytes: u64,
     /// The records in the part of the log that was read. Exact if nothing is wrong and nothing unchecked.
     pub records: RecordCounts,
+    /// The large values whose roots are among them. As exact.
+    pub large_values: LargeValueCounts,
     /// What is wrong, in the order in which it was found. Blocks that follow one another with the same fault are one
     /// defect.
     pub defects: Vec<Defect>,
@@ -41,6 +43,7 @@ impl VerifyReport {
             bytes: 0,
             unchecked_bytes: 0,
             records: RecordCounts::default(),
+            large_values: LargeValueCounts::default(),
             defects: Vec::new(),
             further_defects: 0,
         }
@@ -90,6 +93,24 @@ pub struct RecordCounts {
     pub invalid: u64,
     /// Records that a cut left out.
     pub aborted: u64,
+    /// Fragments of large values, also those that no root leads to.
+    pub fragments: u64,
+}
+
+/// Values that are larger than a page, by what became of following their roots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct LargeValueCounts {
+    /// Those that are whole, also if they were replaced by younger ones.
+    pub values: u64,
+    /// Bytes of these values.
+    pub bytes: u64,
+    /// Values that were replaced or moved before the log's beginning went beyond theirs: only their roots are left.
+    pub replaced: u64,
+    /// Those with a fragment on a device that was not given.
+    pub unchecked: u64,
+    /// Those with a fragment that is missing, of no use, or another one. The first of each is a defect.
+    pub damaged: u64,
 }
 
 /// Something that is wrong, and where.

@@ -1,5 +1,6 @@
 //! From record to record through the blocks of a log.
 
+use super::large::Met;
 use super::report::{Defect, DefectKind, RecordCounts};
 use crate::address::Address;
 use crate::allocator::BLOCK_PAYLOAD;
@@ -18,6 +19,8 @@ pub(super) struct RecordWalk<'a> {
     /// The header there, if it was the last word of its block and the size is told by the next one.
     held: Option<u64>,
     counts: RecordCounts,
+    /// Roots of large values that nobody has taken yet.
+    roots: Vec<Met>,
 }
 
 /// A header that no record can have.
@@ -31,11 +34,24 @@ struct Misfit {
 impl<'a> RecordWalk<'a> {
     pub(super) fn new(map: BlockMap, schema: &Schema, log: &'a LogPart) -> Self {
         let (layout, next) = (schema.layout(), log.begin.get());
-        Self { map, layout, aborted: &log.aborted, next, held: None, counts: RecordCounts::default() }
+        Self {
+            map,
+            layout,
+            aborted: &log.aborted,
+            next,
+            held: None,
+            counts: RecordCounts::default(),
+            roots: Vec::new(),
+        }
     }
 
     pub(super) fn counts(&self) -> RecordCounts {
         self.counts
+    }
+
+    /// The roots of large values that were met since.
+    pub(super) fn take_roots(&mut self) -> impl Iterator<Item = Met> {
+        self.roots.drain(..)
     }
 
     /// What lies below `to` and was not walked yet could not be read.
@@ -115,8 +131,10 @@ impl<'a> RecordWalk<'a> {
         if info.is_mark() {
             return Ok(());
         }
+        let has_large = self.layout.value_size().is_none();
         if info.is_invalid() {
-            self.counts.invalid += 1;
+            let is_fragment = has_large && info.is_fragment();
+            *(if is_fragment { &mut self.counts.fragments } else { &mut self.counts.invalid }) += 1;
             return Ok(());
         }
         if info.previous() >= address {
@@ -128,6 +146,9 @@ impl<'a> RecordWalk<'a> {
             self.counts.tombstones += 1;
         } else {
             self.counts.values += 1;
+            if has_large && info.is_large() {
+                self.roots.push(Met { at: address, size });
+            }
         }
         Ok(())
     }

@@ -336,7 +336,7 @@ impl BlockingDevice for Files {
         self.check_not_truncated(offset)?;
         for part in self.parts(offset, buf.len()) {
             let file = self.existing_or_new(part.segment)?;
-            file.make_room(part.offset + part.bytes.len() as u64, self.segments.size());
+            file.make_room(part.offset, part.offset + part.bytes.len() as u64, self.segments.size());
             file.write(part.offset, &buf[part.bytes])?;
             self.mark_written(part.segment, &file);
         }
@@ -447,6 +447,18 @@ mod tests {
         let reached: Vec<u64> = files.open.read().unwrap().keys().copied().collect();
         assert_eq!(reached, [0, 1, 2]);
         assert!(!files.names_changed.load(Ordering::Acquire));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn no_space_is_taken_for_what_lies_before_the_first_write() {
+        use std::os::unix::fs::MetadataExt;
+        let directory = tempfile::tempdir().unwrap();
+        let lock = File::create(directory.path().join("LOCK")).unwrap();
+        let files = Files::in_directory(directory.path(), 64 << 20, false, lock).unwrap();
+        files.write_at(32 << 20, &[1; 4096]).unwrap();
+        let taken = fs::metadata(directory.path().join(NAME.file_name(0))).unwrap().blocks() * 512;
+        assert!(taken < 4 << 20, "{taken}");
     }
 
     #[test]

@@ -107,10 +107,9 @@ mod direct {
         Ok(fcntl_setfl(file, flags - OFlags::DIRECT)?)
     }
 
-    /// Makes `file` at least `len` bytes long, by a last block of zeros behind a hole. Never shortens it.
-    pub(in super::super) fn reach(file: &File, len: u64) -> io::Result<()> {
-        let block = AlignedBuf::ALIGN as u64;
-        Ok(fallocate(file, FallocateFlags::empty(), len.saturating_sub(block), block)?)
+    /// Gives `file` space from `begin` to `end`, which reads as zeros where nothing was written. Never shortens it.
+    pub(in super::super) fn reserve(file: &File, begin: u64, end: u64) -> io::Result<()> {
+        Ok(fallocate(file, FallocateFlags::empty(), begin, end.saturating_sub(begin))?)
     }
 
     /// Frees the space of a part of `file`, which then reads as zeros; false if the file system cannot.
@@ -137,8 +136,8 @@ mod direct {
         Ok(())
     }
 
-    /// Files are made longer by those who write.
-    pub(in super::super) fn reach(_file: &File, _len: u64) -> io::Result<()> {
+    /// Files get space by those who write.
+    pub(in super::super) fn reserve(_file: &File, _begin: u64, _end: u64) -> io::Result<()> {
         Ok(())
     }
 
@@ -148,5 +147,5 @@ mod direct {
     }
 }
 
-pub(super) use direct::{disable_direct, enable_direct, punch_hole, reach};
+pub(super) use direct::{disable_direct, enable_direct, punch_hole, reserve};
 pub(super) use files::{open_locked, read_at, sync_directory, write_at};

@@ -61,12 +61,17 @@ impl ImageSource<'_> {
 
 impl MemIndex {
     /// A new index of `config.buckets` buckets, which are those of the image, filled from the image. `config` has at least as many
-    /// overflow buckets as the image. Buffers take about `buffer_bytes`, at least a few blocks.
+    /// overflow buckets as the image. Buffers take about `buffer_bytes`, at least a few blocks. With it comes the lowest address that it
+    /// leads to, [`Address::MAX`] if it leads nowhere.
     ///
     /// # Errors
     /// [`ErrorKind::Corrupt`] names the file and the offset of what is wrong; the errors of the file and of
     /// [`MemIndex::new`].
-    pub(crate) fn load_image(config: IndexConfig, image: &ImageSource<'_>, buffer_bytes: usize) -> Result<Self> {
+    pub(crate) fn load_image(
+        config: IndexConfig,
+        image: &ImageSource<'_>,
+        buffer_bytes: usize,
+    ) -> Result<(Self, Address)> {
         image.check()?;
         let index = Self::new(config)?;
         if config.buckets != image.buckets || config.overflow_buckets < image.overflow_buckets {
@@ -106,8 +111,9 @@ impl MemIndex {
             let joined = readers.into_iter().chain(touched).try_for_each(join);
             joined.and(built)
         })?;
+        let lowest = builder.lowest;
         builder.finish()?;
-        Ok(index)
+        Ok((index, lowest))
     }
 }
 
@@ -168,12 +174,13 @@ struct Builder<'i> {
     tags: Tags,
     /// The entries of the chain so far.
     entries: Vec<u64>,
+    lowest: Address,
 }
 
 impl<'i> Builder<'i> {
     fn new(index: &'i MemIndex, image: ImageSource<'i>) -> Self {
         let (words, tags, entries) = ([0; WORDS], Tags::new(), Vec::new());
-        Self { index, image, words, filled: 0, previous: None, chains: 0, tags, entries }
+        Self { index, image, words, filled: 0, previous: None, chains: 0, tags, entries, lowest: Address::MAX }
     }
 
     /// Takes in the parts, from each reader in turn, until one has no more.
@@ -218,6 +225,7 @@ impl<'i> Builder<'i> {
                 return Err("an image of the index holds two entries of one tag");
             }
             self.entries.push(word);
+            self.lowest = self.lowest.min(entry.address());
             slot.store(word, Ordering::Relaxed);
         }
         let last = self.words[ENTRIES];
@@ -232,6 +240,9 @@ impl<'i> Builder<'i> {
             last == Overflow::END || last == Overflow::catch_all(head) && (!head.is_valid() || self.is_below_cut(head));
         if !is_end {
             return Err("an image of the index holds a chain that does not end");
+        }
+        if last != Overflow::END && head.is_valid() {
+            self.lowest = self.lowest.min(head);
         }
         bucket.overflow().store(last, Ordering::Relaxed);
         Ok(())

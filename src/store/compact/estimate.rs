@@ -25,7 +25,7 @@ pub(crate) struct Estimate {
 
 impl Estimate {
     /// The share of the time that may go into walks through the index is one of so many.
-    const REST: u32 = 20;
+    const REST: u32 = 40;
 
     /// Bytes in use: at least, as if every deletion had found something that is still deleted, and ended values were as many
     /// everywhere; and at most, as if none had, and none were.

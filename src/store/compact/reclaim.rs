@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 /// The share of the time that may go into freeing entries of the index is one of so many.
-const SWEEP_REST: u32 = 20;
+const SWEEP_REST: u32 = 40;
 
 /// A writer of a large value that has written nothing for so long is not waited for any more.
 const WRITER_RESTS: Duration = Duration::from_secs(10);

@@ -16,7 +16,7 @@ use crate::record::{Key, RecordLayout, Value};
 use crate::store::config::FasterKvConfig;
 use crate::store::database::Database;
 use crate::store::faster_kv::FasterKv;
-use crate::store::recover::{Recovered, recover};
+use crate::store::recover::{Recovered, check_memory, recover};
 use crate::sync::Arc;
 use crate::utility::unix_milliseconds;
 use std::path::Path;
@@ -127,6 +127,7 @@ fn reopen<K: Key, V: Value>(
         SuffixLimits { buffer_bytes: SUFFIX_BUFFERS, wait: config.wait_limit, accept_damage: config.damage_accepted };
     let Suffix { manifest: whole, report: suffix, uncertain } =
         with_suffix(manifest, RecordLayout::of::<K, V>(), &device, limits, tell)?;
+    check_memory::<K, V>(config, &whole, &images)?;
     // If the last sync of the process before failed, what it was to cover is there for those who read, and no later sync makes it
     // durable, unless it is written once more.
     rewrite(&*device, uncertain, config.wait_limit, |_, _| ())?;

@@ -164,6 +164,8 @@ impl Assembly {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::Path;
+    use std::collections::HashMap;
 
     /// Feeds `len` bytes; gives the root and how many fragments there were of each level.
     fn assemble(leaf: usize, len: u64) -> (Root, Vec<u64>) {
@@ -212,5 +214,42 @@ mod tests {
         assert_eq!(assembly.take_in(&[0; 100]), 64);
         assert!(assembly.next().unwrap().is_some());
         assert_eq!(assembly.next().err().map(|error| error.kind()), Some(ErrorKind::Cancelled));
+    }
+
+    #[test]
+    fn every_leaf_is_met_in_order_from_every_place() {
+        for leaves in [1, 2, 31, 32, 33, 63, 64, 65, 255, 256, 257, 2047, 2100] {
+            let mut assembly = Assembly::new(b"key", 64);
+            let (mut at, mut stored) = (64, HashMap::new());
+            let mut drain = |assembly: &mut Assembly| {
+                while let Some(new) = assembly.next().unwrap() {
+                    at += 8;
+                    stored.insert(at, (new.fragment, new.bytes.clone()));
+                    assembly.placed(Address::new(at), new.bytes);
+                }
+            };
+            for leaf in 0..leaves {
+                assert_eq!(assembly.take_in(&[leaf as u8; 64]), 64);
+                drain(&mut assembly);
+            }
+            assembly.close();
+            drain(&mut assembly);
+            let mut path = Path::new(assembly.into_root().unwrap());
+            for from in (0..leaves).step_by(1 + leaves as usize / 20) {
+                path.go_to(from);
+                let mut met = from;
+                while let Some(wanted) = path.next() {
+                    let (fragment, bytes) = &stored[&wanted.at.get()];
+                    assert_eq!((*fragment, bytes.len()), (wanted.fragment, wanted.len));
+                    if wanted.is_leaf() {
+                        assert_eq!((wanted.fragment.number, bytes[0]), (met, met as u8));
+                        met += 1;
+                    } else {
+                        path.take_in(bytes);
+                    }
+                }
+                assert_eq!(met, leaves, "from {from}");
+            }
+        }
     }
 }

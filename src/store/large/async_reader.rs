@@ -1,10 +1,9 @@
 //! Reading a value piece by piece, as futures.
 
 use super::AHEAD;
-use super::path::{Path, Wanted};
 use crate::error::Result;
-use crate::kernel::{FragmentBytes, LookOp};
-use crate::record::{Held, Key, Root, Value};
+use crate::kernel::{FragmentBytes, LookOp, ReadFragmentOp};
+use crate::record::{Held, Key, Path, Root, Value, Wanted};
 use crate::store::async_session::{AsyncSession, Use};
 use crate::store::compact::Hold;
 use crate::store::op_future::{Home, OpFuture};
@@ -49,7 +48,7 @@ impl<K: Key, V: Value> Leaves<K, V> {
         loop {
             while self.ahead.len() < AHEAD && self.ahead.back().is_none_or(|last| last.wanted.is_leaf()) {
                 let Some(wanted) = self.path.next() else { break };
-                let state = State::Asked(OpFuture::of(Arc::clone(&self.home), wanted.read()));
+                let state = State::Asked(OpFuture::of(Arc::clone(&self.home), ReadFragmentOp::new(&wanted)));
                 self.ahead.push_back(Ahead { wanted, state });
             }
             for ahead in &mut self.ahead {

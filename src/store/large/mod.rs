@@ -18,7 +18,6 @@
 mod assembly;
 mod async_reader;
 mod async_writer;
-mod path;
 mod reader;
 mod relocate;
 mod stream;

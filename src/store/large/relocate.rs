@@ -57,7 +57,7 @@ pub(in crate::store) fn relocate_live<K: Key, V: Value>(
     };
     // The copy takes the place of a record that is like any other that compaction moves: nobody of an older version is pinned.
     settle(root.at)?;
-    let (at, bytes) = (root.at, root.log_bytes());
+    let (at, bytes) = (root.at, root.log_bytes(const { RecordLayout::of::<K, V>() }));
     let copy = copied(session, title.key.as_bytes(), root, hold, true, |_, bytes| check(bytes))?;
     let root = copy.to_bytes();
     let is_moved = session.run_uncounted(&mut ConditionalInsertOp::of_root(title.key, &root, at))?;

@@ -1,12 +1,11 @@
 //! The leaves of a value through a session, a few of them ahead. Invariants V1 and V3 of [`super`].
 
 use super::AHEAD;
-use super::path::{Path, Wanted};
 use crate::device::{IoDone, Token};
 use crate::error::Result;
 use crate::kernel::{FragmentBytes, ReadFragmentOp};
 use crate::operation::Progress;
-use crate::record::{Key, Root, Value};
+use crate::record::{Key, Path, Root, Value, Wanted};
 use crate::store::compact::Hold;
 use crate::store::session::Session;
 use std::collections::VecDeque;
@@ -78,7 +77,7 @@ impl Stream {
         let mut has_asked = false;
         while self.ahead.len() < AHEAD && self.ahead.back().is_none_or(|last| last.wanted.is_leaf()) {
             let Some(wanted) = self.path.next() else { break };
-            let mut operation = wanted.read();
+            let mut operation = ReadFragmentOp::new(&wanted);
             let state = match session.driver.advance(&session.database.kernel, &mut operation, None)? {
                 Progress::Done(bytes) => State::There(bytes),
                 Progress::Wait(request) => {

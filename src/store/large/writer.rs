@@ -5,7 +5,7 @@ use super::io_error;
 use super::relocate::copied;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{AppendFragmentOp, PublishRootOp};
-use crate::record::{Fragment, Key, KeyBytes, Root, Value};
+use crate::record::{Fragment, Key, KeyBytes, RecordLayout, Root, Value};
 use crate::store::compact::Hold;
 use crate::store::database::Database;
 use crate::store::session::Session;
@@ -36,7 +36,7 @@ impl<K: Key> Draft<K> {
         let shortest =
             usize::try_from(told.unwrap_or(u64::MAX)).map_or(Root::SIZE_MAX, |told| told.min(Root::SIZE_MAX));
         database.kernel.check_size(key_len, shortest)?;
-        let leaf = Fragment::leaf_size(database.kernel.log.record_size_max());
+        let leaf = Fragment::leaf_size(const { RecordLayout::of::<K, V>() }, database.kernel.log.record_size_max());
         let assembly = Assembly::new(key.key_bytes(), leaf);
         Ok(Self { key, assembly, hold: database.hold_log(), told, is_within_write: false })
     }

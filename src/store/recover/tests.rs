@@ -258,6 +258,31 @@ fn chains_and_saturated_buckets_are_recovered() {
     }
 }
 
+/// The image leads to it, and its tombstone leads to nothing any more: the log begins behind it, in the same block.
+#[test]
+fn a_record_that_was_given_up_is_not_found_by_an_image_that_leads_to_it() {
+    let (store, disk, mut oracle) = sample(config(), 0, 0);
+    let directory = MemoryDirectory::default();
+    let mut session = store.start_session();
+    let mut places = Vec::new();
+    for key in 0..4 {
+        places.push(store.addresses().tail.max(Address::new(crate::allocator::FIRST)));
+        session.upsert(key, key).unwrap();
+        oracle.insert(key, key);
+    }
+    store.flush().unwrap();
+    let image = take_image(&store, &directory, store.addresses().tail);
+    session.delete(&0).unwrap();
+    oracle.remove(&0);
+    store.log_compact_until(places[1]).unwrap();
+    assert_eq!(store.addresses().begin, places[1]);
+    let manifest = fold_over(&store);
+    drop((session, store));
+    let (recovered, report) = recover(&directory, &manifest, &[image], config(), &disk).unwrap();
+    assert!(matches!(report.image, ImageUse::Used { .. }));
+    assert_holds(&recovered, &oracle, 4);
+}
+
 /// Records that the manifest says the cut left out are gone, in memory and on the device, whichever index is used, and stay
 /// so in the checkpoints that follow.
 #[test]

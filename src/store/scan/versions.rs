@@ -71,7 +71,7 @@ fn fetch<K: Key, V: Value>(database: &Database<K, V>, at: Address) -> Result<Rec
     let kernel = &database.kernel;
     let mut fetch = Fetch::of(kernel, at);
     loop {
-        let done = access(&**kernel.log.device(), fetch.request(kernel), kernel.wait_limit())?;
+        let done = access(&**kernel.log.device(), kernel.log.with_buffer(fetch.request(kernel)), kernel.wait_limit())?;
         match fetch.take(kernel, done)? {
             Fetched::Record(record) => return Ok(record),
             Fetched::Longer(longer) => fetch = longer,

@@ -32,7 +32,7 @@ fn what_was_given_up_does_not_come_back_by_another_chain() {
     session.upsert(stays, 2).unwrap();
     store.grow_index(2).unwrap();
     // Not in place: the tombstone is a record of its own, in the same block.
-    session.delete_if(deleted, |value| *value == 1).unwrap();
+    assert!(session.delete_if(deleted, |value| *value == 1).unwrap().is_done());
     assert_eq!(session.read(&deleted).unwrap(), None);
     store.log_compact_until(store.addresses().tail).unwrap();
     assert_eq!(store.index_stats().entries, 1, "the tombstone is gone");

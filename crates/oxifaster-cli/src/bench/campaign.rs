@@ -257,6 +257,7 @@ mod tests {
             seed: 7,
             checkpoints: None,
             recovery: false,
+            revivification: false,
         }
     }
 

@@ -11,7 +11,8 @@ use super::progress::Progress;
 use super::raw;
 use super::recovery::{self, RecoveryReport};
 use super::report::{
-    DeviceReport, DiskReport, LoadReport, MemoryReport, OptionsReport, Report, RunReport, VerificationReport,
+    DeviceReport, DiskReport, LoadReport, MemoryReport, OptionsReport, Report, RevivificationReport, RunReport,
+    VerificationReport,
 };
 use super::signal::{INTERRUPTED, Interrupt};
 use super::value::Content;
@@ -140,7 +141,10 @@ fn configure<V: Content>(plan: &Plan) -> Result<(FasterKvConfig, Division), Fail
     };
     let division =
         Division::new(plan.memory, plan.threads as u64, (pending + collected) as u64, plan.values.mean() as u64);
-    let config = FasterKvConfig::default().with_memory_budget(division.store()).with_max_pending(pending);
+    let config = FasterKvConfig::default()
+        .with_memory_budget(division.store())
+        .with_max_pending(pending)
+        .with_revivification(plan.revivification);
     if plan.device != Device::None {
         division.check()?;
         return Ok((config, division));
@@ -193,6 +197,7 @@ impl Found {
             runs: self.runs,
             verification: self.verification,
             recoveries: self.recoveries,
+            revivification: stats.revivification.map(RevivificationReport::from),
             memory: MemoryReport::new(&stats, division, peak, comparable),
             disk: DiskReport::new(&stats, directory),
             interrupted: interrupt.is_raised(),

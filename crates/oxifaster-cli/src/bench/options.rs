@@ -42,6 +42,8 @@ Examples:
         --workload A --distribution zipfian --checkpoint snapshot --every 4
   Values of different lengths, in a store for values of any length:
       oxifaster bench --value-size lognormal:200,1.5 --records 1M
+  The same, with the space of outgrown records used again:
+      oxifaster bench --value-size lognormal:200,1.5 --revivification
   The requests of a real cache (see below):
       zstdcat cluster10.zst | head -n 10000000 | oxifaster bench --trace -
   For machines:
@@ -205,6 +207,9 @@ pub(crate) struct Options {
     /// At the end take checkpoints, give the store up, and measure how it comes back, with an image of the index and without
     #[arg(long)]
     recovery: bool,
+    /// Have the store use the space of deleted and outgrown records again, and report how much of it
+    #[arg(long)]
+    revivification: bool,
     /// Replay the requests of a real cache instead: a file, or - for standard input
     #[arg(long, value_name = "FILE", conflicts_with_all = [
         "records", "value_size", "workload", "distribution", "theta", "seconds", "api", "depth", "batch", "checkpoint",
@@ -239,6 +244,7 @@ pub(crate) struct Plan {
     pub(crate) seed: u64,
     pub(crate) checkpoints: Option<Wish>,
     pub(crate) recovery: bool,
+    pub(crate) revivification: bool,
 }
 
 impl Options {
@@ -257,6 +263,7 @@ impl Options {
             directory: self.dir.clone(),
             device: self.device,
             verify: self.verify,
+            revivification: self.revivification,
             json: self.json,
         }))
     }
@@ -319,6 +326,7 @@ impl Options {
             seed: self.seed,
             checkpoints,
             recovery: self.recovery,
+            revivification: self.revivification,
         })
     }
 }

@@ -10,7 +10,7 @@ use super::recovery::RecoveryReport;
 use super::tally::Tally;
 use super::workload::Operation;
 use hdrhistogram::Histogram;
-use oxifaster::stats::StatsSnapshot;
+use oxifaster::stats::{RevivificationStats, StatsSnapshot};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,6 +28,9 @@ pub(crate) struct Report {
     /// How the store came back, if that was asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) recoveries: Vec<RecoveryReport>,
+    /// If space is used again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) revivification: Option<RevivificationReport>,
     pub(crate) memory: MemoryReport,
     pub(crate) disk: DiskReport,
     /// True if the user stopped it: what is there was measured until then.
@@ -249,6 +252,23 @@ impl DiskReport {
     }
 }
 
+/// What became of the space of deleted and outgrown records.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct RevivificationReport {
+    pub(crate) in_place: u64,
+    pub(crate) freed: u64,
+    pub(crate) reused: u64,
+    pub(crate) dropped: u64,
+    pub(crate) free: u64,
+}
+
+impl From<RevivificationStats> for RevivificationReport {
+    fn from(stats: RevivificationStats) -> Self {
+        let RevivificationStats { in_place, freed, reused, dropped, free, .. } = stats;
+        Self { in_place, freed, reused, dropped, free }
+    }
+}
+
 /// A rate; 0 if no time has passed.
 pub(crate) fn per_second(count: u64, seconds: f64) -> f64 {
     if seconds > 0.0 { count as f64 / seconds } else { 0.0 }
@@ -301,6 +321,13 @@ pub(crate) mod tests {
                 ..VerificationReport::default()
             },
             recoveries: Vec::new(),
+            revivification: Some(RevivificationReport {
+                in_place: 5,
+                freed: 1_200,
+                reused: 1_000,
+                dropped: 150,
+                free: 50,
+            }),
             memory: MemoryReport {
                 budget_bytes: 256 << 20,
                 store_budget_bytes: 240 << 20,
@@ -375,6 +402,7 @@ pub(crate) mod tests {
             "/verification/first_faults/0/key",
             "/verification/first_faults/0/expected",
             "/verification/first_faults/0/found",
+            "/revivification/reused",
             "/memory/budget_bytes",
             "/memory/peak_resident_bytes",
             "/memory/within_budget",

@@ -2,7 +2,8 @@
 
 use super::recovery::RecoveryReport;
 use super::report::{
-    DeviceReport, DiskReport, LatencyReport, MemoryReport, OptionsReport, Report, RunReport, VerificationReport,
+    DeviceReport, DiskReport, LatencyReport, MemoryReport, OptionsReport, Report, RevivificationReport, RunReport,
+    VerificationReport,
 };
 use crate::units::{grouped, latency, rounded, size};
 use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
@@ -42,6 +43,7 @@ fn write(text: &mut String, report: &Report) -> fmt::Result {
     let rate = rounded(load.records_per_second);
     let data = size(load.data_bytes);
     writeln!(text, "load      {} records ({data}) in {:.1} s, {rate} records/s", grouped(load.records), load.seconds)?;
+    revivification(text, report.revivification.as_ref())?;
     memory(text, &report.memory)?;
     disk(text, &report.disk, options.device)?;
     verification(text, &report.verification)?;
@@ -158,6 +160,18 @@ fn legend(text: &mut String, report: &Report) -> fmt::Result {
     writeln!(text)
 }
 
+/// What became of the space of records, if it is used again.
+pub(super) fn revivification(text: &mut String, report: Option<&RevivificationReport>) -> fmt::Result {
+    let Some(report) = report else { return Ok(()) };
+    let [in_place, freed, reused, dropped, free] =
+        [report.in_place, report.freed, report.reused, report.dropped, report.free].map(grouped);
+    writeln!(
+        text,
+        "space     {reused} records written into that of others, of {freed} freed; {in_place} revived in place"
+    )?;
+    writeln!(text, "          {dropped} given up, {free} free at the end")
+}
+
 /// What the process and the store held.
 pub(super) fn memory(text: &mut String, memory: &MemoryReport) -> fmt::Result {
     let budget = size(memory.budget_bytes);
@@ -244,6 +258,8 @@ mod tests {
             "2.50 M records/s",
             "250 MiB at the peak, within the budget of 256 MiB",
             "log 128 MiB",
+            "1,000 records written into that of others, of 1,200 freed; 5 revived in place",
+            "150 given up, 50 free at the end",
             "2 GiB used",
             "/data (kept)",
             "1,001 values, 70 of them to the exact version (8 keys are followed)",

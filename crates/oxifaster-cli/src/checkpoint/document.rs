@@ -163,6 +163,7 @@ pub(super) struct Verdict {
     pub(super) bytes: u64,
     pub(super) unchecked_bytes: u64,
     pub(super) records: RecordsEntry,
+    pub(super) large_values: LargeValuesEntry,
     pub(super) seconds: f64,
     pub(super) defects: Vec<DefectEntry>,
     pub(super) further_defects: u64,
@@ -216,6 +217,17 @@ pub(super) struct RecordsEntry {
     pub(super) tombstones: u64,
     pub(super) invalid: u64,
     pub(super) aborted: u64,
+    pub(super) fragments: u64,
+}
+
+/// What became of following the roots of large values.
+#[derive(Debug, Default, PartialEq, Serialize)]
+pub(super) struct LargeValuesEntry {
+    pub(super) values: u64,
+    pub(super) bytes: u64,
+    pub(super) replaced: u64,
+    pub(super) unchecked: u64,
+    pub(super) damaged: u64,
 }
 
 /// Something that is wrong.
@@ -230,7 +242,8 @@ pub(super) struct DefectEntry {
 
 impl Verdict {
     pub(super) fn new(report: &VerifyReport, seconds: f64) -> Self {
-        let RecordCounts { values, tombstones, invalid, aborted, .. } = report.records;
+        let RecordCounts { values, tombstones, invalid, aborted, fragments, .. } = report.records;
+        let large = report.large_values;
         Self {
             checkpoint: report.token.to_string(),
             sound: report.is_sound(),
@@ -239,7 +252,14 @@ impl Verdict {
             blocks: report.blocks,
             bytes: report.bytes,
             unchecked_bytes: report.unchecked_bytes,
-            records: RecordsEntry { values, tombstones, invalid, aborted },
+            records: RecordsEntry { values, tombstones, invalid, aborted, fragments },
+            large_values: LargeValuesEntry {
+                values: large.values,
+                bytes: large.bytes,
+                replaced: large.replaced,
+                unchecked: large.unchecked,
+                damaged: large.damaged,
+            },
             seconds,
             defects: report.defects.iter().map(DefectEntry::from).collect(),
             further_defects: report.further_defects,

@@ -1,6 +1,6 @@
 //! `oxifaster checkpoint verify`.
 
-use super::document::{BrokenFile, Head, Verdict, VerifyDocument};
+use super::document::{BrokenFile, Head, LargeValuesEntry, Verdict, VerifyDocument};
 use super::options::VerifyOptions;
 use super::progress::Bar;
 use super::{DEFECTIVE, place};
@@ -149,10 +149,12 @@ fn write_verdict(text: &mut String, verdict: &Verdict) -> fmt::Result {
             (records.tombstones, "deletions"),
             (records.invalid, "never part of the store"),
             (records.aborted, "left out by a cut"),
+            (records.fragments, "parts of large values"),
         ];
         let named = counts.iter().filter(|(count, what)| *count > 0 || *what == "values");
         let named: Vec<String> = named.map(|(count, what)| format!("{} {what}", grouped(*count))).collect();
         writeln!(text, "  records   {}", named.join(", "))?;
+        write_large_values(text, &verdict.large_values)?;
     }
     if verdict.unchecked_bytes > 0 {
         writeln!(text, "  UNCHECKED {} in the log: name it with --log PATH", size(verdict.unchecked_bytes))?;
@@ -162,6 +164,23 @@ fn write_verdict(text: &mut String, verdict: &Verdict) -> fmt::Result {
         return writeln!(text, "  sound     {extent} is as it was written");
     }
     defects(text, verdict)
+}
+
+fn write_large_values(text: &mut String, large: &LargeValuesEntry) -> fmt::Result {
+    if *large == LargeValuesEntry::default() {
+        return Ok(());
+    }
+    write!(text, "  large     {} values, {}", grouped(large.values), size(large.bytes))?;
+    for (count, what) in [
+        (large.replaced, "replaced before the log's beginning"),
+        (large.unchecked, "unchecked"),
+        (large.damaged, "DAMAGED"),
+    ] {
+        if count > 0 {
+            write!(text, ", {} {what}", grouped(count))?;
+        }
+    }
+    writeln!(text)
 }
 
 fn defects(text: &mut String, verdict: &Verdict) -> fmt::Result {

@@ -1,22 +1,17 @@
 //! How fast is a log on this disk?
 
-use super::options::{BenchOptions, open};
+use super::options::{BenchOptions, open, open_to_read};
+use super::raw::{RAW_WRITE, Raw};
 use crate::failure::Failure;
 use crate::output::print_text;
-use oxifaster::device::{CompletionQueue, FileSystemDisk, IoRequest, StorageDevice};
+use oxifaster::address::Address;
 use oxifaster::log::FasterLog;
-use oxifaster::memory::AlignedBuf;
-use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Bytes of a raw sequential write: as large as the log's own.
-const RAW_WRITE: usize = 256 << 10;
-/// Bytes of a raw sequential read: as large as a scan's.
-const RAW_READ: usize = 1 << 20;
-const RAW_UNDER_WAY: usize = 4;
-const COMMITS: usize = 300;
-const WAIT: Duration = Duration::from_secs(60);
+/// The log and what it is compared with take turns so often: what disks of shared machines give changes within seconds.
+const ROUNDS: usize = 5;
+/// Commits of a round.
+const COMMITS: usize = 60;
 
 /// Measures, and removes what it wrote.
 pub(super) fn execute(options: &BenchOptions) -> Result<u8, Failure> {
@@ -41,51 +36,89 @@ pub(super) fn execute(options: &BenchOptions) -> Result<u8, Failure> {
 }
 
 fn measure(options: &BenchOptions) -> Result<String, Failure> {
-    let raw_bytes = raw_write(&options.directory.join("raw"), options.seconds.min(3))?;
-    let raw_commit = raw_commits(&options.directory.join("raw"))?;
-    let log = open(&options.directory.join("log"))?;
-    let (entries, seconds) = append(&log, options)?;
-    let rate = entries as f64 / seconds;
-    let bytes = rate * f64::from(options.size);
-    let commit = commits(&log)?;
-    drop(log);
-    let raw_scan = raw_read(&options.directory.join("raw"))?;
-    let log = super::options::open_to_read(&options.directory.join("log"))?;
-    let (started, mut scan) = (Instant::now(), log.scan(..));
-    let mut scanned = 0u64;
-    while scan.next_entry()?.is_some() {
-        scanned += 1;
+    let (raw_directory, log_directory) = (options.directory.join("raw"), options.directory.join("log"));
+    let seconds = f64::from(options.seconds) / ROUNDS as f64;
+    let (mut appends, mut commits, mut scans) = (Pairs::default(), Pairs::default(), Pairs::default());
+    let (mut raw, log) = (Raw::open(&raw_directory)?, open(&log_directory)?);
+    for _ in 0..ROUNDS {
+        let raw_bytes = raw.write(seconds)?;
+        appends.add(append(&log, options, seconds)? * f64::from(options.size), raw_bytes);
     }
-    let (scan_seconds, begin) = (started.elapsed().as_secs_f64(), log.begin().get());
-    let scan = (log.committed().get() - begin) as f64 / scan_seconds;
-    let mega = |bytes: f64| bytes / 1e6;
+    for _ in 0..ROUNDS {
+        let raw_micros = median((0..COMMITS).map(|_| raw.commit()).collect::<Result<_, _>>()?);
+        commits.add(median((0..COMMITS).map(|_| commit(&log)).collect::<Result<_, _>>()?), raw_micros);
+    }
+    drop((raw, log));
+    let (mut raw, log, mut scanned) = (Raw::open(&raw_directory)?, open_to_read(&log_directory)?, Vec::new());
+    let (begin, end, extent) = (log.begin().get(), log.committed().get(), raw.extent() / ROUNDS as u64);
+    for round in 0..ROUNDS as u64 {
+        let raw_bytes = raw.read(round * extent / RAW_WRITE * RAW_WRITE, extent)?;
+        let part = |number: u64| begin + (end - begin) / ROUNDS as u64 * number;
+        let (entries, seconds) = scan(&log, part(round), part(round + 1))?;
+        scans.add((part(round + 1) - part(round)) as f64 / seconds, raw_bytes);
+        scanned.push(entries as f64 / seconds);
+    }
+    let ([append, raw_append, append_share], [commit, raw_commit, commit_share]) = (appends.spans(), commits.spans());
+    let [scan, raw_scan, scan_share] = scans.spans();
     Ok(format!(
-        "append        {:.2} M entries/s, {:.0} MB/s ({} appenders, {} bytes each, a commit every 10 ms)\n\
-         raw writes    {:.0} MB/s; the log has {:.2} of it\n\
-         commit        p50 {:.0} us, p99 {:.0} us (an entry and a wait for it, one thread)\n\
-         raw commit    p50 {:.0} us (a 4 KiB write and a sync); the log takes {:.2} of it\n\
-         scan          {:.2} M entries/s, {:.0} MB/s of the log\n\
-         raw reads     {:.0} MB/s; the scan has {:.2} of it\n",
-        rate / 1e6,
-        mega(bytes),
+        "{} appending, {} bytes each, a commit every 10 ms; smallest / middle / largest of {ROUNDS} rounds in turn\n\n\
+         append      M entries/s {}\n            MB/s        {}\n            raw MB/s    {}\n            of raw      {}\n\
+         commit      p50 us      {}\n            raw us      {}   (a write of 4 KiB and a sync)\n            of raw      {}\n\
+         scan        M entries/s {}\n            MB/s        {}\n            raw MB/s    {}\n            of raw      {}\n",
         options.appenders,
         options.size,
-        mega(raw_bytes),
-        bytes / raw_bytes,
-        commit.0,
-        commit.1,
-        raw_commit,
-        commit.0 / raw_commit,
-        scanned as f64 / scan_seconds / 1e6,
-        mega(scan),
-        mega(raw_scan),
-        scan / raw_scan,
+        append.text(1e6 * f64::from(options.size), 2),
+        append.text(1e6, 0),
+        raw_append.text(1e6, 0),
+        append_share.text(1.0, 2),
+        commit.text(1.0, 0),
+        raw_commit.text(1.0, 0),
+        commit_share.text(1.0, 2),
+        Span::of(scanned).text(1e6, 2),
+        scan.text(1e6, 0),
+        raw_scan.text(1e6, 0),
+        scan_share.text(1.0, 2),
     ))
 }
 
-/// Entries and seconds until all of them were durable.
-fn append(log: &FasterLog, options: &BenchOptions) -> Result<(u64, f64), Failure> {
-    let (started, limit) = (Instant::now(), Duration::from_secs(options.seconds.into()));
+/// What was measured in turn: of the log, and without it.
+#[derive(Default)]
+struct Pairs(Vec<(f64, f64)>);
+
+impl Pairs {
+    fn add(&mut self, log: f64, raw: f64) {
+        self.0.push((log, raw));
+    }
+
+    /// Of the log, without it, and what the one is of the other.
+    fn spans(&self) -> [Span; 3] {
+        let of = |value: fn(&(f64, f64)) -> f64| Span::of(self.0.iter().map(value).collect());
+        [of(|pair| pair.0), of(|pair| pair.1), of(|pair| pair.0 / pair.1)]
+    }
+}
+
+/// The smallest, the middle and the largest.
+struct Span([f64; 3]);
+
+impl Span {
+    fn of(mut values: Vec<f64>) -> Self {
+        values.sort_by(f64::total_cmp);
+        let at = |index: usize| values.get(index).copied().unwrap_or(0.0);
+        Self([at(0), at(values.len() / 2), at(values.len().saturating_sub(1))])
+    }
+
+    fn text(&self, unit: f64, digits: usize) -> String {
+        self.0.map(|value| format!("{:>9.digits$}", value / unit)).join(" /")
+    }
+}
+
+fn median(values: Vec<f64>) -> f64 {
+    Span::of(values).0[1]
+}
+
+/// Entries a second, until all of them were durable.
+fn append(log: &FasterLog, options: &BenchOptions, seconds: f64) -> Result<f64, Failure> {
+    let (started, limit) = (Instant::now(), Duration::from_secs_f64(seconds));
     let counts: Vec<oxifaster::Result<u64>> = std::thread::scope(|scope| {
         let appenders: Vec<_> = (0..options.appenders)
             .map(|_| {
@@ -111,82 +144,22 @@ fn append(log: &FasterLog, options: &BenchOptions) -> Result<(u64, f64), Failure
     });
     log.commit()?;
     let seconds = started.elapsed().as_secs_f64();
-    Ok((counts.into_iter().sum::<oxifaster::Result<u64>>()?, seconds))
+    Ok(counts.into_iter().sum::<oxifaster::Result<u64>>()? as f64 / seconds)
 }
 
-/// Median and 99th percentile of the microseconds that an entry takes to be durable.
-fn commits(log: &FasterLog) -> Result<(f64, f64), Failure> {
-    let mut times = Vec::new();
-    for _ in 0..COMMITS {
-        let started = Instant::now();
-        log.append_and_wait(&[1; 64])?;
-        times.push(started.elapsed().as_secs_f64() * 1e6);
-    }
-    times.sort_by(f64::total_cmp);
-    Ok((times[COMMITS / 2], times[COMMITS * 99 / 100]))
+/// The microseconds that an entry takes to be durable.
+fn commit(log: &FasterLog) -> Result<f64, Failure> {
+    let started = Instant::now();
+    log.append_and_wait(&[1; 64])?;
+    Ok(started.elapsed().as_secs_f64() * 1e6)
 }
 
-/// Bytes per second of sequential writes to a device like the log's, as many under way as the log has.
-fn raw_write(directory: &Path, seconds: u32) -> Result<f64, Failure> {
-    let device = FileSystemDisk::open(directory)?;
-    let queue = CompletionQueue::new();
-    let (started, mut under_way, mut written) = (Instant::now(), 0, 0u64);
-    while started.elapsed() < Duration::from_secs(seconds.into()) {
-        while under_way < RAW_UNDER_WAY {
-            let request = IoRequest::write(written, RAW_WRITE, AlignedBuf::zeroed(RAW_WRITE));
-            device.submit(request, Arc::clone(&queue) as Arc<_>, 0);
-            (under_way, written) = (under_way + 1, written + RAW_WRITE as u64);
-        }
-        land(&queue)?;
-        under_way -= 1;
+/// Entries from `begin` to `end`, and the seconds that takes.
+fn scan(log: &FasterLog, begin: u64, end: u64) -> Result<(u64, f64), Failure> {
+    let (started, mut entries) = (Instant::now(), 0);
+    let mut scan = log.scan(Address::new(begin)..Address::new(end));
+    while scan.next_entry()?.is_some() {
+        entries += 1;
     }
-    for _ in 0..under_way {
-        land(&queue)?;
-    }
-    device.submit(IoRequest::sync(), Arc::clone(&queue) as Arc<_>, 0);
-    land(&queue)?;
-    Ok(written as f64 / started.elapsed().as_secs_f64())
-}
-
-/// Bytes per second of sequential reads of what was written, as large and as many under way as those of a scan.
-fn raw_read(directory: &Path) -> Result<f64, Failure> {
-    let device = FileSystemDisk::open(directory)?;
-    let (queue, extent) = (CompletionQueue::new(), device.info().extent);
-    let (started, mut under_way, mut next) = (Instant::now(), 0, 0);
-    while next < extent || under_way > 0 {
-        while next < extent && under_way < RAW_UNDER_WAY {
-            let len = RAW_READ.min((extent - next) as usize);
-            let request = IoRequest::read(next, len, AlignedBuf::zeroed(len));
-            device.submit(request, Arc::clone(&queue) as Arc<_>, 0);
-            (under_way, next) = (under_way + 1, next + len as u64);
-        }
-        land(&queue)?;
-        under_way -= 1;
-    }
-    Ok(extent as f64 / started.elapsed().as_secs_f64())
-}
-
-/// Median microseconds of a write of 4 KiB and a sync.
-fn raw_commits(directory: &Path) -> Result<f64, Failure> {
-    let device = FileSystemDisk::open(directory)?;
-    let (queue, extent) = (CompletionQueue::new(), device.info().extent);
-    let mut times = Vec::new();
-    for number in 0..COMMITS as u64 {
-        let started = Instant::now();
-        let request = IoRequest::write(extent + number * 4096, 4096, AlignedBuf::zeroed(4096));
-        device.submit(request, Arc::clone(&queue) as Arc<_>, 0);
-        land(&queue)?;
-        device.submit(IoRequest::sync(), Arc::clone(&queue) as Arc<_>, 0);
-        land(&queue)?;
-        times.push(started.elapsed().as_secs_f64() * 1e6);
-    }
-    times.sort_by(f64::total_cmp);
-    Ok(times[COMMITS / 2])
-}
-
-fn land(queue: &CompletionQueue) -> Result<(), Failure> {
-    match queue.take_within(WAIT) {
-        Some((_, done)) => Ok(done.result.map(drop)?),
-        None => Err(Failure::usage("the device does not answer", "look for a hung disk")),
-    }
+    Ok((entries, started.elapsed().as_secs_f64()))
 }

@@ -7,6 +7,7 @@
 mod append;
 mod bench;
 mod options;
+mod raw;
 mod read;
 
 use crate::failure::Failure;

@@ -172,7 +172,7 @@ pub(crate) struct BenchOptions {
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(super) appenders: u32,
     /// How long to append
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=3600))]
     pub(super) seconds: u32,
     /// Append through the log itself, a call each, and not by an appender of every thread's own
     #[arg(long)]

@@ -56,13 +56,13 @@ pub(crate) struct OverwriteOptions {
     #[arg(long, value_name = "COUNT", default_value_t = 2)]
     pub(super) threads: u64,
     /// Threads that compact
-    #[arg(long, value_name = "COUNT", default_value_t = 1)]
+    #[arg(long, value_name = "COUNT", default_value_t = 2)]
     pub(super) compaction_threads: usize,
     /// Seconds that the disk may take to be given back after most is deleted
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub(super) give_back_within: u64,
     /// The share of the log that is to be in use
-    #[arg(long, value_name = "SHARE", default_value_t = 0.6)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.7)]
     pub(super) target: f64,
     /// Directory for the store, which must be empty or not exist [default: a temporary one]
     #[arg(long, value_name = "DIRECTORY")]

@@ -161,8 +161,8 @@ impl<P: Payload> Program for DurabilityProgram<P> {
         rng: &mut SimRng,
     ) -> std::result::Result<Past, Violation> {
         let mut run = Run::<P>::open(world, known)?;
-        if stage.is_first() && rng.one_in(3) {
-            let call = if rng.coin() { Access::DiskWrite } else { Access::DiskSync };
+        if rng.one_in(if stage.is_first() { 2 } else { 4 }) {
+            let call = if rng.one_in(3) { Access::DiskWrite } else { Access::DiskSync };
             world.fail(call, When::From(1 + rng.below(20)), Cause::ALL[rng.index(3)]);
         }
         let steps = if stage.is_first() { 10 + rng.below(60) } else { rng.below(15) };

@@ -30,6 +30,7 @@ fn drive<O: Operation<Core>>(store: &Store, mut operation: O, mut meddle: impl F
             Step::Wait(request) => {
                 next();
                 let queue = CompletionQueue::new();
+                let request = kernel.log.with_buffer(request);
                 store.device.submit(request, Arc::clone(&queue) as Arc<dyn CompletionSink>, 0);
                 let (_, done) = queue.try_take().unwrap();
                 next();

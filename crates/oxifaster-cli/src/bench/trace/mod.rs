@@ -56,6 +56,7 @@ pub(crate) struct TracePlan {
     pub(crate) directory: Option<PathBuf>,
     pub(crate) device: Device,
     pub(crate) verify: Verify,
+    pub(crate) revivification: bool,
     pub(crate) json: bool,
 }
 
@@ -72,7 +73,10 @@ pub(crate) fn execute(plan: &TracePlan) -> Result<u8, Failure> {
     let division = Division::new(plan.memory, plan.threads as u64, UNDER_WAY, VALUE);
     division.check()?;
     let clock = Arc::new(VirtualClock::new(0));
-    let config = FasterKvConfig::default().with_memory_budget(division.store()).with_clock(clock.clone());
+    let config = FasterKvConfig::default()
+        .with_memory_budget(division.store())
+        .with_revivification(plan.revivification)
+        .with_clock(clock.clone());
     let store = Cache::open(config, device)?;
     let replayed = replay::replay(&store, &clock, plan, source, &interrupt)?;
     let report = report::Report::new(plan, &replayed, &store, used, division, directory.as_ref(), &interrupt);

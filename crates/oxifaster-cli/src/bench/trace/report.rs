@@ -7,7 +7,7 @@ use super::{Cache, TracePlan};
 use crate::bench::device::Device;
 use crate::bench::directory::Directory;
 use crate::bench::memory::Division;
-use crate::bench::report::{DeviceReport, DiskReport, LatencyReport, MemoryReport, per_second};
+use crate::bench::report::{DeviceReport, DiskReport, LatencyReport, MemoryReport, RevivificationReport, per_second};
 use crate::bench::signal::Interrupt;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -41,6 +41,9 @@ pub(super) struct Report {
     /// Requests whose values ended, by the clock of the trace.
     pub(super) writes_with_ttl: u64,
     pub(super) verification: VerificationReport,
+    /// If space is used again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) revivification: Option<RevivificationReport>,
     pub(super) memory: MemoryReport,
     pub(super) disk: DiskReport,
     pub(super) interrupted: bool,
@@ -124,6 +127,7 @@ impl Report {
                 faults: book.faults,
                 first_faults: book.first_faults.clone(),
             },
+            revivification: stats.revivification.map(RevivificationReport::from),
             memory: MemoryReport::new(&stats, division, replayed.peak, comparable),
             disk: DiskReport::new(&stats, directory),
             interrupted: interrupt.is_raised(),

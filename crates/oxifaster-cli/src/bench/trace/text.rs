@@ -36,6 +36,7 @@ fn write(text: &mut String, report: &Report) -> fmt::Result {
         let writes = grouped(report.writes_with_ttl);
         writeln!(text, "TTL       {writes} writes brought a time to live; values end by the trace's clock")?;
     }
+    table::revivification(text, report.revivification.as_ref())?;
     table::memory(text, &report.memory)?;
     table::disk(text, &report.disk, report.device_asked)?;
     verification(text, report)?;
