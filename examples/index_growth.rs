@@ -3,7 +3,7 @@
 //!
 //! Run with `cargo run --example index_growth`.
 
-use oxifaster::device::NullDisk;
+use oxifaster::device::MemoryDisk;
 use oxifaster::store::{FasterKv, FasterKvConfig};
 
 const KEYS: u64 = 200_000;
@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         // The index may grow to this by itself. The memory for it is set aside, and that of the table before the last one.
         .with_table_size_max(1 << 16)
         .with_log_memory_size(32 << 20);
-    let store = FasterKv::open(config, NullDisk::new())?;
+    let store = FasterKv::open(config, MemoryDisk::new())?;
 
     let results: Vec<oxifaster::Result<()>> = std::thread::scope(|scope| {
         let write = |writer: u64| {

@@ -80,6 +80,14 @@ impl Entry {
         slot.store(if entry.is_tentative() { Self::FREE.0 } else { entry.0 }, Ordering::Release);
     }
 
+    /// Has a frozen entry lead elsewhere, if it is of this tag.
+    pub(super) fn lead(slot: &AtomicU64, tag: u16, address: Address) {
+        // Nobody changes a word that is frozen. Release: who finds the record finds what is in it.
+        if Self(slot.load(Ordering::Relaxed)).is_in_force(tag) {
+            slot.store(Self::new(tag, address).0 | FROZEN, Ordering::Release);
+        }
+    }
+
     /// True if nobody may change the word's slot any more.
     #[inline]
     pub(super) const fn is_frozen(self) -> bool {

@@ -228,6 +228,16 @@ impl MemIndex {
         }
     }
 
+    /// True if [`try_update`](Self::try_update) would come to nothing, as far as that can be told without trying: not to append for it.
+    #[inline]
+    pub(crate) fn is_blocked(&self, slot: &Slot<'_>) -> bool {
+        match slot.word {
+            Some(_) if Overflow::is_catch_all(slot.seen) => Overflow::is_frozen(slot.seen),
+            Some(_) => Entry(slot.seen).is_frozen(),
+            None => self.shrinks() && self.has_no_room_before(slot.hash),
+        }
+    }
+
     /// Frees the entry, or empties the catch-all chain, if nothing happened to it since it was found.
     pub(crate) fn try_free(&self, slot: Slot<'_>) -> Result<(), Conflict> {
         match slot.word {
@@ -271,7 +281,12 @@ impl MemIndex {
     #[cold]
     fn insert(&self, hash: KeyHash, new: Address) -> Result<(), Conflict> {
         // Whatever table the slot was found in: if the tag has no chain in the one in force, it has none.
-        let table = self.table_for(self.table(), hash)?;
+        let current = self.table();
+        let table = self.table_for(current, hash)?;
+        if std::ptr::eq(table, current) && self.is_left_for_smaller(table) && !self.take_room_before() {
+            self.want_merged(hash);
+            return Err(Conflict); // W9
+        }
         let left_over = self.insert_own(table, hash, new)?;
         if let Some((last, seen)) = left_over {
             if self.is_left_for_smaller(table) {

@@ -53,7 +53,9 @@ mod tag_match;
 #[cfg(not(oxifaster_loom))]
 mod tests;
 
-pub(crate) use growth::{Copier, GROWTH_HOLDER, Grower, Haste, Hindrance, Look, Means, Place, Records, ShrinkStage};
+pub(crate) use growth::{
+    Copier, Frozen, GROWTH_HOLDER, Grower, Haste, Hindrance, Look, Means, Pair, Place, Records, ShrinkStage,
+};
 pub use growth::{GrowthRefusal, IndexGrowth};
 #[cfg(not(oxifaster_loom))]
 pub(crate) use image::ImageSource;

@@ -54,6 +54,9 @@ impl<K: Key, V: Value> Kernel<K, V> {
         around: impl Around,
     ) -> Result<Result<(), Retry>> {
         let size = self.size_of(draft)?;
+        if self.index.is_blocked(&slot) {
+            return Ok(Err(Retry::Conflict)); // not to use up the log while others are waited for
+        }
         if guard.slip().origin() != 0 {
             return self.append_with_origin(slot, draft, moment, guard, around);
         }
@@ -75,6 +78,9 @@ impl<K: Key, V: Value> Kernel<K, V> {
         moment: Moment,
         guard: &Guard<'_>,
     ) -> Result<Result<(), Retry>> {
+        if self.index.is_blocked(&slot) {
+            return Ok(Err(Retry::Conflict));
+        }
         let allocation = self.log.allocate_urgent(draft.sizes().record_size(), guard)?;
         Ok(self.fill(allocation, slot, draft, moment, guard, ()))
     }

@@ -25,17 +25,11 @@ impl<'k, K: Key, V: Value> LogCopier<'k, K, V> {
     fn record(&self, at: Address) -> RecordRef<'_> {
         self.kernel.log.view(self.guard).record(at, Self::LAYOUT)
     }
-}
 
-impl<K: Key, V: Value> Copier for LogCopier<'_, K, V> {
-    /// K2.
-    fn is_settled(&self, at: Address) -> bool {
-        self.kernel.region_of(at) == Region::Immutable
-    }
-
-    fn copy(&self, at: Address, onto: Address, place: Place) -> Option<Address> {
-        let (log, source) = (&self.kernel.log, self.record(at));
-        let size = source.sizes::<K, V>().record_size();
+    /// Appends a copy of a record that nobody changes, wherever it lies, in front of the chain that begins at `onto`. `None` if there is no
+    /// room in memory.
+    pub(crate) fn append(&self, source: RecordRef<'_>, onto: Address, place: Place) -> Option<Address> {
+        let (log, size) = (&self.kernel.log, source.sizes::<K, V>().record_size());
         let sign = match place {
             Place::Alone => None,
             Place::Part => Some(Origin::OF_PART),
@@ -54,6 +48,17 @@ impl<K: Key, V: Value> Copier for LogCopier<'_, K, V> {
         }
         source.copy_to::<K, V>(log.space(copy, size, self.guard), info);
         Some(copy)
+    }
+}
+
+impl<K: Key, V: Value> Copier for LogCopier<'_, K, V> {
+    /// K2.
+    fn is_settled(&self, at: Address) -> bool {
+        self.kernel.region_of(at) == Region::Immutable
+    }
+
+    fn copy(&self, at: Address, onto: Address, place: Place) -> Option<Address> {
+        self.append(self.record(at), onto, place)
     }
 
     /// K5.

@@ -42,18 +42,30 @@ impl Fetch {
     /// # Errors
     /// The device's error, or [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt).
     pub(crate) fn take<K: Key, V: Value>(self, kernel: &Kernel<K, V>, done: IoDone) -> Result<Fetched<K, V>> {
+        let taken = self.take_as(kernel, done, RecordLayout::parse::<K, V>)?;
+        Ok(taken.map_or_else(Fetched::Longer, Fetched::Record))
+    }
+
+    /// The same as whatever `parse` makes of its bytes.
+    ///
+    /// # Errors
+    /// As for [`take`](Self::take), and those of `parse`.
+    pub(crate) fn take_as<K: Key, V: Value, T>(
+        self,
+        kernel: &Kernel<K, V>,
+        done: IoDone,
+        parse: impl FnOnce(&[u8]) -> Result<T>,
+    ) -> Result<std::result::Result<T, Self>> {
         let layout = const { RecordLayout::of::<K, V>() };
         if layout.record_size().is_some() {
-            return kernel.log.fetched(self.at, self.len, done, RecordLayout::parse::<K, V>).map(Fetched::Record);
+            return kernel.log.fetched(self.at, self.len, done, parse).map(Ok);
         }
-        let parse = |bytes: &[u8]| {
+        let noted = |bytes: &[u8]| {
             kernel.typical_size.note(bytes.len());
-            RecordLayout::parse::<K, V>(bytes)
+            parse(bytes)
         };
-        Ok(match kernel.log.fetched_record(self.at, self.len, layout, done, parse)? {
-            Ok(record) => Fetched::Record(record),
-            Err(len) => Fetched::Longer(Self { at: self.at, len }),
-        })
+        let taken = kernel.log.fetched_record(self.at, self.len, layout, done, noted)?;
+        Ok(taken.map_err(|len| Self { at: self.at, len }))
     }
 }
 

@@ -46,7 +46,7 @@ use crate::allocator::HybridLog;
 use crate::cache::{Copied, ReadCache};
 use crate::clock::{StoreClock, Watch};
 use crate::epoch::Guard;
-use crate::index::{MemIndex, Slot};
+use crate::index::{MemIndex, ShrinkStage, Slot};
 use crate::locks::{LockTable, Stripe};
 use crate::operation::{Environment, Operation, Step};
 use crate::record::{Key, KeyBytes, RecordLayout, Value};
@@ -222,5 +222,12 @@ impl<K: Key, V: Value> Environment for Kernel<K, V> {
         if let Some(locks) = self.locks() {
             locks.wake_on_release(stripe, waker);
         }
+    }
+
+    fn help_with_entries(&self) -> Option<&'static str> {
+        (self.index.shrink_stage() != ShrinkStage::Over).then_some(
+            "the index shrinks, and whoever had it do so did not end that, maybe because the device failed: FasterKv::shrink_index does, \
+             and so do a checkpoint and a compaction",
+        )
     }
 }

@@ -300,12 +300,13 @@ impl Stall {
         if waited < environment.wait_limit() {
             return Ok(());
         }
+        let known = if retry == Retry::Conflict { environment.help_with_entries() } else { None };
         Err(Error::new(ErrorKind::Busy, "waiting for others took too long")
             .with("waiting for", retry.reason())
             .with("milliseconds waited", waited.as_millis())
-            .help(
+            .help(known.unwrap_or(
                 "look for a call that never returns, such as a read-modify-write closure that blocks, or a hung device",
-            ))
+            )))
     }
 
     /// If writing has stopped on a failure: has it tried once more on behalf of this call, and reports it if that got no

@@ -85,6 +85,9 @@ pub(crate) trait Environment {
 
     /// Has `waker` woken when a lock of the stripe ends.
     fn wake_on_release(&self, stripe: Stripe, waker: &Waker);
+
+    /// What can be done if an index entry cannot be changed for long, as far as that is known.
+    fn help_with_entries(&self) -> Option<&'static str>;
 }
 
 /// A sans-IO operation on an environment `E`.

@@ -1,19 +1,18 @@
 //! The index becomes smaller. The steps are those of [`crate::index`]; what its chains need of the log is done here.
 
+mod joining;
 #[cfg(test)]
 mod tests;
 
 use super::compact::{close_below, wait_for_pins};
 use super::database::Database;
 use crate::address::Address;
-use crate::device::access;
 use crate::error::{Error, ErrorKind, Result};
-use crate::index::{GrowthRefusal, Haste, Hindrance, Means, ShrinkStage};
-use crate::kernel::{ConditionalInsertOp, Fetch, Fetched, LogCopier, LogRecords};
-use crate::memory::load_bytes;
-use crate::operation::{Account, Driver, Environment, Operation, Progress, Retry, Stall};
-use crate::record::{Key, Record, RecordLayout, Value};
-use crate::sync::{Arc, Backoff};
+use crate::index::{GrowthRefusal, Haste, Hindrance, Means, Records, ShrinkStage};
+use crate::kernel::{LogCopier, LogRecords};
+use crate::operation::{Account, Driver, Environment, Retry, Stall};
+use crate::record::{Key, Value};
+use crate::sync::Arc;
 use crate::utility::KeyHash;
 use std::time::{Duration, Instant};
 
@@ -21,30 +20,9 @@ use std::time::{Duration, Instant};
 const UNDER_ONE_PIN: usize = 32;
 /// How long it works before it leaves its core to others, if there is no hurry.
 const SPELL: Duration = Duration::from_millis(1);
-/// How often records are closed to updates before their bucket is frozen for that: keys would have to be written in both chains meanwhile.
+/// How often records of a bucket are closed to updates before it is frozen for that: keys would have to be written in both chains of a pair
+/// meanwhile.
 const OPEN_MAX: usize = 4;
-/// How long a bucket stays frozen to wait for its records to be closed to updates. Who writes to it waits as long.
-const FROZEN_MAX: Duration = Duration::from_millis(2);
-/// How often the way is cleared for one bucket. What is moved to memory may leave it again before it is looked at.
-const ATTEMPTS_MAX: usize = 256;
-
-/// What was done so far for a bucket that cannot be merged yet.
-struct Way {
-    bucket: u64,
-    /// See [`Means`].
-    dry: Vec<Address>,
-    attempts: usize,
-    /// How often a record was open that has to be copied.
-    open: usize,
-    /// The waiting for room.
-    stall: Stall,
-}
-
-impl Way {
-    fn of(bucket: u64) -> Self {
-        Self { bucket, dry: Vec::new(), attempts: 0, open: 0, stall: Stall::new() }
-    }
-}
 
 /// One who has the index shrink. Compaction has its turn before or after, since both move records.
 pub(super) struct Shrinking<'d, K: Key, V: Value> {
@@ -104,6 +82,9 @@ impl<'d, K: Key, V: Value> Shrinking<'d, K, V> {
         let Database { kernel, epoch, .. } = self.database;
         if kernel.log.has_spares() {
             return Err(self.refused(GrowthRefusal::Revivification));
+        }
+        if !kernel.log.device().info().readable {
+            return Err(self.refused(GrowthRefusal::NoDevice));
         }
         // A growth is taken to its end first.
         let way = (self.haste, kernel.wait_limit());
@@ -165,13 +146,13 @@ impl<'d, K: Key, V: Value> Shrinking<'d, K, V> {
 
     /// Merges what is left to be merged.
     fn merge(&mut self) -> Result<()> {
-        let (mut next, mut way, mut left_at) = (0, Way::of(0), None);
+        let (mut next, mut left_at) = (0, None);
         loop {
             if let Some(wanted) = self.database.kernel.index.take_wanted() {
                 left_at.get_or_insert(next);
                 next = wanted;
             }
-            let merged = self.merge_some(&mut next, &way);
+            let merged = self.merge_some(&mut next);
             self.driver.tidy_up();
             match merged {
                 Ok(false) => match left_at.take() {
@@ -179,27 +160,14 @@ impl<'d, K: Key, V: Value> Shrinking<'d, K, V> {
                     None => return Ok(()),
                 },
                 Ok(true) => self.rest(),
-                Err(hindrance) => {
-                    // Others may have been merged in between.
-                    if way.bucket != next {
-                        way = Way::of(next);
-                    }
-                    self.clear_the_way(hindrance, &mut way)?;
-                }
+                Err(hindrance) => self.merge_hindered(next, hindrance)?,
             }
         }
     }
 
-    /// What takes no copies.
-    fn means<'m>(&'m self, way: &'m Way) -> Means<'m> {
-        let begin = self.database.kernel.log.begin();
-        Means { records: &self.records, copier: None, dry: (way.bucket, &way.dry), begin }
-    }
-
-    fn merge_some(&mut self, next: &mut u64, way: &Way) -> Result<bool, Hindrance> {
+    fn merge_some(&mut self, next: &mut u64) -> Result<bool, Hindrance> {
         let Database { kernel, epoch, .. } = self.database;
-        let (dry, begin) = ((way.bucket, &*way.dry), kernel.log.begin());
-        let means = Means { records: &self.records, copier: None, dry, begin };
+        let means = means_of(&self.records, kernel.log.begin());
         let (_guard, _) = self.driver.pin(kernel);
         for _ in 0..UNDER_ONE_PIN {
             if !kernel.index.merge_next(next, means, epoch)? {
@@ -209,147 +177,57 @@ impl<'d, K: Key, V: Value> Shrinking<'d, K, V> {
         Ok(true)
     }
 
-    /// Merges one bucket whose records have to be copied: by the only one who appends to its chains. If they were open
-    /// time and again, the bucket stays frozen while they are closed to updates.
-    fn merge_with_copies(&mut self, bucket: u64, way: &Way) -> Result<Result<(), Hindrance>, Retry> {
+    /// Merges a bucket that is not merged just so: unless somebody else has begun to.
+    fn merge_hindered(&mut self, bucket: u64, mut hindrance: Hindrance) -> Result<()> {
+        for _ in 0..OPEN_MAX {
+            if let Hindrance::Open(at) = hindrance {
+                close_below(self.database, behind(at))?;
+            }
+            match self.merge_with_copies(bucket)? {
+                Ok(()) => return Ok(()),
+                Err(Hindrance::Open(at)) => hindrance = Hindrance::Open(at),
+                Err(_) => break,
+            }
+        }
+        self.merge_slowly(bucket)
+    }
+
+    /// Merges one bucket whose records have to be copied, all under one pin.
+    fn merge_with_copies(&mut self, bucket: u64) -> Result<Result<(), Hindrance>> {
         let Database { kernel, epoch, .. } = self.database;
-        let (heeds_locks, _lock) = {
-            let (guard, _) = self.driver.pin(kernel);
-            (guard.heeds_locks(), kernel.lock_stripe_of(KeyHash::from_raw(bucket), &guard)?)
-        };
-        let mut frozen_until = None;
+        self.under_lock(bucket, |shrinking, heeds_locks| {
+            let (guard, _) = shrinking.driver.pin(kernel);
+            if guard.heeds_locks() != heeds_locks {
+                return Ok(Err(Retry::Conflict));
+            }
+            let copier = LogCopier::new(kernel, &guard);
+            let means = Means { copier: Some(&copier), ..means_of(&shrinking.records, kernel.log.begin()) };
+            note_joining(shrinking.database);
+            Ok(Ok(kernel.index.merge(bucket, means, epoch)))
+        })
+    }
+
+    /// Does what appends to the chains of a bucket, as the only one who does (who has locked keys is told where their records will be before
+    /// they look): again and again if it is to be tried again. It is told whether locks are heeded; if that changes, somebody has locked a
+    /// key, the first ever, and it is to be tried again.
+    fn under_lock<T>(
+        &mut self,
+        bucket: u64,
+        mut work: impl FnMut(&mut Self, bool) -> Result<Result<T, Retry>>,
+    ) -> Result<T> {
+        let (kernel, mut stall) = (&self.database.kernel, Stall::new());
         loop {
-            let merged = {
-                let begin = kernel.log.begin();
+            let locked = {
                 let (guard, _) = self.driver.pin(kernel);
-                let without = Means { records: &self.records, copier: None, dry: (way.bucket, &way.dry), begin };
-                if guard.heeds_locks() != heeds_locks {
-                    // Somebody has locked a key, the first ever.
-                    frozen_until.iter().for_each(|_: &Instant| kernel.index.give_back(bucket, without));
-                    return Err(Retry::Conflict);
-                }
-                let copier = LogCopier::new(kernel, &guard);
-                let means = Means { copier: Some(&copier), ..without };
-                // What is copied now lies above.
-                self.database.joined_below.advance_to(kernel.log.addresses().tail.get());
-                kernel.index.merge(bucket, means, frozen_until.is_some(), epoch)
+                kernel.lock_stripe_of(KeyHash::from_raw(bucket), &guard).map(|lock| (guard.heeds_locks(), lock))
             };
-            let Err(Hindrance::Open(at)) = merged else { return Ok(merged) };
-            let until = *frozen_until.get_or_insert_with(|| Instant::now() + FROZEN_MAX);
-            if way.open < OPEN_MAX || !self.is_closed_by(behind(at), until) {
-                kernel.index.give_back(bucket, self.means(way));
-                return Ok(merged);
-            }
-        }
-    }
-
-    /// Has what is in memory closed to updates. Whether that is so below `address` by this time.
-    fn is_closed_by(&self, address: Address, until: Instant) -> bool {
-        let (log, mut closed, mut backoff) = (&self.database.kernel.log, None, Backoff::new());
-        while log.safe_read_only() < address {
-            closed = closed.or_else(|| log.close_tail());
-            log.help();
-            if Instant::now() >= until {
-                return false;
-            }
-            backoff.wait();
-        }
-        true
-    }
-
-    /// Does what has to be done before this bucket can be merged, or merges it.
-    fn clear_the_way(&mut self, mut hindrance: Hindrance, way: &mut Way) -> Result<()> {
-        let (kernel, bucket) = (&self.database.kernel, way.bucket);
-        if hindrance == Hindrance::Copies {
-            let mut stall = Stall::new();
-            let merged = loop {
-                match self.merge_with_copies(bucket, way) {
-                    Ok(merged) => break merged,
-                    Err(retry) => stall.wait(kernel, retry)?,
-                }
+            let done = match locked {
+                Ok((heeds_locks, _lock)) => work(self, heeds_locks)?,
+                Err(retry) => Err(retry),
             };
-            let Err(other) = merged else { return Ok(()) };
-            hindrance = other;
-        }
-        way.attempts += usize::from(hindrance != Hindrance::Room); // that waits as long as everybody does
-        if way.attempts > ATTEMPTS_MAX {
-            return Err(Error::new(ErrorKind::Busy, "the index shrinks, and records do not stay in memory for that")
-                .with("bucket", bucket)
-                .help("call again when less is written, or give the log more memory"));
-        }
-        match hindrance {
-            Hindrance::Copies => Ok(()),
-            Hindrance::Away(at) => {
-                self.move_up(bucket, at, &way.dry)?;
-                way.dry.push(at);
-                Ok(())
-            }
-            Hindrance::Open(at) => {
-                way.open += 1;
-                close_below(self.database, behind(at))
-            }
-            Hindrance::Room => way.stall.wait(kernel, Retry::Room),
-            Hindrance::Full => {
-                Err(Error::new(ErrorKind::Limit, "the index shrinks, and became too full for that meanwhile")
-                    .with("buckets", kernel.index.config().buckets)
-                    .help("delete keys and compact the store: the index stays in two tables until it can go on"))
-            }
-        }
-    }
-
-    /// Moves the records in the chain from `at` on that are the newest of keys of bucket `bucket` to the end of the log: all of it, so that what
-    /// is in front of it then is what was written a moment ago.
-    fn move_up(&mut self, bucket: u64, mut at: Address, dry: &[Address]) -> Result<()> {
-        let kernel = &self.database.kernel;
-        let hold = self.database.hold_log();
-        while at >= hold.at() && at.is_valid() && !dry.contains(&at) {
-            // From here on its value stays what it is.
-            close_below(self.database, behind(at))?;
-            let record = self.record_at(at)?;
-            let Record { info, key, value, large } = record;
-            if !info.is_invalid() && kernel.index.is_of_bucket(KeyHash::of_bytes(key.as_bytes()), bucket) {
-                match large.map(|root| root.to_bytes()) {
-                    Some(root) => self.complete(&mut ConditionalInsertOp::of_root(key, &root, at))?,
-                    None => self.complete(&mut ConditionalInsertOp::new(key, value.as_ref(), at))?,
-                };
-            }
-            at = info.previous();
-        }
-        Ok(())
-    }
-
-    fn complete(&mut self, operation: &mut ConditionalInsertOp<'_, K, V>) -> Result<bool> {
-        let kernel = &self.database.kernel;
-        loop {
-            match self.driver.advance(kernel, operation, None)? {
-                Progress::Done(is_moved) => return Ok(is_moved),
-                Progress::Wait(request) => {
-                    let done = access(&**kernel.log.device(), request, kernel.wait_limit())?;
-                    operation.resume(kernel, done)?;
-                }
-            }
-        }
-    }
-
-    /// The record at `at`, which nobody changes, from memory or from the device.
-    fn record_at(&mut self, at: Address) -> Result<Record<K, V>> {
-        let kernel = &self.database.kernel;
-        {
-            let (guard, _) = self.driver.pin(kernel);
-            let log = kernel.log.view(&guard);
-            if at >= log.head() {
-                let record = log.record(at, const { RecordLayout::of::<K, V>() });
-                let mut bytes = vec![0; record.sizes::<K, V>().record_size()];
-                load_bytes(kernel.log.words(at, bytes.len(), &guard), &mut bytes);
-                return RecordLayout::parse::<K, V>(&bytes);
-            }
-        }
-        let mut fetch = Fetch::of(kernel, at);
-        loop {
-            let done = access(&**kernel.log.device(), fetch.request(kernel), kernel.wait_limit())?;
-            match fetch.take(kernel, done)? {
-                Fetched::Record(record) => return Ok(record),
-                Fetched::Longer(longer) => fetch = longer,
+            match done {
+                Ok(done) => return Ok(done),
+                Err(retry) => stall.wait(kernel, retry)?,
             }
         }
     }
@@ -363,6 +241,16 @@ impl<'d, K: Key, V: Value> Shrinking<'d, K, V> {
             self.spell = Instant::now();
         }
     }
+}
+
+/// What takes no copies.
+fn means_of(records: &dyn Records, begin: Address) -> Means<'_> {
+    Means { records, copier: None, begin }
+}
+
+/// What is joined now lies below: copies lie above.
+fn note_joining<K: Key, V: Value>(database: &Database<K, V>) {
+    database.joined_below.advance_to(database.kernel.log.addresses().tail.get());
 }
 
 fn behind(at: Address) -> Address {

@@ -9,6 +9,7 @@ mod backends;
 mod checkpoint;
 mod checkpoint_handle;
 mod checkpoint_mended;
+mod colliding;
 mod compaction;
 mod concurrency;
 mod conditional;

@@ -13,13 +13,12 @@
 //! older than a copy of its key lies below what the copies lead to: when that is given up, so is the other.
 
 use super::Records;
+use super::halves::Halves;
 use super::records::{Copier, Look, Place};
 use crate::address::Address;
-use crate::index::bucket::{Bucket, ENTRIES};
+use crate::index::bucket::ENTRIES;
 use crate::index::entry::{Entry, Overflow};
-use crate::index::table::Table;
 use crate::sync::Ordering;
-use crate::utility::KeyHash;
 
 /// Records that are looked at for the sake of one pair of chains.
 const LOOKS_MAX: usize = 1 << 13;
@@ -29,8 +28,8 @@ const LOOKS_MAX: usize = 1 << 13;
 pub(crate) enum Hindrance {
     /// Records have to be copied, which is for who has the index shrink.
     Copies,
-    /// The chain that begins here is not in memory to its end, or too long.
-    Away(Address),
+    /// A chain is not in memory to its end, or too long.
+    Away,
     /// The record may still be changed where it lies.
     Open(Address),
     /// There is no room in memory for copies.
@@ -45,19 +44,13 @@ pub(crate) struct Means<'m> {
     pub(crate) records: &'m dyn Records,
     /// If records may be copied.
     pub(crate) copier: Option<&'m dyn Copier>,
-    /// Chains of this bucket that go on here have nothing there that is the newest of its key. (Those of another bucket may: they may
-    /// share it since a growth.)
-    pub(crate) dry: (u64, &'m [Address]),
-    /// Nor those that go on below: it was given up.
+    /// What lies below was given up.
     pub(crate) begin: Address,
 }
 
-/// The two buckets, and what they become.
+/// The two buckets are put together.
 pub(super) struct Merge<'t> {
-    pub(super) from: &'t Table,
-    pub(super) to: &'t Table,
-    /// The number of the bucket that they become, and of the first of them.
-    pub(super) bucket: u64,
+    pub(super) halves: Halves<'t>,
     pub(super) means: Means<'t>,
 }
 
@@ -70,56 +63,36 @@ struct Joint {
 }
 
 impl<'t> Merge<'t> {
-    /// Merges the buckets, unless somebody else has begun to. True if this call did it. If it is hindered, everything is as it was; but
-    /// if only a record is still open that is to be copied, they stay frozen, and the caller comes again for them, or gives them back.
+    /// Merges the buckets, unless somebody else has begun to. True if this call did it. If it is hindered, everything is as it was.
     ///
     /// # Errors
     /// What is in the way.
-    pub(super) fn run(&self, is_frozen: bool) -> Result<bool, Hindrance> {
-        let Some(first) = self.to.bucket(self.bucket as usize) else { return Ok(false) };
-        let begin = || {
-            let (new, at_first) = (Overflow::SPLITTING, Ordering::Acquire);
-            first.overflow().compare_exchange(Overflow::END, new, at_first, Ordering::Relaxed).is_ok()
-        };
-        if !is_frozen && !begin() {
+    pub(super) fn run(&self) -> Result<bool, Hindrance> {
+        if !self.halves.begin() {
             return Ok(false);
         }
-        let halves = [0, 1].map(|side| self.freeze(side));
-        let filled = self.join(halves).and_then(|joints| self.fill(first, &joints));
-        if filled.is_err_and(|hindrance| !matches!(hindrance, Hindrance::Open(_))) {
-            self.give_back();
+        let filled = self.run_begun();
+        if filled.is_err() {
+            self.halves.give_back();
         }
         filled.map(|()| true)
     }
 
-    /// Gives the buckets back as they were.
-    pub(super) fn give_back(&self) {
-        (0..2).for_each(|side| self.thaw(side));
-        if let Some(first) = self.to.bucket(self.bucket as usize) {
-            first.overflow().store(Overflow::END, Ordering::Release); // W3
-        }
+    /// The same for who has begun.
+    ///
+    /// # Errors
+    /// As for [`run`](Self::run); the buckets are to be given back.
+    pub(super) fn run_begun(&self) -> Result<(), Hindrance> {
+        let joints = self.join([0, 1].map(|side| self.halves.freeze(side)))?;
+        self.fill(&joints)
     }
 
-    /// The buckets of the chain of this side.
-    fn chain(&self, side: u64) -> impl Iterator<Item = Bucket<'t>> {
-        self.from.chain((self.bucket + side * self.to.len()) as usize).map(|(bucket, _)| bucket)
-    }
-
-    /// W2. A saturated chain is met by nobody (W8).
-    fn freeze(&self, side: u64) -> Vec<Entry> {
-        let mut entries = Vec::new();
-        let mut next = self.chain(side).next();
-        while let Some(bucket) = next {
-            entries.extend(bucket.slots().map(Entry::freeze).filter(|entry| entry.is_plain()));
-            next = self.from.next(Overflow::of_word(Overflow::freeze(bucket.overflow())));
-        }
-        entries
-    }
-
-    fn thaw(&self, side: u64) {
-        for bucket in self.chain(side) {
-            bucket.slots().for_each(Entry::thaw);
-            Overflow::thaw(bucket.overflow());
+    /// The newest records of both chains of this tag, and of which side the older one is. `None` if there are no two, or they are one.
+    pub(super) fn tops(&self, sides: [Address; 2]) -> Option<(u64, [Address; 2])> {
+        match sides.map(|at| self.top(at)) {
+            [Some(one), Some(other)] if one < other => Some((0, [one, other])),
+            [Some(one), Some(other)] if one > other => Some((1, [other, one])),
+            _ => None,
         }
     }
 
@@ -164,18 +137,16 @@ impl<'t> Merge<'t> {
     /// The chains of both sides as one.
     fn joined(&self, tag: u16, sides: [Address; 2]) -> Result<Option<Joint>, Hindrance> {
         let joint = |onto, copies| Ok(Some(Joint { tag, copies, onto }));
-        match sides.map(|at| self.top(at)) {
-            [None, None] => Ok(None),
-            [Some(one), None] | [None, Some(one)] => joint(one, Vec::new()),
-            [Some(one), Some(other)] if one <= other => joint(other, self.to_be_copied(tag, 0, one, other)?),
-            [Some(one), Some(other)] => joint(one, self.to_be_copied(tag, 1, other, one)?),
+        if let Some((side, [lower, higher])) = self.tops(sides) {
+            return joint(higher, self.to_be_copied(tag, side, lower, higher)?);
         }
+        sides.into_iter().find_map(|at| self.top(at)).map_or(Ok(None), |top| joint(top, Vec::new()))
     }
 
     /// What the chain from `at` on has of its own: the newest record of each key of this side, tombstones too, that is not part of the
     /// chain from `higher` on. (A chain may hold older records of keys of the other side: those are none of its own.)
     fn to_be_copied(&self, tag: u16, side: u64, mut at: Address, higher: Address) -> Result<Vec<Address>, Hindrance> {
-        let (mut newest, mut higher, mut looks, top) = (Vec::new(), Some(higher), 0, at);
+        let (mut newest, mut higher, mut looks) = (Vec::new(), Some(higher), 0);
         loop {
             while let Some(other) = higher.filter(|other| *other > at && looks < LOOKS_MAX) {
                 looks += 1;
@@ -184,18 +155,17 @@ impl<'t> Merge<'t> {
                     Look::Away | Look::Gone => None,
                 };
             }
-            let (bucket, dry) = self.means.dry;
-            if higher == Some(at) || bucket == self.bucket && dry.contains(&at) {
+            if higher == Some(at) {
                 return Ok(newest);
             }
             looks += 1;
             match self.look(at) {
                 Look::Gone => return Ok(newest),
-                _ if looks >= LOOKS_MAX => return Err(Hindrance::Away(top)),
-                Look::Away => return Err(Hindrance::Away(top)),
+                _ if looks >= LOOKS_MAX => return Err(Hindrance::Away),
+                Look::Away => return Err(Hindrance::Away),
                 Look::Skip(previous) => at = previous,
                 Look::Record(hash, previous) => {
-                    if self.is_own(hash, tag, side)
+                    if self.halves.is_own(hash, tag, side)
                         && !newest.iter().any(|newer| self.means.records.are_of_one_key(*newer, at))
                     {
                         newest.push(at);
@@ -206,43 +176,36 @@ impl<'t> Merge<'t> {
         }
     }
 
-    fn is_own(&self, hash: KeyHash, tag: u16, side: u64) -> bool {
-        hash.tag() == tag && hash.bucket(self.from.len() - 1) == self.bucket + side * self.to.len()
-    }
-
     /// Fills the bucket, and makes it complete.
-    fn fill(&self, first: Bucket<'_>, joints: &[Joint]) -> Result<(), Hindrance> {
+    fn fill(&self, joints: &[Joint]) -> Result<(), Hindrance> {
         let needs_copies = joints.iter().any(|joint| !joint.copies.is_empty());
         let copier = self.means.copier.filter(|_| needs_copies);
         if needs_copies && copier.is_none() {
             return Err(Hindrance::Copies);
         }
-        let further = self.further_buckets(joints.len())?;
-        let entries = match copier {
-            Some(copier) => copied(copier, joints),
-            None => Ok(joints.iter().map(|joint| Entry::new(joint.tag, joint.onto)).collect()),
+        let (copies, entries) = match copier {
+            Some(copier) => copied(copier, joints)?,
+            None => (Vec::new(), joints.iter().map(|joint| Entry::new(joint.tag, joint.onto)).collect()),
         };
-        let entries: Vec<Entry> = entries.inspect_err(|_| {
-            further.iter().for_each(|number| self.to.arena.give_back(*number));
-        })?;
-        let buckets = std::iter::once(Some(first)).chain(further.iter().map(|number| self.to.arena.bucket(*number)));
+        // Last of all: others would take what is given back, and there is no more than is needed.
+        let further = self.further_buckets(entries.len()).inspect_err(|_| withdraw(copier, copies))?;
+        let arena = &self.halves.to.arena;
+        let buckets = std::iter::once(self.halves.first()).chain(further.iter().map(|number| arena.bucket(*number)));
         let links =
             further.iter().map(|number| Overflow::link_to(*number)).chain(std::iter::once(Overflow::FILLED_END));
         let mut parts = entries.chunks(ENTRIES);
-        let mut first_link = Overflow::FILLED_END;
+        let mut filled = Vec::with_capacity(further.len() + 1);
         for (bucket, link) in buckets.zip(links) {
             let (Some(bucket), part) = (bucket, parts.next().unwrap_or_default()) else { continue };
             for (slot, entry) in bucket.slots().zip(part) {
                 // Release: who finds it before the chain is complete finds the record.
                 slot.store(entry.0, Ordering::Release);
             }
-            if std::ptr::eq(bucket.overflow(), first.overflow()) {
-                first_link = link;
-            } else {
-                bucket.overflow().store(link, Ordering::Relaxed);
-            }
+            filled.push((bucket, link));
         }
-        first.overflow().store(first_link, Ordering::Release); // W3
+        // That of the first one comes last: W3.
+        filled.into_iter().rev().for_each(|(bucket, link)| bucket.overflow().store(link, Ordering::Release));
+        arena.keep_less(further.len() as u64);
         Ok(())
     }
 
@@ -250,10 +213,10 @@ impl<'t> Merge<'t> {
     fn further_buckets(&self, entries: usize) -> Result<Vec<u64>, Hindrance> {
         let mut numbers = Vec::new();
         while (numbers.len() + 1) * ENTRIES < entries {
-            match self.to.arena.allocate_kept() {
+            match self.halves.to.arena.allocate_kept() {
                 Some(number) => numbers.push(number),
                 None => {
-                    numbers.into_iter().for_each(|number| self.to.arena.give_back(number));
+                    numbers.into_iter().for_each(|number| self.halves.to.arena.give_back(number));
                     return Err(Hindrance::Full);
                 }
             }
@@ -263,7 +226,7 @@ impl<'t> Merge<'t> {
 }
 
 /// Makes the copies, and the entries that lead to them; or none.
-fn copied(copier: &dyn Copier, joints: &[Joint]) -> Result<Vec<Entry>, Hindrance> {
+fn copied(copier: &dyn Copier, joints: &[Joint]) -> Result<(Vec<Address>, Vec<Entry>), Hindrance> {
     let mut all = joints.iter().flat_map(|joint| &joint.copies);
     if let Some(open) = all.find(|at| !copier.is_settled(**at)) {
         return Err(Hindrance::Open(*open));
@@ -278,7 +241,7 @@ fn copied(copier: &dyn Copier, joints: &[Joint]) -> Result<Vec<Entry>, Hindrance
                 _ => Place::Part,
             };
             let Some(copy) = copier.copy(*at, top, place) else {
-                made.into_iter().for_each(|at| copier.withdraw(at));
+                withdraw(Some(copier), made);
                 return Err(Hindrance::Room);
             };
             made.push(copy);
@@ -286,5 +249,9 @@ fn copied(copier: &dyn Copier, joints: &[Joint]) -> Result<Vec<Entry>, Hindrance
         }
         entries.push(Entry::new(joint.tag, top));
     }
-    Ok(entries)
+    Ok((made, entries))
+}
+
+fn withdraw(copier: Option<&dyn Copier>, copies: Vec<Address>) {
+    copier.into_iter().for_each(|copier| copies.iter().for_each(|at| copier.withdraw(*at)));
 }

@@ -42,12 +42,17 @@
 //!   Only then is its memory given back.
 //! * **W6** An entry leads to its newest record, maybe by way of others. Each half has one entry for a tag, at most (I1).
 //! * **W7** A merge changes nothing but marks before it is known to succeed. If it is hindered, the marks are taken off, and then the
-//!   new chain is untouched again; but to wait for a record to be closed to updates they stay for some milliseconds, so that no newer one
-//!   comes. What is copied is changed by nobody, and lies above all that was in both chains.
+//!   new chain is untouched again. What is copied is changed by nobody, and lies above all that was in both chains. Chains that are joined
+//!   one record at a time (`frozen.rs`) lead to what they lead to until the last copy is there, and from then on both to the joined one.
 //! * **W8** No bucket of a table that is left for a smaller one is saturated: it is refused if one is, and once a smaller table is
 //!   announced none becomes so. Who may not know that yet is waited for.
+//! * **W9** The smaller table has an overflow bucket for whatever is merged into it: what is in the larger one is counted, and once it is
+//!   announced a first entry there takes one of as many more as are kept. If there are none left it waits for its buckets to be merged.
+//!   So a shrinking that was begun can be ended.
 
 mod ask;
+mod frozen;
+mod halves;
 #[cfg(all(test, oxifaster_loom))]
 mod loom;
 mod merge;
@@ -62,6 +67,7 @@ mod state;
 mod tests;
 
 pub(crate) use ask::Haste;
+pub(crate) use frozen::{Frozen, Pair};
 pub(crate) use merge::{Hindrance, Means};
 pub(super) use progress::Progress;
 pub(crate) use records::{Copier, Look, Place, Records};

@@ -1,5 +1,6 @@
 //! The steps of a shrinking: one who has it shrink takes them all.
 
+use super::halves::Halves;
 use super::merge::{Hindrance, Means, Merge};
 use super::run::{POPULATE_WORDS, give_memory_back, piece, pieces_of, populate};
 use super::state::GrowthRefusal;
@@ -59,7 +60,10 @@ impl MemIndex {
         };
         state.refused = prepared.err();
         prepared?;
-        let to = self.table_at(rank);
+        let (from, to) = (self.table(), self.table_at(rank));
+        let room = to.arena.len().div_ceil(4).min(from.arena.len().saturating_sub(from.arena.used()));
+        state.room = room;
+        self.growth.room_before.store(room, Ordering::Relaxed);
         self.growth.wanted.store(0, Ordering::Relaxed);
         self.growth.target.store(rank + 1, Ordering::Release);
         drop(state);
@@ -104,17 +108,10 @@ impl MemIndex {
         if self.current() == target {
             return Ok(());
         }
-        let room = (to.arena.len() / 4).min(from.arena.len() - from.arena.used());
-        let kept = match self.links_needed(from, to) {
-            Ok(links) => links + room,
-            Err(refusal) => {
-                self.give_up(to, refusal);
-                return Err(refusal);
-            }
-        };
-        let _state = self.growth.state.lock();
-        to.arena.keep(kept);
-        self.growth.room_before.store(room, Ordering::Relaxed);
+        let links = self.links_needed(from, to).inspect_err(|refusal| self.give_up(to, *refusal))?;
+        let state = self.growth.state.lock();
+        // What was not counted has taken of the room (W9).
+        to.arena.keep(links + state.room);
         self.put_in_force(target);
         Ok(())
     }
@@ -138,7 +135,7 @@ impl MemIndex {
         while *next < to.len() {
             let untouched = to.bucket(*next as usize).is_some_and(|first| to.filling(first) == Filling::Untouched);
             if untouched {
-                self.merge(*next, means, false, epoch)?;
+                self.merge(*next, means, epoch)?;
                 *next += 1;
                 return Ok(true);
             }
@@ -147,55 +144,81 @@ impl MemIndex {
         Ok(false)
     }
 
-    /// The two buckets of the larger table that bucket `number` of the smaller one is made of.
-    pub(crate) fn is_of_bucket(&self, hash: KeyHash, number: u64) -> bool {
-        hash.bucket(self.config().buckets - 1) == number
-    }
-
-    /// Merges this bucket, unless somebody else has begun to, or goes on with it if it `is_frozen` by the caller, who is pinned. It
-    /// stays so if a record is open that has to be copied.
+    /// Merges this bucket, unless somebody else has begun to. The caller is pinned.
     ///
     /// # Errors
-    /// What is in the way.
-    pub(crate) fn merge(
-        &self,
-        bucket: u64,
-        means: Means<'_>,
-        is_frozen: bool,
-        epoch: &LightEpoch,
-    ) -> Result<(), Hindrance> {
-        let to = self.table();
-        let merge = Merge { from: self.before(to), to, bucket, means };
-        if merge.run(is_frozen)? && to.progress.moved.finish(to.len()) {
-            epoch.bump(to.progress.settle()); // W5
+    /// What is in the way; then it is as it was.
+    pub(crate) fn merge(&self, bucket: u64, means: Means<'_>, epoch: &LightEpoch) -> Result<(), Hindrance> {
+        if (Merge { halves: self.halves(bucket), means }).run()? {
+            self.note_merged(epoch);
         }
         Ok(())
     }
 
-    /// Gives a bucket back that the caller has frozen.
-    pub(crate) fn give_back(&self, bucket: u64, means: Means<'_>) {
+    pub(super) fn note_merged(&self, epoch: &LightEpoch) {
         let to = self.table();
-        Merge { from: self.before(to), to, bucket, means }.give_back();
+        if to.progress.moved.finish(to.len()) {
+            epoch.bump(to.progress.settle()); // W5
+        }
+    }
+
+    /// The two buckets of the larger table that this one of the smaller table is made of.
+    pub(super) fn halves(&self, bucket: u64) -> Halves<'_> {
+        let to = self.table();
+        Halves { from: self.before(to), to, bucket }
     }
 
     /// Where the first entry of a chain is to be put whose buckets were not merged yet: into the larger table (W4). If there should be
-    /// no more, they are merged now, if that takes no copies.
+    /// no more, they are merged now, if that takes no copies, or next.
     pub(super) fn table_while_shrinking<'t>(&'t self, to: &'t Table, hash: KeyHash) -> Result<&'t Table, Conflict> {
-        let before = self.before(to);
-        let one_less = |left: u64| left.checked_sub(1);
-        if self.growth.room_before.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok() {
-            return Ok(before);
+        if self.take_room_before() {
+            return Ok(self.before(to));
         }
-        let Some(grower) = self.growth.grower.get() else { return Ok(before) };
-        let means = Means { records: &*grower.records, copier: None, dry: (0, &[]), begin: Address::INVALID };
-        match self.merge(hash.bucket(to.len() - 1), means, false, &grower.epoch) {
-            Ok(()) if to.filling(to.first(hash)) == Filling::Done => Ok(to),
-            Ok(()) => Err(Conflict),
-            Err(_) => Ok(before),
+        if self.merges_just_so(to, hash) { Ok(to) } else { Err(Conflict) }
+    }
+
+    /// Whether the buckets for this hash can be merged now, and are. Otherwise they are wanted.
+    fn merges_just_so(&self, to: &Table, hash: KeyHash) -> bool {
+        if let Some(grower) = self.growth.grower.get() {
+            let means = Means { records: &*grower.records, copier: None, begin: Address::INVALID };
+            let merged = self.merge(hash.bucket(to.len() - 1), means, &grower.epoch);
+            if merged.is_ok() && to.filling(to.first(hash)) == Filling::Done {
+                return true;
+            }
+        }
+        self.want_merged(hash);
+        false
+    }
+
+    /// True while there is a smaller table to come.
+    pub(in crate::index) fn shrinks(&self) -> bool {
+        self.target().is_some_and(|target| self.shrinks_to(target))
+    }
+
+    /// Whether the first entry of a chain has to wait for its buckets to be merged (W9).
+    #[cold]
+    pub(in crate::index) fn has_no_room_before(&self, hash: KeyHash) -> bool {
+        let (table, is_full) = (self.table(), self.growth.room_before.load(Ordering::Relaxed) == 0);
+        match table.filling(table.first(hash)) {
+            Filling::UnderWay => true,
+            // It may be a growth by now.
+            Filling::Untouched if self.before(table).len() < table.len() => false,
+            Filling::Untouched => is_full && !self.merges_just_so(table, hash),
+            Filling::Done if is_full && self.is_left_for_smaller(table) => {
+                self.want_merged(hash);
+                true
+            }
+            Filling::Done => false,
         }
     }
 
-    /// Notes that there is no place in the larger table for the first entry of a chain (W8): the shrinking is called off if that can still
+    /// Room for one more first entry in a table that is left for a smaller one: in which there will be an overflow bucket for it (W9).
+    pub(in crate::index) fn take_room_before(&self) -> bool {
+        let one_less = |left: u64| left.checked_sub(1);
+        self.growth.room_before.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok()
+    }
+
+    /// Notes that there is no place in the larger table for the first entry of a chain (W8, W9): the shrinking is called off if that can still
     /// be, and otherwise the bucket is merged next.
     pub(in crate::index) fn want_merged(&self, hash: KeyHash) {
         if let Some(target) = self.target() {
@@ -243,7 +266,7 @@ impl MemIndex {
     /// to be kept just now, because the index shrinks.
     pub(crate) fn enter_scan(&self) -> bool {
         let mut state = self.growth.state.lock();
-        let shrinks = self.target().is_some_and(|target| self.shrinks_to(target));
+        let shrinks = self.shrinks();
         state.scans += usize::from(!shrinks);
         !shrinks
     }

@@ -30,6 +30,8 @@ pub enum GrowthRefusal {
     Scan,
     /// The store uses the space of records again, so that a newer record may lie below an older one of another chain.
     Revivification,
+    /// The store's device keeps nothing: a log that is full has no room for copies of records, and would never have.
+    NoDevice,
 }
 
 impl GrowthRefusal {
@@ -46,6 +48,7 @@ impl GrowthRefusal {
             Self::Saturated => "buckets of the index are saturated, which only a growth takes apart",
             Self::Scan => "a scan of the store is under way",
             Self::Revivification => "the store uses the space of deleted records again",
+            Self::NoDevice => "the store's device keeps nothing, so there may never be room for copies of records",
         }
     }
 }
@@ -94,6 +97,8 @@ pub(super) struct State {
     /// What was drawn from the budget for the table in force, and for the one that is being filled.
     pub(super) held: Vec<Reservation>,
     pub(super) coming: Option<Reservation>,
+    /// How much [`Growth::room_before`] there was in the beginning.
+    pub(super) room: u64,
     pub(super) began: Option<Instant>,
     pub(super) doublings: u64,
     pub(super) halvings: u64,

@@ -13,7 +13,7 @@ mod program;
 use disk::Disk;
 use harness::run;
 use oxifaster::record::{Key, Value};
-use program::{Call, Face, Kind, PAGES_OF_LONG_CHAINS, Setup, Step, program, program_amid_moves, short_program};
+use program::{Call, Face, Kind, Setup, Step, program, program_amid_moves, short_program};
 use proptest::prelude::*;
 
 /// As many cases as `PROPTEST_CASES` says, or `usual`.
@@ -116,7 +116,7 @@ fn a_program_reaches_the_device_and_the_catch_all_chains_by_every_face() {
 #[test]
 fn a_program_brings_chains_together_by_every_face() {
     let setup = Setup {
-        pages: PAGES_OF_LONG_CHAINS,
+        pages: 4,
         table_size: 1,
         mutable_fraction: 0.3,
         max_pending: 8,

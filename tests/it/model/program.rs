@@ -89,7 +89,6 @@ impl Step {
     }
 }
 
-pub(super) const PAGES_OF_LONG_CHAINS: u64 = 64;
 const FEW_KEYS: u16 = 40;
 const ALL_KEYS: u16 = 300;
 /// Batches take their keys in groups of 32: some programs need more than one.
@@ -160,14 +159,7 @@ fn program_on(table_sizes: &[u64], steps_max: usize) -> impl Strategy<Value = (S
 /// For an index that grows and shrinks: most keys share a chain with others.
 pub(super) fn program_amid_moves() -> impl Strategy<Value = (Setup, Vec<Step>)> {
     let setup = (setup_on(&[1, 2, 4]), any::<bool>());
-    // Chains that are brought together have to fit into memory.
-    let pages = |setup: &Setup, few_tags| if few_tags { PAGES_OF_LONG_CHAINS } else { setup.pages };
-    let setup = setup.prop_map(move |(setup, few_tags)| Setup {
-        revives: false,
-        few_tags,
-        pages: pages(&setup, few_tags),
-        ..setup
-    });
+    let setup = setup.prop_map(|(setup, few_tags)| Setup { revives: false, few_tags, ..setup });
     let keys = select(vec![3, FEW_KEYS, ALL_KEYS]);
     (setup, keys.prop_flat_map(|keys| vec(step_amid_moves(keys), 1..160)))
 }

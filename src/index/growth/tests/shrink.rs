@@ -31,68 +31,85 @@ impl World {
         Ok(true)
     }
 
-    /// Merges a bucket, after whatever has to be done for that.
+    /// Merges a bucket, at once or slowly.
     fn merge_one(&self, participant: &mut Participant) {
-        let (mut next, mut dry) = (0, Vec::new());
+        let mut next = 0;
         for _ in 0..100 {
             let merged = {
                 let _guard = participant.pin();
                 let (records, log): (_, &dyn Copier) = (self.records(), &self.log);
-                let means = Means { records: &records, copier: None, dry: (next, &dry), begin: Address::INVALID };
+                let means = Means { records: &records, copier: None, begin: Address::INVALID };
                 match self.index.merge_next(&mut next, means, &self.epoch) {
-                    Err(Hindrance::Copies) => {
-                        let means = Means { copier: Some(log), ..means };
-                        let merged = self.index.merge(next, means, false, &self.epoch);
-                        match merged {
-                            // It stays frozen until they are settled; or not.
-                            Err(Hindrance::Open(at)) if at.get() % 16 == 0 => {
-                                let now = self.log.next.load(Ordering::Acquire);
-                                self.log.settled.store(now, Ordering::Release);
-                                self.index.merge(next, means, true, &self.epoch)
-                            }
-                            Err(Hindrance::Open(_)) => {
-                                self.index.give_back(next, means);
-                                merged
-                            }
-                            merged => merged,
-                        }
-                    }
+                    Err(Hindrance::Copies) => self.index.merge(next, Means { copier: Some(log), ..means }, &self.epoch),
                     merged => merged.map(|_| ()),
                 }
             };
             let Err(hindrance) = merged else { return };
-            let first = self.index.table().bucket(next as usize).unwrap();
-            let words: Vec<u64> =
-                first.slots().chain([first.overflow()]).map(|word| word.load(Ordering::Relaxed)).collect();
-            assert_eq!(words, [0; 8], "what was hindered has not begun");
+            self.assert_is_untouched(next);
             match hindrance {
-                Hindrance::Away(at) => {
-                    self.move_up(next, at.get() / 8, &participant.pin());
-                    dry.push(at);
+                // Closed to updates before it is tried again, or while the bucket is frozen.
+                Hindrance::Open(at) if at.get() % 16 == 0 => {
+                    self.log.settled.store(at.get() / 8 + 1, Ordering::Release);
                 }
-                Hindrance::Open(at) => self.log.settled.store(at.get() / 8 + 1, Ordering::Release),
-                Hindrance::Room => self.log.room.store(100, Ordering::Release),
+                Hindrance::Open(_) | Hindrance::Away | Hindrance::Room => {
+                    if self.merge_slowly(next, participant) {
+                        return;
+                    }
+                    self.assert_is_untouched(next);
+                    self.log.room.store(100, Ordering::Release);
+                }
                 Hindrance::Copies | Hindrance::Full => panic!("{hindrance:?} is in the way of bucket {next}"),
             }
         }
         panic!("bucket {next} is never merged");
     }
 
-    /// What is the newest of a key of this bucket from record `at` on is copied in front of its chain, as a store does that reads it
-    /// from the device.
-    fn move_up(&self, bucket: u64, mut at: u64, guard: &Guard<'_>) {
-        while at != 0 {
-            let record = self.log.records.lock()[&at];
-            let hash = hash_of(record.key, self.tags);
-            let slot = self.index.find(hash, guard);
-            if self.index.is_of_bucket(hash, bucket) && self.walk(record.key, slot.address().get() / 8) == Some(at) {
-                let number = self.log.next.fetch_add(1, Ordering::AcqRel);
-                let copy = Record { previous: slot.address().get() / 8, place: Place::Alone, ..record };
-                self.log.records.lock().insert(number, copy);
-                self.index.try_update(slot, address_of(number)).unwrap();
+    fn assert_is_untouched(&self, bucket: u64) {
+        let first = self.index.table().bucket(bucket as usize).unwrap();
+        let words: Vec<u64> =
+            first.slots().chain([first.overflow()]).map(|word| word.load(Ordering::Relaxed)).collect();
+        assert_eq!(words, [0; 8], "what was hindered has not begun");
+    }
+
+    /// Merges a bucket one record at a time, as a store does that reads them from the device. False if it fails for want of room, after any
+    /// of the copies.
+    fn merge_slowly(&self, bucket: u64, participant: &mut Participant) -> bool {
+        let records = self.records();
+        let means = Means { records: &records, copier: None, begin: Address::INVALID };
+        let (frozen, pairs) = {
+            let _guard = participant.pin();
+            let frozen = self.index.freeze(bucket).expect("nobody else merges");
+            let pairs = frozen.pairs(means);
+            (frozen, pairs)
+        };
+        self.log.settled.fetch_max(self.log.next.load(Ordering::Acquire), Ordering::AcqRel);
+        for pair in &pairs {
+            let (mut at, mut keys, mut newest) = (pair.lower.get() / 8, Vec::new(), Vec::new());
+            while at != 0 {
+                let record = self.log.records.lock()[&at];
+                if frozen.is_own(pair, hash_of(record.key, self.tags)) && !keys.contains(&record.key) {
+                    keys.push(record.key);
+                    newest.push(at);
+                }
+                at = record.previous;
             }
-            at = record.previous;
+            let (mut head, count) = (pair.higher, newest.len());
+            for (at, number) in newest.into_iter().zip(1..) {
+                let place = match (number == count, count) {
+                    (true, 1) => Place::Alone,
+                    (true, _) => Place::Last,
+                    (false, _) => Place::Part,
+                };
+                match self.log.copy(address_of(at), head, place) {
+                    Some(copy) => head = copy,
+                    None => return false,
+                }
+            }
+            frozen.join(pair, head);
         }
+        let _guard = participant.pin();
+        assert_eq!(frozen.merge(means, &self.epoch), Ok(()), "what is joined can be merged");
+        true
     }
 
     /// Every key is found in an index of `buckets` buckets that is made from the records up to `last`: from all of them, and without
