@@ -187,6 +187,40 @@ fn copies_that_came_to_nothing_count_for_nobody() {
     }
 }
 
+/// A key is deleted after it was copied in vain, and the tombstone hides nothing any more but that copy: all that it leads to is given up. What
+/// is recovered into a large index, where the key has a chain of its own, does not have it.
+#[test]
+fn a_copy_that_came_to_nothing_does_not_come_back() {
+    let keys = keys_of_one_tag(2, 60);
+    for nth in [2, 10, 30, 50] {
+        let (inner, directory) = (MemoryDisk::new(), MemoryDirectory::new());
+        let disk = FaultyDisk::new(inner);
+        let plan = disk.plan();
+        let store: Store<_> = FasterKv::open(config(), disk).unwrap();
+        let (mut session, mut oracle) = (store.start_session(), Oracle::new());
+        store.grow_index(2).unwrap();
+        for at in 0..60 {
+            keys.iter().for_each(|keys| put(&mut session, &mut oracle, keys[at], at as u64));
+        }
+        store.evict().unwrap();
+        let before = store.addresses().tail;
+        plan.fail_nth(IoOp::Read, nth, std::io::ErrorKind::Other);
+        store.shrink_index(1).unwrap_err();
+        plan.repair();
+        assert!(nth <= 2 || store.addresses().tail > before, "there are copies");
+        delete(&mut session, &mut oracle, keys[0][59]);
+        store.log_compact_until(before).unwrap();
+        assert_holds(&store, &keys, &oracle, "compacted");
+        let report = store.checkpoint_to(&directory, &CheckpointOptions::default().with_index(false)).unwrap();
+        for buckets in [1, 2, 256] {
+            let (config, target) = (config().with_table_size(buckets), RecoveryTarget::Token(report.token));
+            let copy = store.device().get_ref().duplicate();
+            let (store, _) = FasterKv::recover_from(&directory, target, config, copy, &|_| ()).unwrap();
+            assert_holds(&store, &keys, &oracle, &format!("recovered into {buckets} buckets"));
+        }
+    }
+}
+
 /// Chains that were one when the index was small are shared by several buckets, and come together again pair by pair.
 #[test]
 fn chains_that_share_their_ends_come_together() {
@@ -259,6 +293,58 @@ fn writers_find_everything_while_long_chains_come_together() {
         assert_holds(&store, &keys, &oracle, "at the end");
         assert_scan_finds(&store, &oracle);
     });
+}
+
+/// Transactions begin while long chains come together: the first ever, and then many. Each is told where its records will be before it
+/// looks, so nobody else may append to its chains meanwhile.
+#[test]
+fn transactions_go_on_while_long_chains_come_together() {
+    const TOTAL: u64 = 48 * 100;
+    let keys = keys_of_one_tag(2, 24);
+    let all: Vec<u64> = keys.iter().flatten().copied().collect();
+    for round in 0..4 {
+        let store: Store<MemoryDisk> = FasterKv::open(config(), MemoryDisk::new()).unwrap();
+        let mut session = store.start_session();
+        store.grow_index(2).unwrap();
+        for key in &all {
+            session.upsert(*key, [100; WORDS]).unwrap();
+        }
+        store.evict().unwrap();
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let work = |worker: usize| {
+                let (store, stop, all) = (&store, &stop, &all);
+                move || {
+                    let mut session = store.start_session();
+                    for at in round.. {
+                        if stop.load(Ordering::Relaxed) {
+                            break;
+                        }
+                        let (from, to) = (all[(at * 7 + worker) % all.len()], all[(at * 5 + 11) % all.len()]);
+                        if from == to {
+                            continue;
+                        }
+                        let moved = session.transaction(|transaction| {
+                            let words = |value: Option<Value>| value.map_or(0, |value| value[0]);
+                            let (one, other) = (words(transaction.read(&from)?), words(transaction.read(&to)?));
+                            if one > 0 {
+                                transaction.upsert(from, [one - 1; WORDS]);
+                                transaction.upsert(to, [other + 1; WORDS]);
+                            }
+                            Ok(())
+                        });
+                        moved.unwrap();
+                    }
+                }
+            };
+            [0, 1].map(|worker| scope.spawn(work(worker)));
+            let resized = (0..10).try_for_each(|_| store.shrink_index(1).and_then(|()| store.grow_index(2)));
+            stop.store(true, Ordering::Relaxed);
+            resized.unwrap();
+        });
+        let sum: u64 = all.iter().map(|key| session.read(key).unwrap().unwrap()[0]).sum();
+        assert_eq!(sum, TOTAL, "round {round}");
+    }
 }
 
 /// Nobody takes the shrinking on, because the device fails. Inserts go on as long as the smaller table has room for them, and are told then;
