@@ -337,7 +337,9 @@ fn transactions_go_on_while_long_chains_come_together() {
                     }
                 }
             };
-            [0, 1].map(|worker| scope.spawn(work(worker)));
+            for worker in [0, 1] {
+                scope.spawn(work(worker));
+            }
             let resized = (0..10).try_for_each(|_| store.shrink_index(1).and_then(|()| store.grow_index(2)));
             stop.store(true, Ordering::Relaxed);
             resized.unwrap();
