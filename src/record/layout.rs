@@ -205,6 +205,16 @@ impl RecordLayout {
     }
 }
 
+impl RecordParts<'_> {
+    /// The key.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`] if it is none of the type.
+    pub(crate) fn key<K: Key>(&self) -> Result<K> {
+        built(self.key)
+    }
+}
+
 /// The word at this place, if the bytes reach so far.
 #[inline]
 fn word_at(bytes: &[u8], at: usize) -> Option<u64> {

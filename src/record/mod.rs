@@ -68,6 +68,7 @@ pub use field::{Key, KeyBytes, Value};
 pub use info::RecordInfo;
 pub(crate) use large::{Fragment, Held, Root};
 pub(crate) use latch::{Latch, Seen};
+pub(crate) use layout::RecordParts;
 pub use layout::{Record, RecordLayout};
 pub(crate) use origin::{Mark, Origin};
 pub(crate) use path::{Path, Wanted};
