@@ -199,11 +199,10 @@ impl<'a, K: Key, V: Value> Mover<'a, K, V> {
         let Self { session, candidates, doubts, report, .. } = self;
         let (key, make) = (|number| candidates.key(number), |number| candidates.operation(number));
         let mut done = |number, is_moved| candidates.note(report, number, is_moved);
-        let parked = session.run_in_memory(candidates.list.len(), key, make, &mut done)?;
-        for parked in &parked {
+        session.run_in_memory(candidates.list.len(), key, make, &mut done, &mut |parked| {
             let Candidate { at, key, .. } = &candidates.list[parked.place];
             doubts.push(parked.wanted, *at, key.clone());
-        }
+        })?;
         candidates.clear();
         self.pause(bytes)?;
         if self.doubts.is_full() { self.settle() } else { Ok(()) }
