@@ -65,7 +65,9 @@ impl<K: Key, V: Value> Pair<K, V> {
         bencher.counter(ItemsCount::new(ROUND)).with_inputs(|| self.draw(|bytes| bytes)).bench_refs(|keys| {
             let session = &mut *self.session.lock().unwrap();
             let keys: Vec<&Q> = keys.iter().map(borrowed).collect();
-            let look = |_, bytes: Option<&[u8]>| drop(black_box(bytes.map(|bytes| bytes[99])));
+            let look = |_, bytes: Option<&[u8]>| {
+                black_box(bytes.map(|bytes| bytes[99]));
+            };
             keys.chunks(250).for_each(|keys| session.read_batch_with(keys, look).unwrap());
         });
     }

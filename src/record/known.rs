@@ -101,6 +101,7 @@ impl<'g> KnownRecord<'g> {
     /// Replaces the value where it lies. False if it has no place there: nothing was done.
     #[inline(always)]
     pub(crate) fn set_value<K: Key, V: Value>(self, value: &(impl ValueBytes + ?Sized), visible: Visible) -> bool {
+        debug_assert!(V::FIXED.is_none_or(|size| size == value.value_bytes().len()), "all values have one length");
         if const { RecordLayout::of::<K, V>().is_latched() } {
             let (latch, words) = self.record.latched::<K, V>(self.sizes::<K, V>());
             let (bytes, is_fixed) = (value.value_bytes(), const { V::FIXED.is_some() });
