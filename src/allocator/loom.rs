@@ -263,7 +263,7 @@ fn a_change_in_place_is_part_of_what_is_written() {
                 let guard = participant.pin();
                 let may = address >= log.mutable_from();
                 if may {
-                    log.space(address, RECORD, &guard).set_value::<u64, u64>(&7, Visible::Now);
+                    log.space(address, RECORD, &guard).set_value::<u64, u64>(&7u64, Visible::Now);
                 }
                 drop(guard);
                 if participant.epoch().has_pending() {

@@ -115,6 +115,7 @@ impl TypicalSize {
     }
 
     /// Bytes of a record.
+    #[inline(always)]
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }

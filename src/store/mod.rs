@@ -36,6 +36,7 @@ mod session;
 mod transaction;
 #[cfg(not(oxifaster_loom))]
 mod unlisted;
+mod upsert;
 
 pub use async_session::AsyncSession;
 #[cfg(not(oxifaster_loom))]
