@@ -211,7 +211,7 @@ impl RecordParts<'_> {
     /// # Errors
     /// [`ErrorKind::Corrupt`] if it is none of the type.
     pub(crate) fn key<K: Key>(&self) -> Result<K> {
-        built(self.key)
+        made_of(self.key)
     }
 }
 
