@@ -35,6 +35,13 @@ fn text_and_bytes(directory: &Path) -> oxifaster::Result<()> {
     })?;
     assert_eq!(session.read("squares")?.map(|squares| squares[9]), Some(81));
 
+    // What is borrowed is written and looked at without a key or a value being made for it.
+    session.upsert_ref("borrowed", &b"bytes of somebody else"[..])?;
+    assert_eq!(session.read_with("borrowed", <[u8]>::len)?, Some(22));
+    let mut lengths = [None; 3];
+    session.read_batch_with(&["short", "borrowed", "missing"], |at, bytes| lengths[at] = bytes.map(<[u8]>::len))?;
+    assert_eq!(lengths, [Some(1), Some(22), None]);
+
     // It becomes longer and shorter as it is changed: in its place as long as there is room.
     for word in ["to", "be", "or", "not"] {
         session.rmw("said".to_owned(), |said| {

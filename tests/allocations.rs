@@ -143,6 +143,22 @@ fn operations_on_keys_and_values_of_any_length_allocate_no_more_than_the_value()
     allocates_nothing("look at a value", |_| assert_eq!(session.read_with(key, <[u8]>::len).unwrap(), Some(100)));
     allocates_nothing("read of a key that is not there", |_| assert!(session.read("not there").unwrap().is_none()));
     allocates_nothing("delete of a key that is not there", |_| session.delete("not there").unwrap());
+    allocates_nothing("upsert of what is borrowed", |round| {
+        session.upsert_ref(key, &[7; 100][round as usize % 50..]).unwrap()
+    });
+    session.upsert_ref(key, &[7; 100][..]).unwrap();
+    let keys = [[key, "not there"]; BATCH / 2].concat();
+    allocates_nothing("look at many values", |_| {
+        let (mut there, mut bytes) = (0, 0);
+        let look = |_, value: Option<&[u8]>| {
+            there += usize::from(value.is_some());
+            bytes += value.map_or(0, <[u8]>::len);
+        };
+        session.read_batch_with(&keys, look).unwrap();
+        assert_eq!((there, bytes), (BATCH / 2, BATCH / 2 * 100));
+    });
+    let pairs = vec![(key.to_owned(), vec![9; 100]); BATCH];
+    allocates_nothing("upserts of a batch", |_| session.upsert_batch(&pairs).unwrap());
     let mut pair = Some((key.to_owned(), vec![8; 90]));
     let counted = measure(|| {
         let (key, value) = pair.take().unwrap();

@@ -163,6 +163,7 @@ fn snapshot() -> Manifest {
                 Generation { from: Address::new(4096), generation: LATER_GENERATION },
             ],
             aborted: vec![Aborted { from: page_2, to: cut, stamp: STAMP as u16 }],
+            closed: None,
             durable: false,
         }),
         index: None,
@@ -228,6 +229,7 @@ fn fold_over() -> Manifest {
             Aborted { from: Address::new(1 << 25), to: Address::new((1 << 25) + 8), stamp: 0 },
             Aborted { from: Address::new(1 << 26), to: Address::new((1 << 26) + 8), stamp: 1023 },
         ],
+        closed: None,
         durable: false,
     });
     manifest.index = None;

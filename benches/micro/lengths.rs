@@ -5,8 +5,9 @@ use crate::stage::Keys;
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use oxifaster::device::MemoryDisk;
-use oxifaster::record::{Key, Value};
+use oxifaster::record::{Key, KeyBytes, Value};
 use oxifaster::store::{FasterKv, FasterKvConfig, Session};
+use std::borrow::Borrow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{LazyLock, Mutex};
 
@@ -56,6 +57,21 @@ impl<K: Key, V: Value> Pair<K, V> {
         });
     }
 
+    /// The calls are given references, which are taken here, to what is in a row.
+    fn measure_looks<Q: KeyBytes + ?Sized>(&self, bencher: Bencher<'_, '_>, borrowed: fn(&[u8; 16]) -> &Q)
+    where
+        K: Borrow<Q>,
+    {
+        bencher.counter(ItemsCount::new(ROUND)).with_inputs(|| self.draw(|bytes| bytes)).bench_refs(|keys| {
+            let session = &mut *self.session.lock().unwrap();
+            let keys: Vec<&Q> = keys.iter().map(borrowed).collect();
+            let look = |_, bytes: Option<&[u8]>| {
+                black_box(bytes.map(|bytes| bytes[99]));
+            };
+            keys.chunks(250).for_each(|keys| session.read_batch_with(keys, look).unwrap());
+        });
+    }
+
     fn measure_batches(&self, bencher: Bencher<'_, '_>) {
         bencher.counter(ItemsCount::new(ROUND)).with_inputs(|| self.draw(self.key)).bench_refs(|keys| {
             let session = &mut *self.session.lock().unwrap();
@@ -101,6 +117,23 @@ fn read_of_a_batch(bencher: Bencher<'_, '_>, lengths: &str) {
     match lengths {
         "fixed" => FIXED.measure_batches(bencher),
         _ => ANY.measure_batches(bencher),
+    }
+}
+
+#[divan::bench(args = ["fixed", "any"])]
+fn look_of_a_batch(bencher: Bencher<'_, '_>, lengths: &str) {
+    match lengths {
+        "fixed" => FIXED.measure_looks(bencher, |key| key),
+        _ => ANY.measure_looks(bencher, |key| &key[..]),
+    }
+}
+
+/// Key and value stay with the caller.
+#[divan::bench(args = ["fixed", "any"])]
+fn upsert_ref(bencher: Bencher<'_, '_>, lengths: &str) {
+    match lengths {
+        "fixed" => FIXED.measure(bencher, |session, key| session.upsert_ref(key, &FIXED.value).unwrap()),
+        _ => ANY.measure(bencher, |session, key| session.upsert_ref(&key[..], &ANY.value[..]).unwrap()),
     }
 }
 

@@ -40,20 +40,21 @@ impl AtRestReader {
     /// Hands the records of the next blocks to `visit`. False at the end.
     ///
     /// # Errors
-    /// As for [`BlockReader::next`], and those of `visit`.
+    /// As for [`BlockReader::visit_next`], and those of `visit`.
     pub(crate) fn advance(&mut self, visit: &mut Visit<'_>) -> Result<bool> {
-        let blocks = &mut self.blocks;
-        let Some(verified) = self.reader.next(|| blocks.take())? else { return Ok(false) };
-        let geometry = self.pieces.geometry;
-        for (number, block) in verified.iter() {
-            let start = geometry.start_of_block(number);
-            if std::mem::replace(&mut self.begins, false) || number.is_multiple_of(geometry.blocks_per_page()) {
-                self.walker.go_to(start.max(self.start))?;
-            }
-            self.walker
-                .feed(start, &block[..geometry.payload_of_block(number)], |at, info, record| visit(at, info, record))?;
-        }
-        self.reader.give_back(verified);
-        Ok(true)
+        let Self { blocks, reader, walker, begins, start: first, pieces, .. } = self;
+        let geometry = pieces.geometry;
+        let visited = reader.visit_next(
+            || blocks.take(),
+            |number, block| {
+                let start = geometry.start_of_block(number);
+                if std::mem::replace(begins, false) || number.is_multiple_of(geometry.blocks_per_page()) {
+                    walker.go_to(start.max(*first))?;
+                }
+                let payload = &block[..geometry.payload_of_block(number)];
+                walker.feed(start, payload, |at, info, record| visit(at, info, record))
+            },
+        )?;
+        Ok(visited.is_some())
     }
 }

@@ -100,14 +100,6 @@ impl HybridLog {
         }
         Ok(done.buf)
     }
-
-    /// Makes durable what the device has written.
-    ///
-    /// # Errors
-    /// The device's, or [`ErrorKind::DeviceFailed`] if it does not answer in time.
-    pub(crate) fn sync_device(&self, limit: Duration) -> Result<()> {
-        access(&**self.device(), IoRequest::sync(), limit).map(drop)
-    }
 }
 
 /// Bytes of the blocks between two addresses of a page.

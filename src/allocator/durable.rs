@@ -1,25 +1,15 @@
-//! Making everything that is in the log durable. Invariants L4 and L8 of [`crate::allocator`].
+//! Making everything that is in the log durable. Invariants L4 and L10 of [`crate::allocator`].
 
 use super::hybrid_log::HybridLog;
+use super::syncing::PlannedSync;
 use crate::address::Address;
 use crate::device::{IoRequest, access};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::Backoff;
-use std::task::{Wake, Waker};
-use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 /// How long a thread sleeps at most when nobody may tell it that a pin has ended.
 const NAP: Duration = Duration::from_micros(200);
-
-/// Wakes a thread that waits for writes.
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: std::sync::Arc<Self>) {
-        self.0.unpark();
-    }
-}
 
 impl HybridLog {
     /// Makes durable all that is in the log at this moment: closes its last block, has everything below written, and syncs the
@@ -85,14 +75,13 @@ impl HybridLog {
         go_on: impl Fn() -> Result<()>,
     ) -> Result<()> {
         self.close_below(end);
-        let (mut since, mut seen) = (Instant::now(), Address::INVALID);
-        let waker = Waker::from(std::sync::Arc::new(Unpark(std::thread::current())));
-        let written = loop {
-            self.wake_on_progress(&waker);
+        let sync = PlannedSync::new(&self.core, end);
+        let (mut since, mut seen, mut done) = (Instant::now(), Address::INVALID, None);
+        while done.is_none() {
             self.help();
             let flushed = self.addresses().flushed;
             if flushed >= end {
-                break flushed;
+                break;
             }
             if let Some(failure) = self.flush_failure() {
                 return Err(Error::new(ErrorKind::DeviceFailed, "the log cannot be written to its device")
@@ -105,17 +94,14 @@ impl HybridLog {
             }
             check(since, limit)?;
             go_on()?;
-            std::thread::park_timeout(NAP);
-        };
-        self.sync_device(limit).map_err(|failure| {
+            done = sync.outcome_within(NAP);
+        }
+        done.unwrap_or_else(|| sync.outcome(limit)).map_err(|failure| {
             Error::new(ErrorKind::DeviceFailed, "the log cannot be made durable")
                 .with("written up to", end)
                 .because(failure)
                 .help("nobody can know what of it reached the device: repair it, and open the log again")
-        })?;
-        // Not more than was written before the sync began.
-        self.core.durable.advance_to(written.get());
-        Ok(())
+        })
     }
 
     /// Gives up everything below `begin`, which is durable, as far as nobody can be looking at it any more: what is in memory

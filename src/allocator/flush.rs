@@ -208,6 +208,7 @@ impl CompletionSink for LogCore {
             // Emptying frames here keeps that work off the threads that operate on the store.
             core.epoch.drain();
             core.tell_progress();
+            core.begin_syncs(flushed);
         }
     }
 }

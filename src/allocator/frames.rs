@@ -5,7 +5,7 @@ use crate::address::{Address, PageGeometry};
 use crate::error::Result;
 #[cfg(not(oxifaster_loom))]
 use crate::memory::page_size;
-use crate::memory::{Purpose, Words, prefetch};
+use crate::memory::{Purpose, Words, prefetch, prefetch_behind};
 use crate::sync::{AtomicU64, Ordering};
 use crate::utility::FastDivisor;
 use std::num::NonZeroU64;
@@ -51,21 +51,39 @@ impl FrameRing {
     /// the log lends them for the lifetime of a guard.
     #[inline(always)]
     pub(super) fn words(&self, address: Address, len: usize) -> &[AtomicU64] {
-        // From a multiple of the ring's size the distance, less that size if it is as large, is the remainder if it lies in
-        // the ring. If the multiple is out of date it does not, and the division says where the address is.
-        let distance = address.get().wrapping_sub(self.base.load(Ordering::Relaxed));
-        let (less, is_less) = distance.overflowing_sub(self.bytes);
-        let start = if is_less { distance } else { less } as usize / 8;
+        let start = self.place(address);
         match self.words.get(start..start + len / 8) {
             Some(words) => words,
             None => self.words_by_division(address, len),
         }
     }
 
+    /// All words from those at `address` on, as far as the memory reaches; there is one at least.
+    #[inline(always)]
+    pub(super) fn words_from(&self, address: Address) -> &[AtomicU64] {
+        let place = self.place(address);
+        if place < self.words.len() { &self.words[place..] } else { &self.words[self.place_by_division(address)..] }
+    }
+
+    /// Where the words of `address` begin, unless the base is out of date.
+    #[inline(always)]
+    fn place(&self, address: Address) -> usize {
+        // From a multiple of the ring's size the distance, less that size if it is as large, is the remainder if it lies in
+        // the ring. If the multiple is out of date it does not, and the division says where the address is.
+        let distance = address.get().wrapping_sub(self.base.load(Ordering::Relaxed));
+        let (less, is_less) = distance.overflowing_sub(self.bytes);
+        (if is_less { distance } else { less }) as usize / 8
+    }
+
     #[cold]
     fn words_by_division(&self, address: Address, len: usize) -> &[AtomicU64] {
-        let start = self.divisor.remainder(address.get()) as usize / 8;
+        let start = self.place_by_division(address);
         &self.words[start..start + len / 8]
+    }
+
+    #[cold]
+    fn place_by_division(&self, address: Address) -> usize {
+        self.divisor.remainder(address.get()) as usize / 8
     }
 
     /// Starts loading the `size` bytes at `address` in memory, or what took their place: all of them up to 192, of more the
@@ -78,6 +96,17 @@ impl FrameRing {
             prefetch(&words[LINE / 8], purpose);
         }
         prefetch(&words[size / 8 - 1], purpose);
+    }
+
+    /// The same for as many bytes as may be there.
+    #[inline(always)]
+    pub(super) fn prefetch_about(&self, address: Address, size: usize, purpose: Purpose) {
+        let first = &self.words_from(address)[0];
+        prefetch(first, purpose);
+        if size > 2 * LINE {
+            prefetch_behind(first, LINE / 8, purpose);
+        }
+        prefetch_behind(first, size.saturating_sub(1) / 8, purpose);
     }
 
     /// Gives the memory of a frame that holds no page back to the system, which zeros it. False if it could not be, and is what it

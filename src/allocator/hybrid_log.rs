@@ -9,6 +9,7 @@ use super::pointers::{FIRST, LogAddresses, LogPointers};
 use super::resize::Shares;
 use super::spare::Spares;
 use super::state::LogState;
+use super::syncing::Plan;
 use super::tail::{Reserved, Tail};
 use super::view::{LogHandle, LogView};
 use crate::address::Address;
@@ -50,6 +51,7 @@ pub(super) struct LogCore {
     pub(super) flush: Mutex<FlushQueue>,
     /// Everything below was written and synced.
     pub(super) durable: MonotonicU64,
+    pub(super) syncs: Plan,
     /// How far head is to go; it follows the flushed prefix there.
     pub(super) head_wanted: MonotonicU64,
     /// Only what is urgent opens a page that begins at or above.
@@ -111,6 +113,7 @@ impl HybridLog {
             shares: Shares::of(geometry),
             flush: Mutex::new(FlushQueue::new(geometry, state.written())),
             durable: MonotonicU64::new(state.flushed.get()),
+            syncs: Plan::new(),
             head_wanted: MonotonicU64::new(state.head.get()),
             room_until: AtomicU64::new(u64::MAX),
             history: state.history,

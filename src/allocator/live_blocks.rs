@@ -137,16 +137,13 @@ impl LiveBlocks {
         }
         let reader = self.reader.get_or_insert_with(|| BlockReader::new(Arc::clone(&self.pieces), self.limits));
         let mut more = Some(self.left.start..self.ahead).filter(|_| reader.is_idle());
-        let Some(verified) = reader.next(|| more.take())? else {
+        let visit = |number, block: &[u8]| visit(number, &block[..geometry.payload_of_block(number)]);
+        let Some(blocks) = reader.visit_next(|| more.take(), visit)? else {
             self.ahead = self.left.start;
             return Ok(());
         };
-        for (number, block) in verified.iter() {
-            visit(number, &block[..geometry.payload_of_block(number)])?;
-        }
-        self.left.start = verified.first + verified.blocks as u64;
-        self.bytes += (verified.blocks * BLOCK_SIZE) as u64;
-        reader.give_back(verified);
+        self.left.start = blocks.end;
+        self.bytes += (blocks.end - blocks.start) * BLOCK_SIZE as u64;
         Ok(())
     }
 

@@ -263,7 +263,7 @@ fn a_change_in_place_is_part_of_what_is_written() {
                 let guard = participant.pin();
                 let may = address >= log.mutable_from();
                 if may {
-                    log.space(address, RECORD, &guard).set_value::<u64, u64>(&7, Visible::Now);
+                    log.space(address, RECORD, &guard).set_value::<u64, u64>(&7u64, Visible::Now);
                 }
                 drop(guard);
                 if participant.epoch().has_pending() {
@@ -288,16 +288,17 @@ fn a_change_in_place_is_part_of_what_is_written() {
 
 type Submitted = (IoRequest, Arc<dyn CompletionSink>, Token);
 
-/// A device that finishes writes when it is told to.
+/// A device that finishes writes when it is told to, and syncs at once.
 struct Deferred {
     waiting: Mutex<Vec<Submitted>>,
     /// The blocks at which writes began, in the order of their submission.
     submitted: Mutex<Vec<u64>>,
+    syncs: AtomicU64,
 }
 
 impl Deferred {
     fn new() -> Arc<Self> {
-        Arc::new(Self { waiting: Mutex::new(Vec::new()), submitted: Mutex::new(Vec::new()) })
+        Arc::new(Self { waiting: Mutex::new(Vec::new()), submitted: Mutex::new(Vec::new()), syncs: AtomicU64::new(0) })
     }
 
     /// Finishes the oldest write that is under way.
@@ -320,6 +321,10 @@ impl StorageDevice for Deferred {
     }
 
     fn submit(&self, request: IoRequest, sink: Arc<dyn CompletionSink>, token: Token) {
+        if request.op == IoOp::Sync {
+            self.syncs.fetch_add(1, Relaxed);
+            return sink.complete(token, request.done(Ok(0)));
+        }
         assert_eq!(request.op, IoOp::Write);
         self.submitted.lock().push(request.offset / AlignedBuf::ALIGN as u64);
         self.waiting.lock().push((request, sink, token));
@@ -381,5 +386,27 @@ fn a_wish_for_head_and_the_end_of_a_write_do_not_miss_each_other() {
         log.evict_until(wanted);
         finishing.join().unwrap();
         assert_eq!(log.addresses().head, wanted);
+    });
+}
+
+/// L10: somebody wants durable what another thread is finishing the write of. There is one sync, after the write, and who waits is told.
+///
+/// Broken by: planning the sync after a look at how far it is written; syncs that begin before `flushed` has moved.
+#[test]
+fn a_sync_begins_when_its_writes_are_finished() {
+    loom::model(|| {
+        let (epoch, device) = (LightEpoch::new(), Deferred::new());
+        let log = Arc::new(log(&epoch, Arc::clone(&device) as Arc<dyn StorageDevice>));
+        make_immutable(&log, 2);
+        log.core.pump();
+        assert!(device.finish_one());
+        let finishing = {
+            let device = Arc::clone(&device);
+            thread::spawn(move || assert!(device.finish_one()))
+        };
+        let end = log.geometry().page().start_of(2);
+        log.make_durable_below(end, std::time::Duration::from_secs(3600), || Ok(())).unwrap();
+        assert_eq!((log.durable(), device.syncs.load(Relaxed)), (end, 1));
+        finishing.join().unwrap();
     });
 }

@@ -70,6 +70,7 @@ mod resize;
 mod scan;
 mod spare;
 mod state;
+mod syncing;
 mod tail;
 #[cfg(test)]
 #[cfg(not(oxifaster_loom))]

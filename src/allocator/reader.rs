@@ -88,7 +88,30 @@ impl<P: Deref<Target = Pieces>> BlockReader<P> {
     /// # Errors
     /// [`ErrorKind::Corrupt`] with the place of a block that is not there or does not verify, the error of the device or
     /// file, [`ErrorKind::Busy`] if the device does not answer.
-    pub(crate) fn next(&mut self, mut more: impl FnMut() -> Option<Range<u64>>) -> Result<Option<Verified>> {
+    pub(crate) fn next(&mut self, more: impl FnMut() -> Option<Range<u64>>) -> Result<Option<Verified>> {
+        let Some(read) = self.next_read(more)? else { return Ok(None) };
+        self.hand_on(&read, |_, _| Ok(()))?;
+        Ok(Some(read))
+    }
+
+    /// The same, each block handed to `visit` as soon as it was verified, while it is in the processor's cache. The numbers of the blocks.
+    ///
+    /// # Errors
+    /// As for [`next`](Self::next), and those of `visit`. Blocks before the one that does not verify have been handed on.
+    pub(crate) fn visit_next(
+        &mut self,
+        more: impl FnMut() -> Option<Range<u64>>,
+        visit: impl FnMut(u64, &[u8]) -> Result<()>,
+    ) -> Result<Option<Range<u64>>> {
+        let Some(read) = self.next_read(more)? else { return Ok(None) };
+        self.hand_on(&read, visit)?;
+        let blocks = read.first..read.first + read.blocks as u64;
+        self.give_back(read);
+        Ok(Some(blocks))
+    }
+
+    /// The next blocks, not verified yet.
+    fn next_read(&mut self, mut more: impl FnMut() -> Option<Range<u64>>) -> Result<Option<Verified>> {
         while self.accesses.len() < DEPTH {
             if self.range.is_empty() {
                 match more() {
@@ -102,12 +125,18 @@ impl<P: Deref<Target = Pieces>> BlockReader<P> {
         let Some((first, blocks, done)) = self.arrived()? else { return Ok(None) };
         let piece = self.pieces.holding(first)?;
         let buf = self.filled(piece, first, blocks, done)?;
-        let verified = Verified { first, blocks, buf };
-        for (number, block) in verified.iter() {
+        Ok(Some(Verified { first, blocks, buf }))
+    }
+
+    /// Verifies the blocks of one piece one by one, and hands them on.
+    fn hand_on(&self, read: &Verified, mut visit: impl FnMut(u64, &[u8]) -> Result<()>) -> Result<()> {
+        let piece = self.pieces.holding(read.first)?;
+        for (number, block) in read.iter() {
             verify(block, number, self.pieces.generation(piece, number), "a block of the log does not verify")
                 .map_err(|error| self.pieces.locate(error, piece, number))?;
+            visit(number, block)?;
         }
-        Ok(Some(verified))
+        Ok(())
     }
 
     /// True if nothing is under way, and nothing is left of what was asked for.

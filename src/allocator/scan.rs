@@ -130,14 +130,12 @@ impl Scan<'_> {
         let mut reader = BlockReader::new(self.pieces, self.limits);
         let mut walker = RecordWalker::new(self.pieces, self.layout);
         let mut expected = None;
-        while let Some(verified) = reader.next(|| pages.take())? {
-            for (number, block) in verified.iter() {
-                let begins = expected != Some(number);
-                self.visit(number, block, begins, &mut walker, visitor)?;
-                expected = Some(number + 1);
-            }
-            (self.progress)((verified.blocks * super::block::BLOCK_SIZE) as u64);
-            reader.give_back(verified);
+        let mut visit = |number, block: &[u8]| {
+            let begins = expected.replace(number + 1) != Some(number);
+            self.visit(number, block, begins, &mut walker, visitor)
+        };
+        while let Some(blocks) = reader.visit_next(|| pages.take(), &mut visit)? {
+            (self.progress)((blocks.end - blocks.start) * super::block::BLOCK_SIZE as u64);
         }
         walker.go_to(Address::INVALID)
     }

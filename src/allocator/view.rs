@@ -31,15 +31,14 @@ impl<'g> LogView<'g> {
         self.core.pointers.begin()
     }
 
-    /// The record at `address`, which is not below a [`head`](Self::head) of this pin. Where it is of any length, all that is
-    /// left of its page is lent: no record crosses a page.
+    /// The record at `address`, which is not below a [`head`](Self::head) of this pin. Where it is of any length, all that lies
+    /// behind it is lent as well: no record crosses a page.
     #[inline(always)]
     pub(crate) fn record(self, address: Address, layout: RecordLayout) -> RecordRef<'g> {
-        let size = match layout.record_size() {
-            Some(size) => size,
-            None => self.core.geometry.page().rest(address) as usize,
-        };
-        RecordRef::new(self.core.frames.words(address, size))
+        RecordRef::new(match layout.record_size() {
+            Some(size) => self.core.frames.words(address, size),
+            None => self.core.frames.words_from(address),
+        })
     }
 
     /// The header of the record at `address`, and no more.
@@ -52,11 +51,10 @@ impl<'g> LogView<'g> {
     #[inline(always)]
     pub(crate) fn prefetch(self, address: Address, layout: RecordLayout, typical: usize, purpose: Purpose) {
         if address >= self.head() {
-            let size = match layout.record_size() {
-                Some(size) => size,
-                None => typical.min(self.core.geometry.page().rest(address) as usize).max(8),
-            };
-            self.core.frames.prefetch(address, size, purpose);
+            match layout.record_size() {
+                Some(size) => self.core.frames.prefetch(address, size, purpose),
+                None => self.core.frames.prefetch_about(address, typical, purpose),
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::epoch::{Guard, LightEpoch};
 use crate::error::Result;
 use crate::index::{MemIndex, Slot};
 use crate::memory::{Purpose, Words};
-use crate::record::{Draft, Key, KeyBytes, RecordInfo, RecordLayout, RecordRef, Value};
+use crate::record::{Draft, Key, KeyBytes, RecordInfo, RecordLayout, RecordRef, Value, ValueBytes};
 use crate::stats::{ReadCacheStats, SharedCounter};
 use crate::sync::{Arc, Mutex};
 use crate::utility::KeyHash;
@@ -124,10 +124,10 @@ impl ReadCache {
         &self,
         index: &MemIndex,
         slot: Slot<'_>,
-        draft: Draft<'_, impl KeyBytes + ?Sized, V>,
+        draft: Draft<'_, impl KeyBytes + ?Sized, impl ValueBytes + ?Sized>,
         guard: &Guard<'_>,
     ) -> bool {
-        let size = draft.sizes::<K>().record_size();
+        let size = draft.sizes::<K, V>().record_size();
         if size > self.log.record_size_max() {
             return false; // the log's pages may be larger than those of the cache
         }

@@ -87,6 +87,8 @@ fn log(manifest: &Manifest, log: &LogPart, map: BlockMap) -> Checked {
     demand(log.begin <= log.start, "log.start", "the log's addresses are not in order", (log.begin, log.start))?;
     demand(log.start <= log.end, "log.end", "the log's addresses are not in order", (log.start, log.end))?;
     demand(map.is_boundary(log.end), "log.end", "a cut is not at a block boundary", log.end)?;
+    let is_below_cut = log.closed.is_none_or(|closed| closed <= log.end);
+    demand(is_below_cut, "log.closed", "the log's addresses are not in order", (log.closed, log.end))?;
     demand(log.buckets.is_power_of_two(), "log.buckets", "not a power of two", log.buckets)?;
     pieces(manifest, log, map)?;
     let first = log.pieces.first().map_or(log.begin, |piece| piece.from);

@@ -114,6 +114,9 @@ pub struct LogPart {
     pub generations: Vec<Generation>,
     /// Records that are not part of the state, though they lie between `begin` and `end`; by ascending address.
     pub aborted: Vec<Aborted>,
+    /// Where files hold a part of the log: what lies below was closed to updates in place before the cut, and is what the log has there
+    /// for good. `None` if that is not known, as of a fold-over, all of which is.
+    pub closed: Option<Address>,
     /// Whether the log goes on behind `end` with changes that were acknowledged as durable, and the records of the version
     /// after this one are among them.
     pub durable: bool,

@@ -11,21 +11,21 @@
 use super::file_name::binding_of;
 use super::log_copy::{copy_to_device, same_on_device};
 use super::report::{ImageUse, RecoveryPhase, RecoveryProgress, RecoveryReport};
-use super::{IndexPart, LogPart, Manifest, Schema};
+use super::{CheckpointToken, IndexPart, LogPart, Manifest, Schema};
 use crate::address::Address;
 use crate::allocator::{
     BlockReader, FIRST, History, HybridLog, LogConfig, LogGeometry, LogState, Piece, PieceFile, Pieces, ReadLimits,
     Scan, Visitor,
 };
-use crate::device::StorageDevice;
+use crate::device::{IoRequest, StorageDevice, access};
 use crate::directory::Directory;
 use crate::epoch::LightEpoch;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{ImageSource, IndexConfig, MemIndex, Replay, Rows};
 use crate::record::{Mark, Origin, RecordInfo, RecordLayout};
 use crate::sync::{Arc, AtomicU64, Ordering};
-use crate::utility::KeyHash;
 use crate::utility::planted;
+use crate::utility::{KeyHash, crc32c};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -46,6 +46,8 @@ pub(crate) struct RecoveryLimits {
 pub(crate) struct Recovery<'r> {
     directory: &'r dyn Directory,
     log: &'r LogPart,
+    /// What blocks carry that are put back from files.
+    put_back: u32,
     layout: RecordLayout,
     epoch: Arc<LightEpoch>,
     limits: RecoveryLimits,
@@ -118,7 +120,9 @@ impl<'r> Recovery<'r> {
         let log = log_of(manifest, layout)?;
         let pieces = open_pieces(directory, manifest.schema, log, device)?;
         let report = RecoveryReport::new(manifest);
-        let recovery = Self { directory, log, layout, epoch: LightEpoch::new(), limits, tell, pieces, report };
+        let put_back = generation_of(manifest.token, log);
+        let recovery =
+            Self { directory, log, put_back, layout, epoch: LightEpoch::new(), limits, tell, pieces, report };
         recovery.probe()?;
         Ok(recovery)
     }
@@ -296,9 +300,10 @@ impl<'r> Recovery<'r> {
     /// The log, with its newest pages in memory, and what was found out.
     ///
     /// What lies in files and not on the device is left in memory if it fits, to be written when its pages are; otherwise it
-    /// is copied to the device first. In both cases its blocks get the generation of the log that begins now, from the first
-    /// on that the device does not have already. They replace others on the device which a younger checkpoint may count on:
-    /// that one must not take them for its own. What is there already may be what an older one counts on, and stays so.
+    /// is copied to the device first. In both cases its blocks get a generation of the checkpoint, from the first on that the device
+    /// does not have already: whenever this one is recovered they are the same. They replace others on the device which a younger checkpoint may count on:
+    /// that one must not take them for its own. What is there already may be what an older one counts on, and stays so. What was closed
+    /// before the cut is what its own life has written there, or would have: whoever counts on that life's blocks finds them.
     ///
     /// # Errors
     /// As for [`index`](Self::index).
@@ -308,13 +313,22 @@ impl<'r> Recovery<'r> {
         // Memory begins with a whole block, also if the log begins within one.
         let head = geometry.oldest_in_memory(self.log.end).max(geometry.block_start(self.log.begin));
         let flushed = self.flushed_from(head);
+        let mut has_same = false;
+        let settled = self.log.closed.map_or(Address::INVALID, |closed| geometry.block_start(closed));
         let mut history = self.pieces.history.with_generation(self.log.end, Address::MAX, config.generation);
         for piece in self.pieces.iter().filter(|piece| piece.file.is_some()) {
             let same = match planted!(GivesUpSharedBlocks) {
                 true => piece.from,
                 false => same_on_device(&self.pieces, piece, self.reader_limits())?,
             };
-            history = history.with_generation(same, piece.to, config.generation);
+            has_same |= same > piece.from;
+            let kept = if planted!(GivesUpSharedBlocks) { same } else { same.max(settled) };
+            let generation = if planted!(KeepsGeneration) { config.generation } else { self.put_back };
+            history = history.with_generation(kept, piece.to, generation);
+        }
+        if has_same {
+            // Nobody may have seen to it so far, and from now on it is counted on: once known by its generation, it is not put back.
+            access(&*self.pieces.device, IoRequest::sync(), self.limits.wait)?;
         }
         if flushed == self.log.end {
             let started = Instant::now();
@@ -354,6 +368,15 @@ impl<'r> Recovery<'r> {
             _ => self.log.end,
         }
     }
+}
+
+/// The generation of blocks that are put back from files of the checkpoint `token`, none of those that the log had.
+fn generation_of(token: CheckpointToken, log: &LogPart) -> u32 {
+    let mut generation = crc32c(&token.get().to_le_bytes());
+    while log.generations.iter().any(|known| known.generation == generation) {
+        generation = generation.wrapping_add(1);
+    }
+    generation
 }
 
 /// Makes an index complete from the records of a log.

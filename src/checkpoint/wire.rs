@@ -57,6 +57,8 @@ struct LogBody {
     pieces: Vec<PieceBody>,
     generations: Vec<GenerationBody>,
     aborted: Vec<AbortedBody>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    closed: Option<u64>,
     /// There only if it is true.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     durable: bool,
@@ -228,6 +230,7 @@ impl From<&LogPart> for LogBody {
             pieces: part.pieces.iter().map(piece).collect(),
             generations: generations(&part.generations),
             aborted: part.aborted.iter().map(aborted).collect(),
+            closed: part.closed.map(Address::get),
             durable: part.durable,
         }
     }
@@ -246,6 +249,7 @@ impl LogBody {
             pieces: self.pieces.into_iter().map(piece).collect::<Result<_>>()?,
             generations: table(self.generations)?,
             aborted: self.aborted.into_iter().map(aborted).collect::<Result<_>>()?,
+            closed: self.closed.map(address).transpose()?,
             durable: self.durable,
         })
     }

@@ -69,20 +69,34 @@ impl CompletionSink for CompletionQueue {
 /// # Errors
 /// The device's, or [`ErrorKind::DeviceFailed`] if it does not answer in time.
 pub(crate) fn access(device: &dyn StorageDevice, request: IoRequest, limit: Duration) -> Result<IoDone> {
-    let (queue, offset, started) = (CompletionQueue::new(), request.offset, Instant::now());
+    let (queue, offset) = (CompletionQueue::new(), request.offset);
     device.submit(request, Arc::clone(&queue) as Arc<dyn CompletionSink>, 0);
-    // A device that needs it is given the opportunity to go on.
-    while queue.is_empty() && started.elapsed() < limit && device.poll() > 0 {}
-    let Some((_, mut done)) = queue.take_within(limit.saturating_sub(started.elapsed())) else {
-        return Err(Error::new(ErrorKind::DeviceFailed, "the device did not answer in time")
-            .with("device offset", offset)
-            .with("milliseconds waited", limit.as_millis())
-            .help("check the device, or raise the wait limit"));
-    };
+    let (_, mut done) = answer(device, &queue, offset, limit)?;
     match std::mem::replace(&mut done.result, Ok(0)) {
         Ok(bytes) => Ok(IoDone { result: Ok(bytes), ..done }),
         Err(error) => Err(error),
     }
+}
+
+/// Waits until `device` has completed a request at `offset` whose completion goes to `queue`, at most for `limit`.
+///
+/// # Errors
+/// [`ErrorKind::DeviceFailed`] if it does not answer in time.
+pub(crate) fn answer(
+    device: &dyn StorageDevice,
+    queue: &CompletionQueue,
+    offset: u64,
+    limit: Duration,
+) -> Result<(Token, IoDone)> {
+    let started = Instant::now();
+    // A device that needs it is given the opportunity to go on.
+    while queue.is_empty() && started.elapsed() < limit && device.poll() > 0 {}
+    queue.take_within(limit.saturating_sub(started.elapsed())).ok_or_else(|| {
+        Error::new(ErrorKind::DeviceFailed, "the device did not answer in time")
+            .with("device offset", offset)
+            .with("milliseconds waited", limit.as_millis())
+            .help("check the device, or raise the wait limit")
+    })
 }
 
 #[cfg(test)]

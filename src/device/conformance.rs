@@ -40,6 +40,7 @@ pub fn check_device<D: StorageDevice>(make: impl Fn() -> D) {
     c3_a_completion_may_submit(make());
     c3_threads_do_not_disturb_each_other(make());
     c5_a_sync_completes_after_the_writes_it_covers(&make());
+    c5_small_writes_between_syncs_stay(&make());
     c6_reads_are_short_at_the_end_only(&make());
     c8_truncation_is_idempotent(&make());
     c10_wrong_requests_are_refused(&make());
@@ -348,6 +349,24 @@ fn c5_a_sync_completes_after_the_writes_it_covers<D: StorageDevice>(device: &D) 
     demand(all_good, "C5", "a sync on a sound device succeeds and reports zero bytes");
     if bench.info.readable {
         bench.expect_written("C5", 0, 8);
+    }
+}
+
+/// What a device does to make small writes durable quickly must not touch what others write.
+fn c5_small_writes_between_syncs_stay<D: StorageDevice>(device: &D) {
+    const AT_ONCE: u64 = 4;
+    const ROUNDS: u64 = 150;
+    let bench = Bench::new(device);
+    for first in (0..ROUNDS).map(|round| round * AT_ONCE) {
+        for token in 0..AT_ONCE {
+            let sector = first + (token + first / 4) % AT_ONCE;
+            bench.submit(bench.write_request(sector, 1), token);
+        }
+        take_each_once(&bench.queue, AT_ONCE as usize, "C5");
+        demand(bench.run("C5", IoRequest::sync()).result.is_ok(), "C5", "a sync on a sound device succeeds");
+    }
+    if bench.info.readable {
+        bench.expect_written("C5", 0, (ROUNDS * AT_ONCE) as usize);
     }
 }
 

@@ -22,6 +22,7 @@
 //! The contract is the list C1 to C10 at [`StorageDevice`]. How to choose a device and how to write one:
 //! `docs/devices.md`.
 
+mod ahead;
 mod blocking;
 mod channel;
 mod completion;
@@ -49,8 +50,8 @@ mod thread_pool;
 
 pub use blocking::BlockingDevice;
 pub use channel::{IoChannel, SharedChannel};
-pub(crate) use completion::access;
 pub use completion::{CompletionQueue, CompletionSink};
+pub(crate) use completion::{access, answer};
 #[cfg(all(any(test, feature = "test-util"), not(oxifaster_loom)))]
 pub use faulty::{FaultPlan, FaultyDisk, IoCounts};
 #[cfg(not(oxifaster_loom))]

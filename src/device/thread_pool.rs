@@ -17,6 +17,7 @@ use super::sync_failure::SyncFailure;
 use super::{BlockingDevice, CompletionSink, DeviceInfo, IoOp, IoRequest, StorageDevice, Token};
 use crate::error::{Error, ErrorKind, Result};
 use std::any::Any;
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -25,6 +26,11 @@ use std::thread::{self, JoinHandle};
 const STACK_SIZE: usize = 256 * 1024;
 const THREADS_PER_CORE: usize = 4;
 const THREADS_DEFAULT_MAX: usize = 16;
+
+thread_local! {
+    /// Where what the workers share lies, whose worker this thread is.
+    static AT_WORK_FOR: Cell<usize> = const { Cell::new(0) };
+}
 
 /// Makes a [`StorageDevice`] of a [`BlockingDevice`].
 ///
@@ -94,6 +100,11 @@ impl<B: BlockingDevice> ThreadPoolDevice<B> {
     /// Queues `job` and sees to it that a worker is there for it (W2). Gives it back if no thread can be had.
     fn enqueue(&self, job: Job) -> std::result::Result<(), (Job, Error)> {
         let mut queue = self.shared.queue();
+        if job.request.op == IoOp::Sync && self.shared.is_at_work_here() {
+            // A completion has asked for it. This worker comes to it when that is over, before another one is awake (W2).
+            queue.syncs.push(job);
+            return Ok(());
+        }
         let waiting = queue.accesses.len() + queue.syncs.len();
         if waiting >= queue.idle && queue.workers.len() < self.thread_max {
             match self.start_worker(queue.workers.len()) {
@@ -173,7 +184,13 @@ impl<B: BlockingDevice> Shared<B> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// True on its workers.
+    fn is_at_work_here(&self) -> bool {
+        AT_WORK_FOR.get() == std::ptr::from_ref(self).addr()
+    }
+
     fn work(&self) {
+        AT_WORK_FOR.set(std::ptr::from_ref(self).addr());
         while let Some(task) = self.next_task() {
             // A sink that panics has had its completion; the worker goes on.
             let _ = catch_unwind(AssertUnwindSafe(|| match task {

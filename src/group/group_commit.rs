@@ -42,7 +42,10 @@ pub(crate) struct GroupCommit<R> {
     /// Nothing is appended any more; the state says why.
     is_closed: AtomicBool,
     state: Mutex<State<R>>,
+    /// For calls that wait.
     changed: Condvar,
+    /// For the thread.
+    called: Condvar,
 }
 
 struct State<R> {
@@ -62,8 +65,14 @@ struct State<R> {
     /// Somebody is to commit at this moment.
     due: Option<Instant>,
     stop: bool,
-    /// Calls that wait.
+    /// When the thread looks by itself; `None` while it is awake, and before it begins.
+    looks_at: Option<Instant>,
+    /// Somebody has committed since the thread looked.
+    is_lively: bool,
+    /// Calls that wait for something to be durable.
     waiting: usize,
+    /// Calls that sleep, whatever they wait for.
+    sleeping: usize,
     /// Who waits for what lies at an address, and is to be woken.
     wakers: Vec<(Address, Waker)>,
 }
@@ -87,10 +96,14 @@ impl<R: Clone> GroupCommit<R> {
                 asked: false,
                 due: None,
                 stop: false,
+                looks_at: None,
+                is_lively: false,
                 waiting: 0,
+                sleeping: 0,
                 wakers: Vec::new(),
             }),
             changed: Condvar::new(),
+            called: Condvar::new(),
         }
     }
 
@@ -182,12 +195,28 @@ impl<R: Clone> GroupCommit<R> {
             state.asked = true;
             self.tell_at.store(u64::MAX, Ordering::Relaxed);
         }
-        self.changed.notify_all();
+        self.call_thread(&state);
     }
 
     fn set_due(&self, state: &mut State<R>, policy: Policy) {
         state.due = Some(Instant::now() + policy.interval);
         self.tell_at.store(self.durable().get().saturating_add(policy.bytes), Ordering::Relaxed);
+    }
+
+    /// Wakes the thread, if there is something to do before it looks by itself.
+    fn call_thread(&self, state: &State<R>) {
+        let is_early = |due: Instant| state.looks_at.is_some_and(|looks_at| due < looks_at);
+        if state.asked || state.stop || state.due.is_some_and(is_early) {
+            self.called.notify_all();
+        }
+    }
+
+    /// Has a call sleep until something has changed, or until `nap` is over.
+    fn sleep<'s>(&'s self, mut state: MutexGuard<'s, State<R>>, nap: Duration) -> MutexGuard<'s, State<R>> {
+        state.sleeping += 1;
+        let mut state = self.changed.wait_timeout(state, nap);
+        state.sleeping -= 1;
+        state
     }
 
     /// Returns when what lies at `address`, which was appended, is durable. Leads a commit if nobody does. Called while not
@@ -216,7 +245,7 @@ impl<R: Clone> GroupCommit<R> {
                 left => left.unwrap_or(IDLE),
             };
             match self.left(started) {
-                Ok(limit) => state = self.changed.wait_timeout(state, limit.min(left)),
+                Ok(limit) => state = self.sleep(state, limit.min(left)),
                 Err(error) => break Err(error),
             }
         };
@@ -229,7 +258,7 @@ impl<R: Clone> GroupCommit<R> {
         let policy = self.policy.filter(|policy| state.waiting + state.wakers.len() < policy.waiters)?;
         if state.due.is_none() {
             self.set_due(state, policy);
-            self.changed.notify_all();
+            self.call_thread(state);
         }
         let left = state.due?.saturating_duration_since(Instant::now());
         Some(left).filter(|left| !left.is_zero())
@@ -275,7 +304,7 @@ impl<R: Clone> GroupCommit<R> {
     fn next_to_lead(&self) -> Result<MutexGuard<'_, State<R>>> {
         let (started, mut state) = (Instant::now(), self.state.lock());
         while state.leading && state.failure.is_none() {
-            state = self.changed.wait_timeout(state, self.left(started)?);
+            state = self.sleep(state, self.left(started)?);
         }
         match &state.failure {
             Some(failure) => Err(failure.clone()),
@@ -305,7 +334,7 @@ impl<R: Clone> GroupCommit<R> {
         // What is appended from now on sets the next due time, also if this commit happens to cover it.
         let result = how();
         let mut state = self.state.lock();
-        state.leading = false;
+        (state.leading, state.is_lively) = (false, true);
         match result {
             Ok((end, report)) => {
                 self.durable.fetch_max(end.get(), Ordering::AcqRel);
@@ -329,7 +358,10 @@ impl<R: Clone> GroupCommit<R> {
     fn tell<'s>(&'s self, mut state: MutexGuard<'s, State<R>>) -> MutexGuard<'s, State<R>> {
         let (durable, has_failed) = (self.durable(), state.failure.is_some() && !state.follows);
         let over: Vec<_> = state.wakers.extract_if(.., |(address, _)| has_failed || *address < durable).collect();
-        self.changed.notify_all();
+        if state.sleeping > 0 {
+            self.changed.notify_all();
+        }
+        self.call_thread(&state); // it may have found that somebody leads
         if over.is_empty() {
             return state;
         }
@@ -365,7 +397,7 @@ impl<R: Clone> GroupCommit<R> {
         }
         if asks && self.left_for_company(&mut state).is_none() {
             state.asked = true;
-            self.changed.notify_all();
+            self.call_thread(&state);
         }
         Poll::Pending
     }
@@ -375,15 +407,16 @@ impl<R: Clone> GroupCommit<R> {
         let (started, mut state) = (Instant::now(), self.state.lock());
         while self.durable() <= address && (state.failure.is_none() || state.follows) {
             let Some(left) = timeout.checked_sub(started.elapsed()).filter(|left| !left.is_zero()) else { break };
-            state = self.changed.wait_timeout(state, left);
+            state = self.sleep(state, left);
         }
         self.durable()
     }
 
     /// Has the thread commit at once.
     pub(crate) fn ask(&self) {
-        self.state.lock().asked = true;
-        self.changed.notify_all();
+        let mut state = self.state.lock();
+        state.asked = true;
+        self.call_thread(&state);
     }
 
     /// What the thread does: commits for those who do not wait in a call, until it is stopped.
@@ -398,16 +431,23 @@ impl<R: Clone> GroupCommit<R> {
                 state = self.lead(tenant, state, || tenant.commit());
                 continue;
             }
-            // Who leads, and whoever asks, tells.
-            let nap = state.due.filter(|_| may_lead).map_or(IDLE, |due| due.saturating_duration_since(now));
-            state = self.changed.wait_timeout(state, nap);
+            // Who leads, and whoever asks, calls. While others commit, it is not called for each time that is set, and looks
+            // when the earliest of them is near.
+            let is_lively = std::mem::take(&mut state.is_lively);
+            let lively = self.policy.map(|policy| policy.interval).filter(|interval| is_lively && !interval.is_zero());
+            let until_due = state.due.filter(|_| may_lead).map(|due| due.saturating_duration_since(now));
+            let nap = until_due.or(lively).unwrap_or(IDLE);
+            state.looks_at = now.checked_add(nap);
+            state = self.called.wait_timeout(state, nap);
+            state.looks_at = None;
         }
     }
 
     /// Ends the thread.
     pub(crate) fn stop(&self) {
-        self.state.lock().stop = true;
-        self.changed.notify_all();
+        let mut state = self.state.lock();
+        state.stop = true;
+        self.call_thread(&state);
     }
 }
 

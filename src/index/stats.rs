@@ -45,7 +45,25 @@ impl IndexStats {
     }
 }
 
+/// Chains that lie together, of which all or none are looked at for an estimate.
+const RUN: u64 = 64;
+/// Of so many runs one is looked at, in a table that is large enough for the error to be below one per cent.
+const ONE_OF: u64 = 16;
+const LARGE: u64 = 1 << 18;
+
 impl MemIndex {
+    /// Entries in use, about: keys lie anywhere, so a part of a large table speaks for all of it.
+    pub(crate) fn entries_about(&self) -> u64 {
+        let table = self.table();
+        if table.len() < LARGE || !table.progress.is_over() {
+            return self.stats().entries;
+        }
+        let mut sample = IndexStats::default();
+        let runs = (0..table.len()).step_by((RUN * ONE_OF) as usize);
+        runs.flat_map(|first| first..first + RUN).for_each(|chain| sample.count(table, chain));
+        sample.entries * ONE_OF
+    }
+
     /// Counts what is in the index by walking all of it. What has not been moved yet is counted where it is.
     pub(crate) fn stats(&self) -> IndexStats {
         let table = self.table();

@@ -9,39 +9,39 @@ use crate::epoch::Guard;
 use crate::error::Result;
 use crate::index::Slot;
 use crate::operation::{Operation, Retry, Step};
-use crate::record::{Draft, Key, RootDraft, Value};
+use crate::record::{Draft, Key, RecordLayout, RootDraft, Value};
 use crate::utility::KeyHash;
 
 /// Appends a copy of an immutable record in front of its chain, unless the key has a newer record. The search and the
 /// exchange that publishes the copy are of the same entry word: a record that comes in between makes the exchange fail.
-pub(crate) struct ConditionalInsertOp<'v, K, V> {
+pub(crate) struct ConditionalInsertOp<'r, K> {
     key: K,
-    moved: Moved<'v, V>,
+    moved: Moved<'r>,
     above: Above,
 }
 
 /// What a copy holds.
-enum Moved<'v, V> {
-    /// `None` for a tombstone.
-    Value(Option<&'v V>),
+enum Moved<'r> {
+    /// The bytes of the record. Its value is made if it is moved: most are not.
+    Record(&'r [u8]),
     /// The bytes of a root whose fragments are copies already.
-    Root(&'v [u8]),
+    Root(&'r [u8]),
 }
 
-impl<'v, K: Key, V: Value> ConditionalInsertOp<'v, K, V> {
-    /// Of the record at `at`, below `safe_read_only`.
+impl<'r, K: Key> ConditionalInsertOp<'r, K> {
+    /// Of the record at `at`, below `safe_read_only`, with this key and these bytes.
     #[inline]
-    pub(crate) const fn new(key: K, value: Option<&'v V>, at: Address) -> Self {
-        Self { key, moved: Moved::Value(value), above: Above::new(at, Extent::ALL) }
+    pub(crate) const fn new(key: K, record: &'r [u8], at: Address) -> Self {
+        Self { key, moved: Moved::Record(record), above: Above::new(at, Extent::ALL) }
     }
 
     /// Of the root of a large value, in place of that at `at`.
-    pub(crate) const fn of_root(key: K, root: &'v [u8], at: Address) -> Self {
+    pub(crate) const fn of_root(key: K, root: &'r [u8], at: Address) -> Self {
         Self { key, moved: Moved::Root(root), above: Above::new(at, Extent::ALL) }
     }
 }
 
-impl<K: Key, V: Value> Operation<Kernel<K, V>> for ConditionalInsertOp<'_, K, V> {
+impl<K: Key, V: Value> Operation<Kernel<K, V>> for ConditionalInsertOp<'_, K> {
     /// Whether it was appended: whether the record was the newest of its key.
     type Output = bool;
 
@@ -55,7 +55,7 @@ impl<K: Key, V: Value> Operation<Kernel<K, V>> for ConditionalInsertOp<'_, K, V>
     }
 }
 
-impl<K: Key, V: Value> KeyOperation<K, V> for ConditionalInsertOp<'_, K, V> {
+impl<K: Key, V: Value> KeyOperation<K, V> for ConditionalInsertOp<'_, K> {
     /// Of two records of a key at most one is appended, whichever comes first.
     const WRITES: bool = false;
     const APPENDS: bool = true;
@@ -68,7 +68,10 @@ impl<K: Key, V: Value> KeyOperation<K, V> for ConditionalInsertOp<'_, K, V> {
             Look::Newest => {
                 let moment = kernel.moment(guard);
                 let appended = match self.moved {
-                    Moved::Value(value) => kernel.append_moved(slot, Draft { key: &self.key, value }, moment, guard),
+                    Moved::Record(record) => RecordLayout::parse::<K, V>(record).and_then(|record| {
+                        let draft = Draft { key: &self.key, value: record.value.as_ref() };
+                        kernel.append_moved(slot, draft, moment, guard)
+                    }),
                     Moved::Root(root) => {
                         kernel.append_moved(slot, RootDraft::new(self.key.as_bytes(), root), moment, guard)
                     }
@@ -83,7 +86,7 @@ impl<K: Key, V: Value> KeyOperation<K, V> for ConditionalInsertOp<'_, K, V> {
     }
 }
 
-impl<K: Key, V: Value> Descent<K, V> for ConditionalInsertOp<'_, K, V> {
+impl<K: Key, V: Value> Descent<K, V> for ConditionalInsertOp<'_, K> {
     fn wanted(&self) -> Option<Fetch> {
         self.above.wanted()
     }

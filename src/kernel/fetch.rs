@@ -4,7 +4,7 @@ use super::Kernel;
 use crate::address::Address;
 use crate::device::{IoDone, IoRequest};
 use crate::error::Result;
-use crate::record::{Key, Record, RecordLayout, Value};
+use crate::record::{Key, Record, RecordLayout, RecordParts, Value};
 use crate::sync::{AtomicU64, Ordering};
 
 /// Which record is wanted, and how many bytes from its first on are asked for.
@@ -71,6 +71,21 @@ impl Fetch {
 
 #[cfg(not(oxifaster_loom))]
 impl Fetch {
+    /// The same as [`gathered`](Self::gathered), for who does not want the value.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt).
+    pub(crate) fn gathered_head<'b, K: Key, V: Value>(
+        self,
+        kernel: &Kernel<K, V>,
+        brought: std::result::Result<&'b [u8], usize>,
+    ) -> Result<std::result::Result<RecordParts<'b>, Self>> {
+        match self.bytes_of(kernel, brought) {
+            Ok(bytes) => const { RecordLayout::of::<K, V>() }.split(bytes).map(Ok),
+            Err(longer) => Ok(Err(longer)),
+        }
+    }
+
     /// Takes in what was brought with others': the bytes of the record, or how long it is if those are more.
     ///
     /// # Errors
@@ -80,15 +95,23 @@ impl Fetch {
         kernel: &Kernel<K, V>,
         brought: std::result::Result<&[u8], usize>,
     ) -> Result<Fetched<K, V>> {
-        match brought {
-            Ok(bytes) => {
-                if const { RecordLayout::of::<K, V>().record_size().is_none() } {
-                    kernel.typical_size.note(bytes.len());
-                }
-                RecordLayout::parse::<K, V>(bytes).map(Fetched::Record)
-            }
-            Err(len) => Ok(Fetched::Longer(Self { at: self.at, len })),
+        match self.bytes_of(kernel, brought) {
+            Ok(bytes) => RecordLayout::parse::<K, V>(bytes).map(Fetched::Record),
+            Err(longer) => Ok(Fetched::Longer(longer)),
         }
+    }
+
+    /// The bytes of a record that was brought, or the access to all of it.
+    pub(crate) fn bytes_of<'b, K: Key, V: Value>(
+        self,
+        kernel: &Kernel<K, V>,
+        brought: std::result::Result<&'b [u8], usize>,
+    ) -> std::result::Result<&'b [u8], Self> {
+        let bytes = brought.map_err(|len| Self { at: self.at, len })?;
+        if const { RecordLayout::of::<K, V>().record_size().is_none() } {
+            kernel.typical_size.note(bytes.len());
+        }
+        Ok(bytes)
     }
 }
 
@@ -104,6 +127,7 @@ impl TypicalSize {
     }
 
     /// Bytes of a record.
+    #[inline(always)]
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }

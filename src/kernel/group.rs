@@ -33,7 +33,7 @@ impl<K: Key, V: Value> Write<K, V> {
 
     /// Bytes of its record, without an origin.
     fn size(&self) -> usize {
-        self.draft().sizes::<K>().record_size()
+        self.draft().sizes::<K, V>().record_size()
     }
 }
 

@@ -140,7 +140,7 @@ impl Change {
 
     fn make(self, store: &Store, key: u64, guard: &Guard<'_>) {
         if self == Self::Later {
-            assert!(store.view(guard).set(&key, &1u64, entry_of(store, key, guard), Visible::Later));
+            assert!(store.view(guard).set::<u64, u64>(&key, &1u64, entry_of(store, key, guard), Visible::Later));
             return publish_all();
         }
         match self {

@@ -9,30 +9,41 @@ use crate::epoch::Guard;
 use crate::error::Result;
 use crate::index::Slot;
 use crate::operation::{Operation, Retry, Step};
-use crate::record::{Draft, Key, Revived, Value};
+use crate::record::{ByRef, Draft, Key, KeyBytes, Revived, Value, ValueBytes};
 use crate::status::OperationStatus;
 use crate::sync::Visible;
 use crate::utility::KeyHash;
+use std::marker::PhantomData;
 
-/// Gives a key a value: in place if its record may be changed, by a new record otherwise. Never needs the device.
-pub(crate) struct UpsertOp<K, V> {
-    key: K,
-    value: V,
+/// Gives a key a value: in place if its record may be changed, by a new record otherwise. Never needs the device. In a store of
+/// `K` and `V`, which may be given as something with the same bytes.
+pub(crate) struct UpsertOp<K, V, Q = K, W = V> {
+    key: Q,
+    value: W,
+    store: PhantomData<fn() -> (K, V)>,
 }
 
 impl<K: Key, V: Value> UpsertOp<K, V> {
     #[inline]
     pub(crate) const fn new(key: K, value: V) -> Self {
-        Self { key, value }
+        Self { key, value, store: PhantomData }
     }
 }
 
-impl<K: Key, V: Value> Operation<Kernel<K, V>> for UpsertOp<K, V> {
+impl<'r, K, V, Q: ?Sized, W: ?Sized> UpsertOp<K, V, ByRef<'r, Q>, ByRef<'r, W>> {
+    /// The same with a key and a value that stay with the caller. Where all have one length, so have these.
+    #[inline]
+    pub(crate) const fn by_ref(key: &'r Q, value: &'r W) -> Self {
+        Self { key: ByRef(key), value: ByRef(value), store: PhantomData }
+    }
+}
+
+impl<K: Key, V: Value, Q: KeyBytes, W: ValueBytes> Operation<Kernel<K, V>> for UpsertOp<K, V, Q, W> {
     type Output = OperationStatus;
 
     #[inline]
     fn step(&mut self, kernel: &Kernel<K, V>, guard: &Guard<'_>) -> Step<OperationStatus> {
-        let hash = KeyHash::of_bytes(self.key.as_bytes());
+        let hash = KeyHash::of_bytes(self.key.key_bytes());
         step_of_key(self, kernel, hash, guard)
     }
 
@@ -41,7 +52,7 @@ impl<K: Key, V: Value> Operation<Kernel<K, V>> for UpsertOp<K, V> {
     }
 }
 
-impl<K: Key, V: Value> KeyOperation<K, V> for UpsertOp<K, V> {
+impl<K: Key, V: Value, Q: KeyBytes, W: ValueBytes> KeyOperation<K, V> for UpsertOp<K, V, Q, W> {
     const WRITES: bool = true;
 
     #[inline]

@@ -8,7 +8,7 @@ use crate::cache::CacheView;
 use crate::epoch::Guard;
 use crate::index::{IndexView, Slot};
 use crate::memory::Purpose;
-use crate::record::{Key, KeyBytes, Modified, RecordLayout, RecordRef, Value, Verdict};
+use crate::record::{Key, KeyBytes, KnownRecord, Modified, RecordLayout, RecordRef, Value, ValueBytes, Verdict};
 use crate::status::OperationStatus;
 use crate::sync::Visible;
 use crate::utility::KeyHash;
@@ -20,7 +20,7 @@ pub(crate) struct View<'g> {
     index: IndexView<'g>,
     log: LogView<'g>,
     cache: Option<CacheView<'g>>,
-    /// Bytes of most records, if they may have any length.
+    /// Bytes of most records, if they may have any length, and were not asked for before.
     typical: usize,
 }
 
@@ -50,6 +50,12 @@ impl<'g> View<'g> {
         self.index.prefetch(hash);
     }
 
+    /// The same for records that were asked for before, all of them.
+    #[inline(always)]
+    pub(crate) fn of_what_was_asked_for(self) -> Self {
+        Self { typical: 0, ..self }
+    }
+
     /// The entry that keys of this hash share; open while the index grows ([`Slot::is_open`]).
     #[inline(always)]
     pub(crate) fn find(self, hash: KeyHash) -> Slot<'g> {
@@ -74,14 +80,19 @@ impl<'g> View<'g> {
         self,
         key: &(impl KeyBytes + ?Sized),
         slot: Slot<'_>,
-    ) -> Option<RecordRef<'g>> {
+    ) -> Option<KnownRecord<'g>> {
         self.first_live::<K, V>(key, &slot, self.log.head())
     }
 
     /// The value of `key`, or that it has none; `None` if memory does not say, or what it says is no value, or one that has ended
     /// by `now`.
     #[inline(always)]
-    pub(crate) fn read<K: Key, V: Value>(self, key: &K, slot: Slot<'_>, now: u64) -> Option<Option<V>> {
+    pub(crate) fn read<K: Key, V: Value>(
+        self,
+        key: &(impl KeyBytes + ?Sized),
+        slot: Slot<'_>,
+        now: u64,
+    ) -> Option<Option<V>> {
         debug_assert!(!slot.is_open(), "an open slot says nothing");
         match self.newest::<K, V>(key, slot) {
             Some(record) => match record.value::<K, V>() {
@@ -103,7 +114,7 @@ impl<'g> View<'g> {
     }
 
     #[inline(never)]
-    fn read_further<K: Key, V: Value>(self, key: &K, mut address: Address) -> Option<Option<V>> {
+    fn read_further<K: Key, V: Value>(self, key: &(impl KeyBytes + ?Sized), mut address: Address) -> Option<Option<V>> {
         if let Some(cache) = self.cache {
             match cache.find::<K, V>(key, address) {
                 // An old copy is to be renewed, which takes more than looking.
@@ -119,11 +130,64 @@ impl<'g> View<'g> {
         }
     }
 
+    /// Puts the bytes of the value of `key` into `bytes`, in place of what is there; false if it has no value. `None` if memory does not
+    /// say, or what it says has ended by `now`: then what is in `bytes` is nothing.
+    #[inline(always)]
+    pub(crate) fn copy<K: Key, V: Value>(
+        self,
+        key: &(impl KeyBytes + ?Sized),
+        slot: Slot<'_>,
+        now: u64,
+        bytes: &mut Vec<u8>,
+    ) -> Option<bool> {
+        match self.newest::<K, V>(key, slot) {
+            Some(record) => record.copy_unless_over::<K, V>(now, bytes).then_some(true),
+            None => self.copy_further::<K, V>(key, slot, now, bytes),
+        }
+    }
+
+    #[inline(never)]
+    fn copy_further<K: Key, V: Value>(
+        self,
+        key: &(impl KeyBytes + ?Sized),
+        slot: Slot<'_>,
+        now: u64,
+        bytes: &mut Vec<u8>,
+    ) -> Option<bool> {
+        let address = slot.address();
+        if slot.is_open() {
+            return None; // it says nothing
+        }
+        if self.cache.is_some_and(|cache| cache.behind(address) != address) {
+            return None; // a copy, which may have to be renewed: that takes more than looking
+        }
+        match seek::<K, V>(self.log, key, address, self.log.head()) {
+            Ok(found) if found.info.is_tombstone() => Some(false),
+            Ok(found) if found.info.is_open() => {
+                found.record.known::<K, V>().copy_unless_over::<K, V>(now, bytes).then_some(true)
+            }
+            Err(below) if below < self.log.begin() => Some(false),
+            Ok(_) | Err(_) => None,
+        }
+    }
+
     /// Gives `key` the value if its record can be changed in place; false, and nothing done, otherwise.
     #[inline(always)]
-    pub(crate) fn set<K: Key, V: Value>(self, key: &K, value: &V, slot: Slot<'_>, visible: Visible) -> bool {
-        let Some(record) = self.mutable::<K, V>(key, slot) else { return false };
-        record.set_value::<K, V>(value, visible) // R4 if somebody deletes it at this moment
+    pub(crate) fn set<K: Key, V: Value>(
+        self,
+        key: &(impl KeyBytes + ?Sized),
+        value: &(impl ValueBytes + ?Sized),
+        slot: Slot<'_>,
+        visible: Visible,
+    ) -> bool {
+        let limit = self.log.mutable_from();
+        // R4 if somebody deletes it at this moment.
+        match self.first_live::<K, V>(key, &slot, limit) {
+            Some(record) => record.set_value::<K, V>(value, visible),
+            None => self
+                .mutable_further::<K, V>(key, slot.address(), limit)
+                .is_some_and(|record| record.set_value::<K, V>(value, visible)),
+        }
     }
 
     /// Replaces the value of `key` by what `modify` makes of it if its record can be changed in place, and its value has not ended
@@ -159,16 +223,21 @@ impl<'g> View<'g> {
     }
 
     #[inline(always)]
-    fn mutable<K: Key, V: Value>(self, key: &K, slot: Slot<'_>) -> Option<RecordRef<'g>> {
+    fn mutable<K: Key, V: Value>(self, key: &(impl KeyBytes + ?Sized), slot: Slot<'_>) -> Option<RecordRef<'g>> {
         let limit = self.log.mutable_from();
         match self.first_live::<K, V>(key, &slot, limit) {
-            Some(record) => Some(record),
+            Some(record) => Some(record.record()),
             None => self.mutable_further::<K, V>(key, slot.address(), limit),
         }
     }
 
     #[inline(never)]
-    fn mutable_further<K: Key, V: Value>(self, key: &K, mut address: Address, limit: Address) -> Option<RecordRef<'g>> {
+    fn mutable_further<K: Key, V: Value>(
+        self,
+        key: &(impl KeyBytes + ?Sized),
+        mut address: Address,
+        limit: Address,
+    ) -> Option<RecordRef<'g>> {
         if let Some(cache) = self.cache {
             address = cache.behind(address);
         }
@@ -183,16 +252,17 @@ impl<'g> View<'g> {
         key: &(impl KeyBytes + ?Sized),
         slot: &Slot<'_>,
         limit: Address,
-    ) -> Option<RecordRef<'g>> {
+    ) -> Option<KnownRecord<'g>> {
         if !slot.leads_to(limit) {
             return None;
         }
         let layout = const { RecordLayout::of::<K, V>() };
-        if layout.record_size().is_none() {
-            // Where its parts lie is known when its beginning is there: they come along with it.
-            self.log.prefetch(slot.address(), layout, self.typical, Purpose::Read);
-        }
         let record = self.log.record(slot.address(), layout);
-        if record.info().is_open() && record.key_is::<K, V>(key) { Some(record) } else { None }
+        if const { RecordLayout::of::<K, V>().record_size().is_none() } && self.typical > 0 {
+            // Where its parts lie is known when its beginning is there: they come along with it.
+            record.prefetch_rest(self.typical.saturating_sub(1) / 8);
+        }
+        let (info, record) = (record.info(), record.known::<K, V>());
+        if info.is_open() && record.key_is::<K, V>(key) { Some(record) } else { None }
     }
 }

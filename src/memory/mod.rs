@@ -26,10 +26,10 @@ pub(crate) use pool::BufferPool;
 pub use pool::IoBuf;
 #[cfg(target_os = "linux")]
 pub(crate) use prefetch::prefetch_bytes;
-pub(crate) use prefetch::{Purpose, prefetch};
+pub(crate) use prefetch::{Purpose, prefetch, prefetch_behind};
 pub(crate) use pretouch::pretouch;
 pub(crate) use residence::{HugePages, resident_bytes};
-pub(crate) use word_copy::{equals_bytes, load_bytes, store_bytes, words_for};
+pub(crate) use word_copy::{bytes_of, equals_bytes, load_any, load_bytes, store_any, store_bytes, words_for};
 #[cfg(not(oxifaster_loom))]
 pub(crate) use words::page_size;
 pub(crate) use words::{Blocks, Words};

@@ -17,10 +17,16 @@ pub(crate) enum Purpose {
 /// Starts loading the cache line of `word`.
 #[inline(always)]
 pub(crate) fn prefetch(word: &AtomicU64, purpose: Purpose) {
+    prefetch_behind(word, 0, purpose);
+}
+
+/// Starts loading the cache line of what lies so many words behind `word`, if anything does (P1).
+#[inline(always)]
+pub(crate) fn prefetch_behind(word: &AtomicU64, words: usize, purpose: Purpose) {
     #[cfg(all(target_arch = "x86_64", not(oxifaster_loom)))]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        let place = std::ptr::from_ref(word);
+        let place = std::ptr::from_ref(word).wrapping_add(words);
         match purpose {
             // SAFETY: P1; SSE, of which the instruction is a part, belongs to every x86-64 processor.
             Purpose::Read => unsafe { _mm_prefetch::<_MM_HINT_T0>(place.cast()) },
@@ -31,7 +37,7 @@ pub(crate) fn prefetch(word: &AtomicU64, purpose: Purpose) {
         }
     }
     #[cfg(not(all(target_arch = "x86_64", not(oxifaster_loom))))]
-    let _ = (word, purpose);
+    let _ = (word, words, purpose);
 }
 
 /// Starts loading all of `bytes`.

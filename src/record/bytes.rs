@@ -3,7 +3,7 @@
 use super::{Key, Value};
 use crate::error::{Error, ErrorKind, Result};
 
-/// As many bytes as `fill` writes into `room`.
+/// As many bytes as `fill` writes into `room`. What is in a store is copied without zeros before it, and comes by `from_vec`.
 fn collect(room: usize, fill: impl FnOnce(&mut [u8]) -> usize) -> Vec<u8> {
     let mut bytes = vec![0; room];
     let len = fill(&mut bytes);
@@ -27,6 +27,11 @@ impl Value for Vec<u8> {
         Ok(collect(room, fill))
     }
 
+    #[inline]
+    fn from_vec(bytes: Vec<u8>) -> Result<Self> {
+        Ok(bytes)
+    }
+
     fn initial() -> Self {
         Self::new()
     }
@@ -47,6 +52,11 @@ impl Value for Box<[u8]> {
         Ok(collect(room, fill).into_boxed_slice())
     }
 
+    #[inline]
+    fn from_vec(bytes: Vec<u8>) -> Result<Self> {
+        Ok(bytes.into_boxed_slice())
+    }
+
     fn initial() -> Self {
         Self::default()
     }
@@ -63,7 +73,11 @@ impl Value for String {
     }
 
     fn build(room: usize, fill: impl FnOnce(&mut [u8]) -> usize) -> Result<Self> {
-        Self::from_utf8(collect(room, fill)).map_err(|error| {
+        Self::from_vec(collect(room, fill))
+    }
+
+    fn from_vec(bytes: Vec<u8>) -> Result<Self> {
+        Self::from_utf8(bytes).map_err(|error| {
             Error::new(ErrorKind::Corrupt, "a text in the store is not UTF-8")
                 .with("valid up to", error.utf8_error().valid_up_to())
                 .with("bytes", error.as_bytes().len())
@@ -89,7 +103,12 @@ impl Value for ::bytes::Bytes {
 
     #[inline]
     fn build(room: usize, fill: impl FnOnce(&mut [u8]) -> usize) -> Result<Self> {
-        Ok(collect(room, fill).into())
+        Self::from_vec(collect(room, fill))
+    }
+
+    #[inline]
+    fn from_vec(bytes: Vec<u8>) -> Result<Self> {
+        Ok(bytes.into_boxed_slice().into()) // with bytes to spare it would take more memory, for their count
     }
 
     fn initial() -> Self {

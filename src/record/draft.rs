@@ -1,6 +1,6 @@
 //! A record that is to be written.
 
-use super::{Key, KeyBytes, RecordInfo, RecordLayout, RecordRef, RecordSizes, Root, Value};
+use super::{Key, KeyBytes, RecordInfo, RecordLayout, RecordRef, RecordSizes, Root, Value, ValueBytes};
 
 /// What a record is filled with, in a store of these keys and values.
 pub(crate) trait Content<K: Key, V: Value>: Copy {
@@ -24,44 +24,46 @@ pub(crate) trait Content<K: Key, V: Value>: Copy {
 }
 
 /// Key and value of a record to come; without a value, a tombstone.
-pub(crate) struct Draft<'d, Q: ?Sized, V> {
+pub(crate) struct Draft<'d, Q: ?Sized, W: ?Sized> {
     pub(crate) key: &'d Q,
-    pub(crate) value: Option<&'d V>,
+    pub(crate) value: Option<&'d W>,
 }
 
-impl<'d, Q: KeyBytes + ?Sized, V: Value> Draft<'d, Q, V> {
+impl<'d, Q: KeyBytes + ?Sized, W: ValueBytes + ?Sized> Draft<'d, Q, W> {
     /// Of a value.
     #[inline(always)]
-    pub(crate) const fn new(key: &'d Q, value: &'d V) -> Self {
+    pub(crate) const fn new(key: &'d Q, value: &'d W) -> Self {
         Self { key, value: Some(value) }
     }
 
+    /// The sizes of the record in a store of these keys and values. A tombstone has room for a value only where all records do.
+    #[inline(always)]
+    pub(crate) fn sizes<K: Key, V: Value>(&self) -> RecordSizes {
+        let layout = const { RecordLayout::of::<K, V>() };
+        match layout.fixed_sizes() {
+            Some(sizes) => sizes,
+            None => layout.sizes(self.key.key_bytes().len(), self.value.map_or(0, |value| value.value_bytes().len())),
+        }
+    }
+}
+
+impl<'d, Q: KeyBytes + ?Sized> Draft<'d, Q, [u8]> {
     /// Of a tombstone.
     #[inline(always)]
     pub(crate) const fn tombstone(key: &'d Q) -> Self {
         Self { key, value: None }
     }
-
-    /// The sizes of the record in a store of these keys. A tombstone has room for a value only where all records do.
-    #[inline(always)]
-    pub(crate) fn sizes<K: Key>(&self) -> RecordSizes {
-        let layout = const { RecordLayout::of::<K, V>() };
-        match layout.fixed_sizes() {
-            Some(sizes) => sizes,
-            None => layout.sizes(self.key.key_bytes().len(), self.value.map_or(0, |value| value.as_bytes().len())),
-        }
-    }
 }
 
-impl<Q: ?Sized, V> Clone for Draft<'_, Q, V> {
+impl<Q: ?Sized, W: ?Sized> Clone for Draft<'_, Q, W> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<Q: ?Sized, V> Copy for Draft<'_, Q, V> {}
+impl<Q: ?Sized, W: ?Sized> Copy for Draft<'_, Q, W> {}
 
-impl<K: Key, V: Value, Q: KeyBytes + ?Sized> Content<K, V> for Draft<'_, Q, V> {
+impl<K: Key, V: Value, Q: KeyBytes + ?Sized, W: ValueBytes + ?Sized> Content<K, V> for Draft<'_, Q, W> {
     #[inline(always)]
     fn key_len(self) -> usize {
         self.key.key_bytes().len()
@@ -69,12 +71,12 @@ impl<K: Key, V: Value, Q: KeyBytes + ?Sized> Content<K, V> for Draft<'_, Q, V> {
 
     #[inline(always)]
     fn value_len(self) -> usize {
-        self.value.map_or(0, |value| value.as_bytes().len())
+        self.value.map_or(0, |value| value.value_bytes().len())
     }
 
     #[inline(always)]
     fn sizes(self) -> RecordSizes {
-        Draft::sizes::<K>(&self)
+        Draft::sizes::<K, V>(&self)
     }
 
     #[inline(always)]
@@ -88,7 +90,7 @@ impl<K: Key, V: Value, Q: KeyBytes + ?Sized> Content<K, V> for Draft<'_, Q, V> {
 
     fn slack(self) -> Option<usize> {
         // A value of fixed length has room for itself, or for nothing.
-        Some(if V::FIXED.is_some() { 0 } else { (Draft::sizes::<K>(&self).record_size() / 32 + 1) * 8 })
+        Some(if V::FIXED.is_some() { 0 } else { (Draft::sizes::<K, V>(&self).record_size() / 32 + 1) * 8 })
     }
 }
 

@@ -148,7 +148,10 @@ where
     }
 
     fn build(room: usize, fill: impl FnOnce(&mut [u8]) -> usize) -> Result<Self> {
-        let bytes = <Vec<u8> as Value>::build(room, fill)?;
+        <Vec<u8> as Value>::build(room, fill).and_then(Self::from_vec)
+    }
+
+    fn from_vec(bytes: Vec<u8>) -> Result<Self> {
         if bytes.is_empty() {
             return Ok(Self::initial());
         }

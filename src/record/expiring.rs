@@ -116,6 +116,11 @@ impl<V: Value> Value for Expiring<V> {
         V::build(room, fill).map(Self::from)
     }
 
+    #[inline]
+    fn from_vec(bytes: Vec<u8>) -> Result<Self> {
+        V::from_vec(bytes).map(Self::from)
+    }
+
     fn initial() -> Self {
         V::initial().into()
     }

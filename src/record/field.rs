@@ -22,6 +22,14 @@ pub trait Value: Clone + Send + Sync + Sized + 'static {
     /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if the bytes are no value of this type.
     fn build(room: usize, fill: impl FnOnce(&mut [u8]) -> usize) -> Result<Self>;
 
+    /// Makes a value out of its bytes, which it may keep. Of a type with a fixed length there are as many.
+    ///
+    /// # Errors
+    /// As for [`build`](Self::build). `Default:` builds it.
+    fn from_vec(bytes: Vec<u8>) -> Result<Self> {
+        build_of(&bytes)
+    }
+
     /// What a read-modify-write of a missing key starts from.
     fn initial() -> Self;
 
@@ -50,6 +58,36 @@ pub trait Key: Value + Eq {}
 pub trait KeyBytes {
     /// The bytes of the key.
     fn key_bytes(&self) -> &[u8];
+}
+
+/// What a key can be given without a value being made: a value, or something that it can be borrowed as and that has the same
+/// bytes, such as `str` for `String`.
+pub trait ValueBytes {
+    /// The bytes of the value.
+    fn value_bytes(&self) -> &[u8];
+
+    /// When it ends. `Default:` never.
+    #[inline(always)]
+    fn ends(&self) -> Expiry {
+        Expiry::NEVER
+    }
+}
+
+/// The value of these bytes, which are copied to it.
+fn build_of<V: Value>(bytes: &[u8]) -> Result<V> {
+    V::build(bytes.len(), |room| {
+        room.copy_from_slice(bytes);
+        bytes.len()
+    })
+}
+
+/// The key or value of these bytes, of which there are as many as the type has.
+///
+/// # Errors
+/// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if they are none of the type.
+#[inline]
+pub(crate) fn made_of<V: Value>(bytes: &[u8]) -> Result<V> {
+    if const { V::FIXED.is_some() } { build_of(bytes) } else { V::from_vec(bytes.to_vec()) }
 }
 
 impl<T: Pod> Value for T {
@@ -96,7 +134,33 @@ impl KeyBytes for str {
     }
 }
 
-/// A key that is looked up by a reference.
+impl<V: Value> ValueBytes for V {
+    #[inline(always)]
+    fn value_bytes(&self) -> &[u8] {
+        self.as_bytes()
+    }
+
+    #[inline(always)]
+    fn ends(&self) -> Expiry {
+        self.expiry()
+    }
+}
+
+impl ValueBytes for [u8] {
+    #[inline(always)]
+    fn value_bytes(&self) -> &[u8] {
+        self
+    }
+}
+
+impl ValueBytes for str {
+    #[inline(always)]
+    fn value_bytes(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
+/// A key or a value by a reference.
 #[derive(Clone, Copy)]
 pub(crate) struct ByRef<'k, Q: ?Sized>(pub(crate) &'k Q);
 
@@ -104,5 +168,17 @@ impl<Q: KeyBytes + ?Sized> KeyBytes for ByRef<'_, Q> {
     #[inline(always)]
     fn key_bytes(&self) -> &[u8] {
         self.0.key_bytes()
+    }
+}
+
+impl<W: ValueBytes + ?Sized> ValueBytes for ByRef<'_, W> {
+    #[inline(always)]
+    fn value_bytes(&self) -> &[u8] {
+        self.0.value_bytes()
+    }
+
+    #[inline(always)]
+    fn ends(&self) -> Expiry {
+        self.0.ends()
     }
 }

@@ -94,7 +94,7 @@ impl<'a> Latch<'a> {
 
     /// Runs `write`, which makes the value `len` bytes long, or leaves its length alone, if nobody has written since `seen`, nor
     /// sealed the record; false if somebody has.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn try_write(self, seen: Seen, len: Option<usize>, visible: Visible, write: impl FnOnce()) -> bool {
         let write = || {
             write();
@@ -104,7 +104,7 @@ impl<'a> Latch<'a> {
     }
 
     /// The same for a `write` that may find, while it holds the latch, that it is not to write, and then has not; false as well.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn try_write_if(
         self,
         seen: Seen,
@@ -146,7 +146,7 @@ impl<'a> Latch<'a> {
     }
 
     /// Runs `write` when it is this thread's turn; false if the record is sealed.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn write(self, len: Option<usize>, visible: Visible, write: impl Fn()) -> bool {
         let mut backoff = Backoff::new();
         loop {

@@ -1,6 +1,6 @@
 //! What the records of a store look like, and what is taken out of their bytes.
 
-use super::{Expiry, Held, Key, Latch, Mark, Origin, RecordInfo, RecordSizes, Root, Value};
+use super::{Expiry, Held, Key, Latch, Mark, Origin, RecordInfo, RecordSizes, Root, Value, made_of};
 use crate::address::Address;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -192,12 +192,12 @@ impl RecordLayout {
     pub fn parse<K: Key, V: Value>(bytes: &[u8]) -> Result<Record<K, V>> {
         let layout = const { Self::of::<K, V>() };
         let RecordParts { info, key, value, expiry } = layout.split(bytes)?;
-        let key = built(key)?;
+        let key = made_of(key)?;
         if const { V::FIXED.is_none() } && info.is_large() {
             let large = value.map(Root::parse).transpose()?;
             return Ok(Record { info, key, value: None, large });
         }
-        let mut value = value.map(built::<V>).transpose()?;
+        let mut value = value.map(made_of::<V>).transpose()?;
         if let Some(value) = &mut value {
             value.set_expiry(expiry);
         }
@@ -205,18 +205,20 @@ impl RecordLayout {
     }
 }
 
+impl RecordParts<'_> {
+    /// The key.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`] if it is none of the type.
+    pub(crate) fn key<K: Key>(&self) -> Result<K> {
+        made_of(self.key)
+    }
+}
+
 /// The word at this place, if the bytes reach so far.
 #[inline]
 fn word_at(bytes: &[u8], at: usize) -> Option<u64> {
     bytes.get(at * 8..)?.first_chunk().map(|word| u64::from_le_bytes(*word))
-}
-
-/// The value of these bytes.
-fn built<V: Value>(bytes: &[u8]) -> Result<V> {
-    V::build(bytes.len(), |room| {
-        room.copy_from_slice(bytes);
-        bytes.len()
-    })
 }
 
 /// The parts of a record, as they lie in its bytes.

@@ -51,8 +51,8 @@ fn a_latched_value_is_read_whole_while_it_is_written() {
         let writer = {
             let world = Arc::clone(&world);
             thread::spawn(move || {
-                world.record().set_value::<u64, Wide>(&[1, 1], Visible::Now);
-                world.record().set_value::<u64, Wide>(&[2, 2], Visible::Now);
+                world.record().set_value::<u64, Wide>(&[1u64, 1], Visible::Now);
+                world.record().set_value::<u64, Wide>(&[2u64, 2], Visible::Now);
             })
         };
         let mut last = 0;
@@ -190,7 +190,7 @@ fn a_blind_write_and_a_change_take_effect_one_after_the_other() {
             thread::spawn(move || {
                 let lives = !world.record().info().is_tombstone();
                 if lives {
-                    world.record().set_value::<u64, u64>(&10, Visible::Now);
+                    world.record().set_value::<u64, u64>(&10u64, Visible::Now);
                 }
                 lives
             })

@@ -1,10 +1,13 @@
 //! A record where it lies, borrowed for as long as the thread stays pinned.
 
 use super::info::{CLOSED, INVALID, TOMBSTONE};
-use super::{Draft, Expiry, Held, Key, KeyBytes, Latch, RecordInfo, RecordLayout, RecordSizes, Root, Seen, Value};
+use super::{
+    Draft, Expiry, Held, Key, KeyBytes, KnownRecord, Latch, RecordInfo, RecordLayout, RecordSizes, Root, Seen, Value,
+    ValueBytes,
+};
 use crate::address::Address;
 use crate::error::Result;
-use crate::memory::{equals_bytes, load_bytes, store_bytes};
+use crate::memory::{bytes_of, load_bytes, store_bytes};
 use crate::sync::{AtomicU64, Backoff, Ordering, Visible, after_exchange};
 use crate::utility::KeyHash;
 use std::ops::Range;
@@ -74,20 +77,33 @@ impl<'g> RecordRef<'g> {
         }
     }
 
+    /// The record together with its sizes.
+    #[inline(always)]
+    pub(crate) fn known<K: Key, V: Value>(self) -> KnownRecord<'g> {
+        KnownRecord { record: self, sizes: self.sizes::<K, V>() }
+    }
+
     /// Words of the record. Those of a record of any length were not counted when they were handed out.
     #[inline(always)]
     pub(super) fn part<K: Key, V: Value>(self, range: Range<usize>) -> &'g [AtomicU64] {
         if const { RecordLayout::of::<K, V>().fixed_sizes().is_some() } {
             &self.words[range]
         } else {
-            self.words.get(range).unwrap_or_default()
+            match self.words.get(range) {
+                Some(words) => words,
+                None => no_words(),
+            }
         }
     }
 
     /// Fills freshly allocated, unpublished words with a record. Publishing it in the index makes it visible.
     #[inline(always)]
-    pub(crate) fn write<K: Key, V: Value>(self, info: RecordInfo, draft: Draft<'_, impl KeyBytes + ?Sized, V>) {
-        self.write_as::<K, V>(draft.sizes::<K>(), info, draft);
+    pub(crate) fn write<K: Key, V: Value>(
+        self,
+        info: RecordInfo,
+        draft: Draft<'_, impl KeyBytes + ?Sized, impl ValueBytes + ?Sized>,
+    ) {
+        self.write_as::<K, V>(draft.sizes::<K, V>(), info, draft);
     }
 
     /// The same with parts of these sizes, which have room for those of the draft.
@@ -96,7 +112,7 @@ impl<'g> RecordRef<'g> {
         self,
         sizes: RecordSizes,
         info: RecordInfo,
-        draft: Draft<'_, impl KeyBytes + ?Sized, V>,
+        draft: Draft<'_, impl KeyBytes + ?Sized, impl ValueBytes + ?Sized>,
     ) {
         let layout = const { RecordLayout::of::<K, V>() };
         if layout.fixed_sizes().is_none() {
@@ -104,12 +120,12 @@ impl<'g> RecordRef<'g> {
         }
         store_bytes(&self.words[sizes.key_word()..sizes.latch_word()], draft.key.key_bytes());
         if layout.is_latched() {
-            let len = V::FIXED.unwrap_or(draft.value.map_or(0, |value| value.as_bytes().len()));
+            let len = V::FIXED.unwrap_or(draft.value.map_or(0, |value| value.value_bytes().len()));
             self.words[sizes.latch_word()].store(Latch::open(len), Ordering::Relaxed);
         }
         if let Some(value) = draft.value {
-            self.store_expiry(sizes, value);
-            store_bytes(&self.words[sizes.value_word()..], value.as_bytes());
+            self.store_expiry::<V>(sizes, value);
+            store_bytes(&self.words[sizes.value_word()..], value.value_bytes());
         }
         let info = if draft.value.is_some() { info } else { info.with_tombstone() };
         self.words[0].store(info.word(), Ordering::Relaxed);
@@ -133,14 +149,14 @@ impl<'g> RecordRef<'g> {
 
     /// Sets the word that says when the value ends, if there is one.
     #[inline(always)]
-    pub(super) fn store_expiry<V: Value>(self, sizes: RecordSizes, value: &V) {
+    pub(super) fn store_expiry<V: Value>(self, sizes: RecordSizes, value: &(impl ValueBytes + ?Sized)) {
         if const { V::EXPIRES } {
-            self.words[sizes.expiry_word()].store(value.expiry().word(), Ordering::Relaxed);
+            self.words[sizes.expiry_word()].store(value.ends().word(), Ordering::Relaxed);
         }
     }
 
     #[inline(always)]
-    fn load_expiry<V: Value>(self, sizes: RecordSizes) -> Expiry {
+    pub(super) fn load_expiry<V: Value>(self, sizes: RecordSizes) -> Expiry {
         match const { V::EXPIRES } {
             true => Expiry::at_ms(self.words[sizes.expiry_word()].load(Ordering::Relaxed)),
             false => Expiry::NEVER,
@@ -180,8 +196,7 @@ impl<'g> RecordRef<'g> {
 
     #[inline]
     pub(crate) fn key_is<K: Key, V: Value>(self, key: &(impl KeyBytes + ?Sized)) -> bool {
-        let (sizes, bytes) = (self.sizes::<K, V>(), key.key_bytes());
-        bytes.len() == sizes.key() && equals_bytes(self.key_words::<K, V>(sizes), bytes)
+        self.known::<K, V>().key_is::<K, V>(key)
     }
 
     #[inline(always)]
@@ -202,9 +217,7 @@ impl<'g> RecordRef<'g> {
         {
             return KeyHash::of_bytes(key.as_bytes());
         }
-        let mut bytes = vec![0; sizes.key().min(words.len() * 8)];
-        load_bytes(words, &mut bytes);
-        KeyHash::of_bytes(&bytes)
+        KeyHash::of_bytes(&bytes_of(words, sizes.key()))
     }
 
     #[inline(always)]
@@ -215,6 +228,18 @@ impl<'g> RecordRef<'g> {
     #[inline(always)]
     pub(super) fn latch(self, sizes: RecordSizes) -> Latch<'g> {
         Latch::new(&self.words[sizes.latch_word()])
+    }
+
+    /// Latch and value of a record that has a latch.
+    #[inline(always)]
+    pub(super) fn latched<K: Key, V: Value>(self, sizes: RecordSizes) -> (Latch<'g>, &'g [AtomicU64]) {
+        if const { !V::EXPIRES && RecordLayout::of::<K, V>().fixed_sizes().is_none() }
+            && let Some([latch, value @ ..]) = self.words.get(sizes.latch_word()..sizes.record_words())
+        {
+            return (Latch::new(latch), value); // one look at how far the words reach
+        }
+        let value = self.value_words::<K, V>(sizes);
+        (self.latch(sizes), value)
     }
 
     /// A whole copy of the value, also while others write it.
@@ -241,7 +266,7 @@ impl<'g> RecordRef<'g> {
     #[cold]
     fn root<K: Key, V: Value>(self) -> Result<Root> {
         let mut bytes = Vec::new();
-        self.copy_value::<K, V>(&mut bytes);
+        self.known::<K, V>().copy_value::<K, V>(&mut bytes);
         Root::parse(&bytes)
     }
 
@@ -251,13 +276,17 @@ impl<'g> RecordRef<'g> {
         if const { V::FIXED.is_none() } && self.info().is_large() {
             return Err(self.root::<K, V>()?.refuse());
         }
-        let sizes = self.sizes::<K, V>();
-        let words = self.value_words::<K, V>(sizes);
+        self.look_as::<K, V>(self.sizes::<K, V>(), seen)
+    }
+
+    /// The same of one that has these sizes and is no root of a large value.
+    #[inline(always)]
+    pub(super) fn look_as<K: Key, V: Value>(self, sizes: RecordSizes, seen: &mut Seen) -> Result<V> {
         if const { RecordLayout::of::<K, V>().is_latched() } {
             if const { V::EXPIRES } {
-                return self.look_with_expiry::<K, V>(seen);
+                return self.look_with_expiry::<K, V>(sizes, seen);
             }
-            let latch = self.latch(sizes);
+            let (latch, words) = self.latched::<K, V>(sizes);
             if let Some(size) = V::FIXED {
                 let copy = |bytes: &mut [u8]| {
                     load_bytes(words, bytes);
@@ -266,15 +295,9 @@ impl<'g> RecordRef<'g> {
                 return latch.read(seen, |_| V::build(size, copy));
             }
             // Its bytes are made a value when the copy is known to be whole.
-            return V::build(words.len() * 8, |bytes| {
-                latch.read(seen, |len| {
-                    let len = len.min(bytes.len());
-                    load_bytes(words, &mut bytes[..len]);
-                    len
-                })
-            });
+            return V::from_vec(latch.read(seen, |len| bytes_of(words, len)));
         }
-        match words.first() {
+        match self.value_words::<K, V>(sizes).first() {
             // Acquire: who sees this write also sees what its writer did before, such as other keys.
             Some(word) => value_of(word.load(Ordering::Acquire)),
             None => V::build(0, |_| 0),
@@ -283,72 +306,29 @@ impl<'g> RecordRef<'g> {
 
     /// The same for a value that may end: what comes out of the latch together.
     #[inline(always)]
-    fn look_with_expiry<K: Key, V: Value>(self, seen: &mut Seen) -> Result<V> {
-        let sizes = self.sizes::<K, V>();
-        let (words, latch, mut expiry) = (self.value_words::<K, V>(sizes), self.latch(sizes), Expiry::NEVER);
-        let mut value = V::build(V::FIXED.unwrap_or(words.len() * 8), |bytes| {
-            latch.read(seen, |len| {
+    fn look_with_expiry<K: Key, V: Value>(self, sizes: RecordSizes, seen: &mut Seen) -> Result<V> {
+        let ((latch, words), mut expiry) = (self.latched::<K, V>(sizes), Expiry::NEVER);
+        let mut value = match V::FIXED {
+            Some(size) => V::build(size, |bytes| {
+                latch.read(seen, |_| {
+                    expiry = self.load_expiry::<V>(sizes);
+                    load_bytes(words, bytes);
+                    size
+                })
+            })?,
+            None => V::from_vec(latch.read(seen, |len| {
                 expiry = self.load_expiry::<V>(sizes);
-                let len = len.min(bytes.len());
-                load_bytes(words, &mut bytes[..len]);
-                len
-            })
-        })?;
+                bytes_of(words, len)
+            }))?,
+        };
         value.set_expiry(expiry);
         Ok(value)
     }
 
-    /// As [`copy_value`](Self::copy_value), of a value that may end; returns when it does.
-    pub(crate) fn copy_with_expiry<K: Key, V: Value>(self, bytes: &mut Vec<u8>) -> Expiry {
-        let sizes = self.sizes::<K, V>();
-        let (words, mut seen) = (self.value_words::<K, V>(sizes), Seen::NOTHING);
-        self.latch(sizes).read(&mut seen, |len| {
-            bytes.resize(len.min(words.len() * 8), 0);
-            load_bytes(words, bytes);
-            self.load_expiry::<V>(sizes)
-        })
-    }
-
-    /// Puts a whole copy of the value's bytes into `bytes`, in place of what is there, also while others write it.
-    pub(crate) fn copy_value<K: Key, V: Value>(self, bytes: &mut Vec<u8>) {
-        let sizes = self.sizes::<K, V>();
-        let words = self.value_words::<K, V>(sizes);
-        if const { RecordLayout::of::<K, V>().is_latched() } {
-            let mut seen = Seen::NOTHING;
-            return self.latch(sizes).read(&mut seen, |len| {
-                bytes.resize(len.min(words.len() * 8), 0);
-                load_bytes(words, bytes);
-            });
-        }
-        // Acquire: as for the value itself.
-        let word = words.first().map_or(0, |word| word.load(Ordering::Acquire));
-        bytes.clear();
-        bytes.extend_from_slice(&word.to_le_bytes()[..V::FIXED.unwrap_or_default()]);
-    }
-
-    /// Replaces the value where it lies. False if it has no place there: nothing was done.
+    /// As [`KnownRecord::set_value`](super::KnownRecord::set_value).
     #[inline]
-    pub(crate) fn set_value<K: Key, V: Value>(self, value: &V, visible: Visible) -> bool {
-        let sizes = self.sizes::<K, V>();
-        let words = self.value_words::<K, V>(sizes);
-        if const { RecordLayout::of::<K, V>().is_latched() } {
-            let (bytes, is_fixed) = (value.as_bytes(), const { V::FIXED.is_some() });
-            if !is_fixed && bytes.len() > words.len() * 8 {
-                return false;
-            }
-            let len = if is_fixed { None } else { Some(bytes.len()) };
-            if const { V::EXPIRES } {
-                return self.latch(sizes).write(len, visible, || {
-                    self.store_expiry(sizes, value);
-                    store_bytes(words, bytes);
-                });
-            }
-            return self.latch(sizes).write(len, visible, || store_bytes(words, bytes));
-        }
-        if let Some(word) = words.first() {
-            visible.publish(word, word_of(value));
-        }
-        true
+    pub(crate) fn set_value<K: Key, V: Value>(self, value: &(impl ValueBytes + ?Sized), visible: Visible) -> bool {
+        self.known::<K, V>().set_value::<K, V>(value, visible)
     }
 
     /// Deletes the record's key where it lies. A record that may be sealed is deleted under its latch, so that who seals it sees
@@ -427,7 +407,7 @@ impl<'g> RecordRef<'g> {
                 latch.try_write_if(seen, len, Visible::Now, || {
                     let is_to_be = value.expiry() <= until || may_last(until);
                     if is_to_be {
-                        self.store_expiry(sizes, &value);
+                        self.store_expiry::<V>(sizes, &value);
                         store_bytes(words, value.as_bytes());
                     }
                     is_to_be
@@ -452,7 +432,7 @@ impl<'g> RecordRef<'g> {
             Verdict::Delete => return Ok(Some(Modified::Doomed(Seen::NOTHING))),
             Verdict::Set => {}
         }
-        if word.compare_exchange(seen, word_of(&value), Ordering::AcqRel, Ordering::Acquire).is_err() {
+        if word.compare_exchange(seen, word_of::<V>(&value), Ordering::AcqRel, Ordering::Acquire).is_err() {
             return Ok(None);
         }
         after_exchange();
@@ -476,6 +456,12 @@ impl<'g> RecordRef<'g> {
     }
 }
 
+/// Of a record that does not tell the truth about its length.
+#[cold]
+fn no_words() -> &'static [AtomicU64] {
+    &[]
+}
+
 /// The value of at most 8 bytes in this word.
 #[inline]
 fn value_of<V: Value>(word: u64) -> Result<V> {
@@ -488,9 +474,9 @@ fn value_of<V: Value>(word: u64) -> Result<V> {
 
 /// The word of a value of at most 8 bytes.
 #[inline]
-fn word_of<V: Value>(value: &V) -> u64 {
+pub(super) fn word_of<V: Value>(value: &(impl ValueBytes + ?Sized)) -> u64 {
     let size = V::FIXED.unwrap_or_default();
     let mut word = [0; 8];
-    word[..size].copy_from_slice(value.as_bytes());
+    word[..size].copy_from_slice(value.value_bytes());
     u64::from_le_bytes(word)
 }

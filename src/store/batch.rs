@@ -15,7 +15,7 @@ use crate::index::Slot;
 use crate::kernel::{DeleteOp, Kernel, KeyOperation, Modify, ReadOp, RmwOp, UpsertOp, View};
 use crate::memory::Purpose;
 use crate::operation::{Account, CountAs, Progress, Retry, Stall, Step};
-use crate::record::{Key, Value};
+use crate::record::{ByRef, Key, KeyBytes, Value};
 use crate::stats::OwnedCounter;
 use crate::status::OperationStatus;
 use crate::sync::{Arc, Visible, publish_all};
@@ -58,7 +58,7 @@ impl<K: Key, V: Value> Session<K, V> {
         let keys = &keys[..keys.len().min(values.len())];
         let now = self.database.kernel.now();
         let at_once = |view: View<'_>, at: usize, slot: Slot<'_>| view.read::<K, V>(&keys[at], slot, now);
-        let make = |at: usize| ReadOp::new(keys[at].clone());
+        let make = |at: usize| ReadOp::new(ByRef(&keys[at]));
         let waited = self.batch(
             keys.len(),
             |at| &keys[at],
@@ -78,9 +78,9 @@ impl<K: Key, V: Value> Session<K, V> {
     pub fn upsert_batch(&mut self, pairs: &[(K, V)]) -> Result<()> {
         let at_once = |view: View<'_>, at: usize, slot: Slot<'_>| {
             let (key, value) = &pairs[at];
-            view.set(key, value, slot, Visible::Later).then_some(OperationStatus::InPlace)
+            view.set::<K, V>(key, value, slot, Visible::Later).then_some(OperationStatus::InPlace)
         };
-        let make = |at: usize| UpsertOp::new(pairs[at].0.clone(), pairs[at].1.clone());
+        let make = |at: usize| UpsertOp::<K, V, _, _>::by_ref(&pairs[at].0, &pairs[at].1);
         self.batch(pairs.len(), |at| &pairs[at].0, |counters| &counters.upserts, at_once, make, |_, _| ()).map(drop)
     }
 
@@ -107,17 +107,17 @@ impl<K: Key, V: Value> Session<K, V> {
     /// # Errors
     /// As for [`delete`](Self::delete), for the first that fails; those before it are done, those after it may be.
     pub fn delete_batch(&mut self, keys: &[K]) -> Result<()> {
-        let make = |at: usize| DeleteOp::new(keys[at].clone());
+        let make = |at: usize| DeleteOp::new(ByRef(&keys[at]));
         self.batch(keys.len(), |at| &keys[at], |counters| &counters.deletes, |_, _, _| None, make, |_, _| ()).map(drop)
     }
 
     /// Runs `count` operations, all on the same side of every checkpoint's cut, and returns how many of them waited for the
     /// device.
     #[inline]
-    fn batch<'k, O: KeyOperation<K, V>>(
+    pub(super) fn batch<'k, Q: KeyBytes + ?Sized + 'k, O: KeyOperation<K, V>>(
         &mut self,
         count: usize,
-        key: impl Fn(usize) -> &'k K,
+        key: impl Fn(usize) -> &'k Q,
         count_as: CountAs,
         at_once: impl Fn(View<'_>, usize, Slot<'_>) -> Option<O::Output>,
         make: impl FnMut(usize) -> O,
@@ -177,10 +177,10 @@ impl<K: Key, V: Value> Session<K, V> {
     }
 
     #[inline]
-    fn run_batch<'k, O: KeyOperation<K, V>>(
+    fn run_batch<'k, Q: KeyBytes + ?Sized + 'k, O: KeyOperation<K, V>>(
         &mut self,
         count: usize,
-        key: impl Fn(usize) -> &'k K,
+        key: impl Fn(usize) -> &'k Q,
         at_once: impl Fn(View<'_>, usize, Slot<'_>) -> Option<O::Output>,
         mut make: impl FnMut(usize) -> O,
         mut done: impl FnMut(usize, O::Output),
@@ -212,7 +212,7 @@ impl<K: Key, V: Value> Session<K, V> {
                         Progress::Done(output) => done(place, output),
                         Progress::Wait(request) => {
                             waited += 1;
-                            let hash = KeyHash::of_bytes(key(place).as_bytes());
+                            let hash = KeyHash::of_bytes(key(place).key_bytes());
                             self.take_off(place, hash, operation, request, done, flight)?;
                         }
                     }
@@ -230,10 +230,10 @@ impl<K: Key, V: Value> Session<K, V> {
     /// in `waiting`. `at_once` is the short way for those that memory can answer, `make` the whole operation.
     #[inline]
     #[expect(clippy::too_many_arguments, reason = "the parts of one batch, which its four callers give")]
-    pub(super) fn run_group<'k, O: KeyOperation<K, V>>(
+    pub(super) fn run_group<'k, Q: KeyBytes + ?Sized + 'k, O: KeyOperation<K, V>>(
         &mut self,
         places: Range<usize>,
-        key: &impl Fn(usize) -> &'k K,
+        key: &impl Fn(usize) -> &'k Q,
         at_once: &impl Fn(View<'_>, usize, Slot<'_>) -> Option<O::Output>,
         make: &mut impl FnMut(usize) -> O,
         done: &mut impl FnMut(usize, O::Output),
@@ -246,10 +246,11 @@ impl<K: Key, V: Value> Session<K, V> {
         let view = kernel.view(&guard);
         let purpose = if O::WRITES { Purpose::Write } else { Purpose::Read };
         let slots = if view.is_whole() {
-            find_group::<K, V>(view, places.clone(), key, purpose)
+            find_group::<K, V, _>(view, places.clone(), key, purpose)
         } else {
             find_group_twice(kernel, &guard, places.clone(), key, purpose)
         };
+        let view = view.of_what_was_asked_for();
         let mut stop = None;
         for (place, slot) in places.zip(&slots) {
             let Some(slot) = *slot else { break };
@@ -330,16 +331,16 @@ fn step_whole<'g, K: Key, V: Value, O: KeyOperation<K, V>>(
 
 /// The index entries of a group's keys, whose records are on their way to the cache.
 #[inline(always)]
-fn find_group<'g, 'k, K: Key, V: Value>(
+fn find_group<'g, 'k, K: Key, V: Value, Q: KeyBytes + ?Sized + 'k>(
     view: View<'g>,
     places: Range<usize>,
-    key: &impl Fn(usize) -> &'k K,
+    key: &impl Fn(usize) -> &'k Q,
     purpose: Purpose,
 ) -> [Option<Slot<'g>>; GROUP] {
     let mut hashes = [KeyHash::from_raw(0); GROUP];
     let count = places.len().min(GROUP);
     for (hash, place) in hashes.iter_mut().zip(places) {
-        *hash = KeyHash::of_bytes(key(place).as_bytes());
+        *hash = KeyHash::of_bytes(key(place).key_bytes());
         view.prefetch_bucket(*hash);
     }
     let mut slots = [None; GROUP];
@@ -354,15 +355,15 @@ fn find_group<'g, 'k, K: Key, V: Value>(
 /// The same while the index grows: a bucket may have to be looked for in two tables.
 #[cold]
 #[inline(never)]
-fn find_group_twice<'g, 'k, K: Key, V: Value>(
+fn find_group_twice<'g, 'k, K: Key, V: Value, Q: KeyBytes + ?Sized + 'k>(
     kernel: &'g Kernel<K, V>,
     guard: &'g Guard<'_>,
     places: Range<usize>,
-    key: &impl Fn(usize) -> &'k K,
+    key: &impl Fn(usize) -> &'k Q,
     purpose: Purpose,
 ) -> [Option<Slot<'g>>; GROUP] {
     let view = kernel.view(guard);
-    let hashes = places.take(GROUP).map(|place| KeyHash::of_bytes(key(place).as_bytes()));
+    let hashes = places.take(GROUP).map(|place| KeyHash::of_bytes(key(place).key_bytes()));
     for hash in hashes.clone() {
         view.prefetch_bucket(hash);
         kernel.index.prefetch_before(hash);

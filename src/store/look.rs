@@ -2,9 +2,12 @@
 
 use super::session::Session;
 use crate::error::Result;
-use crate::record::{Key, KeyBytes, Value};
+use crate::index::Slot;
+use crate::kernel::{ShowOp, Shown, View};
+use crate::record::{ByRef, Key, KeyBytes, Value};
 use crate::utility::KeyHash;
 use std::borrow::Borrow;
+use std::cell::Cell;
 
 /// Bytes that a session keeps to copy values to.
 const KEPT_MAX: usize = 1 << 16;
@@ -44,33 +47,90 @@ impl<K: Key, V: Value> Session<K, V> {
     ///
     /// # Errors
     /// As for [`read`](Self::read).
+    #[inline(always)]
     pub fn read_with<Q: KeyBytes + ?Sized, T>(&mut self, key: &Q, look: impl FnOnce(&[u8]) -> T) -> Result<Option<T>>
     where
         K: Borrow<Q>,
     {
-        if self.copy_from_memory(key) {
-            let seen = look(&self.copied);
-            if self.copied.capacity() > KEPT_MAX {
-                self.copied = Vec::new();
+        match self.copy_from_memory(key) {
+            Some(true) => {
+                let seen = look(&self.copied);
+                self.trim_copied();
+                Ok(Some(seen))
             }
-            return Ok(Some(seen));
+            Some(false) => Ok(None),
+            None => Ok(self.read_by_steps(key)?.map(|value| look(value.as_bytes()))),
         }
-        Ok(self.read_by_steps(key)?.map(|value| look(value.as_bytes())))
     }
 
-    /// Copies the value of `key` if its record is the newest of its chain and in memory, and it has not ended.
-    fn copy_from_memory<Q: KeyBytes + ?Sized>(&mut self, key: &Q) -> bool {
-        let Some((guard, account)) = self.driver.pin_plain() else { return false };
+    /// Copies the value of `key` if memory can answer; false if it has none.
+    #[inline(always)]
+    fn copy_from_memory<Q: KeyBytes + ?Sized>(&mut self, key: &Q) -> Option<bool> {
+        let (guard, account) = self.driver.pin_plain()?;
         let (now, view) = (self.database.kernel.now(), self.database.kernel.view(&guard));
-        let record = view.newest::<K, V>(key, view.find(KeyHash::of_bytes(key.key_bytes())));
-        if let Some(record) = record {
-            if const { !V::EXPIRES } {
-                record.copy_value::<K, V>(&mut self.copied);
-            } else if record.copy_with_expiry::<K, V>(&mut self.copied).is_over(now) {
-                return false;
-            }
-            account.counters.reads.add(1);
+        let slot = view.find(KeyHash::of_bytes(key.key_bytes()));
+        let is_there = view.copy::<K, V>(key, slot, now, &mut self.copied)?;
+        account.counters.reads.add(1);
+        Some(is_there)
+    }
+
+    /// Gives the memory of a long value back.
+    #[inline(always)]
+    fn trim_copied(&mut self) {
+        if self.copied.capacity() > KEPT_MAX {
+            self.copied = Vec::new();
         }
-        record.is_some()
+    }
+
+    /// Calls `look` with the place of each of `keys` and the bytes of its value, `None` if it has none: [`read_with`](Self::read_with)
+    /// for many keys, which are looked up together as in [`read_batch`](Self::read_batch). The places come in no order if keys
+    /// have to be read from the device, and each of them once. Allocates nothing as long as memory can answer.
+    ///
+    /// `look` must not block: what other sessions do may wait for it.
+    ///
+    /// ```
+    /// # fn example(session: &mut oxifaster::store::Session<String, Vec<u8>>) -> oxifaster::Result<()> {
+    /// let (keys, mut lengths) = (["one", "two"], [0; 2]);
+    /// session.read_batch_with(&keys, |at, bytes| lengths[at] = bytes.map_or(0, <[u8]>::len))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`read`](Self::read), for the first key that fails.
+    pub fn read_batch_with<Q: KeyBytes + ?Sized>(
+        &mut self,
+        keys: &[&Q],
+        mut look: impl FnMut(usize, Option<&[u8]>),
+    ) -> Result<()>
+    where
+        K: Borrow<Q>,
+    {
+        let mut copied = std::mem::take(&mut self.copied);
+        // Lent to each copy, and given back by who has looked at it.
+        let lent = Cell::new(Some(&mut copied));
+        let now = self.database.kernel.now();
+        let at_once = |view: View<'_>, at: usize, slot: Slot<'_>| {
+            let bytes = lent.take()?;
+            let is_there = view.copy::<K, V>(keys[at], slot, now, bytes);
+            if is_there == Some(true) {
+                return Some(Shown::Bytes(bytes));
+            }
+            lent.set(Some(bytes));
+            is_there.map(|_| Shown::Value(None))
+        };
+        let make = |at: usize| ShowOp::new(ByRef(keys[at]));
+        let done = |at: usize, shown| match shown {
+            Shown::Bytes(bytes) => {
+                look(at, Some(bytes));
+                lent.set(Some(bytes));
+            }
+            Shown::Value(value) => look(at, value.as_ref().map(V::as_bytes)),
+        };
+        let outcome = self.batch(keys.len(), |at| keys[at], |counters| &counters.reads, at_once, make, done);
+        self.copied = copied;
+        self.trim_copied();
+        self.count_waits(outcome?);
+        Ok(())
     }
 }

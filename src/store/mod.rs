@@ -38,6 +38,7 @@ mod shrink;
 mod transaction;
 #[cfg(not(oxifaster_loom))]
 mod unlisted;
+mod upsert;
 
 pub use async_session::AsyncSession;
 #[cfg(not(oxifaster_loom))]

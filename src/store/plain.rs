@@ -9,7 +9,7 @@ use super::session::Session;
 use crate::device::FileSystemDisk;
 use crate::directory::FileDirectory;
 use crate::error::Result;
-use crate::record::{Key, KeyBytes, Value};
+use crate::record::{Key, KeyBytes, Value, ValueBytes};
 use std::borrow::Borrow;
 use std::io::{Read, Write};
 use std::path::Path;
@@ -94,6 +94,18 @@ impl<K: Key, V: Value> Store<K, V> {
     /// As for [`Session::upsert`].
     pub fn put(&self, key: K, value: V) -> Result<()> {
         self.with_session(|session| session.upsert(key, value))
+    }
+
+    /// The same with a key and a value that stay with the caller, of which none is made: see [`Session::upsert_ref`].
+    ///
+    /// # Errors
+    /// As for [`Session::upsert_ref`].
+    pub fn put_ref<Q: KeyBytes + ?Sized, W: ValueBytes + ?Sized>(&self, key: &Q, value: &W) -> Result<()>
+    where
+        K: Borrow<Q>,
+        V: Borrow<W>,
+    {
+        self.with_session(|session| session.upsert_ref(key, value))
     }
 
     /// Gives `key` what `reader` yields, of any length up to 1 GiB: see [`Session::upsert_from`]. Returns how many bytes those are.

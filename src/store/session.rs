@@ -5,10 +5,10 @@ use super::pending::{Begun, Completed, Outcome, Parked, Ticket, box_modify};
 use crate::address::Address;
 use crate::device::{IoDone, IoRequest, Token};
 use crate::error::{Error, Result};
-use crate::kernel::{DeleteOp, Insert, Kernel, Modify, ReadOp, RmwOp, UpsertOp};
+use crate::kernel::{DeleteOp, Insert, Kernel, Modify, ReadOp, RmwOp};
 use crate::operation::{Account, CountAs, Driver, Operation, PendingTable, Progress};
 use crate::record::{ByRef, Key, KeyBytes, Value};
-use crate::sync::{Arc, Visible};
+use crate::sync::Arc;
 use crate::utility::KeyHash;
 use std::borrow::Borrow;
 use std::collections::VecDeque;
@@ -95,50 +95,6 @@ impl<K: Key, V: Value> Session<K, V> {
         let (value, waited) = self.run(&mut ReadOp::new(ByRef(key)), |counters| &counters.reads)?;
         self.count_waits(usize::from(waited));
         Ok(value)
-    }
-
-    /// Gives `key` the value `value`, whatever it had. Never reads the device.
-    ///
-    /// # Errors
-    /// If the log needs room and cannot make it: [`ErrorKind::DeviceFailed`](crate::ErrorKind::DeviceFailed) if the
-    /// device cannot be written to, [`ErrorKind::Limit`](crate::ErrorKind::Limit) if it keeps nothing,
-    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy) if a session stands in the way for too long. The store is unchanged.
-    #[inline(always)]
-    pub fn upsert(&mut self, key: K, value: V) -> Result<()> {
-        if let Some((guard, account)) = self.driver.pin_plain() {
-            let view = self.database.kernel.view(&guard);
-            if view.set(&key, &value, view.find(KeyHash::of_bytes(key.as_bytes())), Visible::Now) {
-                account.counters.upserts.add(1);
-                return Ok(());
-            }
-        }
-        self.upsert_by_steps(key, value)
-    }
-
-    #[inline(never)]
-    fn upsert_by_steps(&mut self, key: K, value: V) -> Result<()> {
-        self.run_change(&mut UpsertOp::new(key, value), |counters| &counters.upserts).map(drop)
-    }
-
-    /// Gives `key` a value of `len` bytes, which `fill` writes; what it is given holds zeros. For values of any length; of a type
-    /// with one length, `len` is that.
-    ///
-    /// # Errors
-    /// As for [`upsert`](Self::upsert), and before `fill` is called [`ErrorKind::Limit`](crate::ErrorKind::Limit) if a record of
-    /// that length does not fit on a page of the log; [`ErrorKind::Config`](crate::ErrorKind::Config) if no value has that length;
-    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if the bytes are no value of the type.
-    pub fn upsert_with(&mut self, key: K, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<()> {
-        if let Some(size) = V::FIXED.filter(|size| *size != len) {
-            return Err(Error::new(crate::ErrorKind::Config, "no value of the store has this length")
-                .with("length", len)
-                .with("length of every value", size));
-        }
-        self.database.kernel.check_size(key.as_bytes().len(), len)?;
-        let value = V::build(len, |bytes| {
-            fill(bytes);
-            len
-        })?;
-        self.upsert(key, value)
     }
 
     /// Replaces the value of `key` by what `modify` makes of it, as one step: of any number of concurrent calls none is

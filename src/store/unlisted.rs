@@ -26,40 +26,41 @@ impl<K: Key, V: Value> Session<K, V> {
         make: impl FnMut(usize) -> O,
         mut done: impl FnMut(usize, O::Output),
     ) -> Result<()> {
-        let mut parked = self.run_in_memory(count, key, make, &mut done)?;
+        let mut parked = Vec::new();
+        self.run_in_memory(count, key, make, &mut done, &mut |one| parked.push(one))?;
         while !parked.is_empty() {
             parked = self.go_down(gather, parked, &mut done)?;
         }
         Ok(())
     }
 
-    /// Runs what memory can answer, in any order, and gives back the rest.
+    /// Runs what memory can answer, in any order, and gives the rest to `put_off`.
     pub(super) fn run_in_memory<'k, O: Descent<K, V>>(
         &mut self,
         count: usize,
         key: impl Fn(usize) -> &'k K,
         mut make: impl FnMut(usize) -> O,
         done: &mut impl FnMut(usize, O::Output),
-    ) -> Result<Vec<Parked<O>>> {
-        let (mut at, mut parked) = (0, Vec::new());
+        put_off: &mut impl FnMut(Parked<O>),
+    ) -> Result<()> {
+        let (mut at, mut waiting) = (0, Vec::new());
         while at < count {
             let end = count.min(at + GROUP);
-            let mut waiting = Vec::new();
             let stop = self.run_group(at..end, &key, &|_, _, _| None, &mut make, done, &[], &mut waiting)?;
-            parked.extend(waiting.into_iter().filter_map(|(place, _, operation, _)| park(place, operation)));
+            waiting.drain(..).filter_map(|(place, _, operation, _)| park(place, operation)).for_each(&mut *put_off);
             at = match stop {
                 None => end,
                 Some(Stop::Short(place) | Stop::Order(place)) => place,
                 Some(Stop::Retry(place, mut operation, retry)) => {
                     match self.driver.try_again(&self.database.kernel, &mut operation, None, retry)? {
                         Progress::Done(output) => done(place, output),
-                        Progress::Wait(_) => parked.extend(park(place, operation)),
+                        Progress::Wait(_) => park(place, operation).into_iter().for_each(&mut *put_off),
                     }
                     place + 1
                 }
             };
         }
-        Ok(parked)
+        Ok(())
     }
 
     /// Reads a record for each operation, and steps it. Gives back those that need another one.

@@ -336,3 +336,73 @@ fn types_with_a_codec_are_keys_and_values() {
     assert_eq!(*session.read(&key).unwrap().unwrap(), ["one", "two", "three"]);
     assert_eq!(session.read(&Encoded::new((8, String::new())).unwrap()).unwrap(), None);
 }
+
+#[test]
+fn what_is_borrowed_is_written_and_looked_at_wherever_it_lies() {
+    for cache in [None, Some(ReadCacheConfig::default().with_mem_size(16 << 12))] {
+        let config = match cache {
+            Some(cache) => config().with_read_cache(cache),
+            None => config(),
+        };
+        let store = open(config);
+        let (mut session, mut model) = (store.start_session(), Model::new());
+        for round in 0..6 {
+            for number in 0..300 {
+                let (key, value) = (format!("key {number}"), value_of(number, round));
+                session.upsert_ref(key.as_str(), &value[..]).unwrap();
+                model.insert(key, value);
+                if (number + round) % 5 == 0 {
+                    let key = format!("key {}", (number * 7 + round) % 300);
+                    session.delete(key.as_str()).unwrap();
+                    model.remove(&key);
+                }
+            }
+            for _ in 0..2 {
+                look_at_all(&mut session, &model);
+                store.evict().unwrap();
+            }
+        }
+        assert!(store.stats().device.reads > 100);
+    }
+}
+
+/// All keys of a model and as many others, in one call that looks.
+fn look_at_all(session: &mut Session<String, Vec<u8>>, model: &Model) {
+    let keys: Vec<String> = (0..600).map(|number| format!("key {number}")).collect();
+    let names: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let mut seen = vec![0; names.len()];
+    let look = |at: usize, bytes: Option<&[u8]>| {
+        assert!(bytes == model.get(names[at]).map(Vec::as_slice), "{} has another value", names[at]);
+        seen[at] += 1;
+    };
+    session.read_batch_with(&names, look).unwrap();
+    assert!(seen.iter().all(|times| *times == 1), "each key is told once");
+}
+
+#[test]
+fn what_is_borrowed_has_the_length_that_all_have() {
+    let store: FasterKv<[u8; 4], [u8; 9], _> = FasterKv::open(config(), MemoryDisk::new()).unwrap();
+    let mut session = store.start_session();
+    session.upsert_ref(&[1u8; 4], &[2u8; 9][..]).unwrap();
+    let error = session.upsert_ref(&[1u8; 4], &[2u8; 10][..]).unwrap_err();
+    assert_eq!((error.kind(), error.field("length")), (ErrorKind::Config, Some("10")));
+    let error = session.upsert_ref(&[1u8; 3][..], &[2u8; 9]).unwrap_err();
+    assert_eq!((error.kind(), error.field("length of all")), (ErrorKind::Config, Some("4")));
+    let mut told = Vec::new();
+    session.read_batch_with(&[&[1u8; 4][..], &[1; 3]], |at, bytes| told.push((at, bytes.map(<[u8]>::to_vec)))).unwrap();
+    assert_eq!(told, [(0, Some(vec![2; 9])), (1, None)]);
+}
+
+#[test]
+fn a_closure_that_panics_amid_a_batch_leaves_the_session_as_it_was() {
+    let store = open(config());
+    let mut session = store.start_session();
+    session.upsert_ref("a", &b"one"[..]).unwrap();
+    let looked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        session.read_batch_with(&["a", "a"], |at, _| assert_eq!(at, 0, "on purpose")).unwrap();
+    }));
+    assert!(looked.is_err());
+    assert_eq!(session.read_with("a", <[u8]>::to_vec).unwrap(), Some(b"one".to_vec()));
+    store.evict().unwrap();
+    look_at_all(&mut session, &Model::new());
+}

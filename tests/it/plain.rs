@@ -18,6 +18,8 @@ fn a_store_is_there_again_when_it_is_opened_again() {
         assert_eq!(store.get("life").unwrap(), life.checked_sub(1).map(|before| vec![before as u8; 30]));
         store.put("life".to_owned(), vec![life as u8; 30]).unwrap();
         store.update("lives".to_owned(), |lives| lives.push(life as u8)).unwrap();
+        store.put_ref("borrowed", &[life as u8][..]).unwrap();
+        assert_eq!(store.get_with("borrowed", |bytes| bytes[0]).unwrap(), Some(life as u8));
         assert_eq!(store.get_with("lives", |lives| lives.iter().copied().max()).unwrap(), Some(Some(life as u8)));
         store.put(format!("gone {life}"), Vec::new()).unwrap();
         store.delete(format!("gone {life}").as_str()).unwrap();

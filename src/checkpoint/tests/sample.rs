@@ -70,6 +70,7 @@ pub(in crate::checkpoint) fn snapshot(number: u128) -> Manifest {
             pieces: vec![piece(0, 8192, None), piece(8192, 12_280, Some(token(number).log_file()))],
             generations: vec![generation(0, 7), generation(4096, 8)],
             aborted: vec![Aborted { from: at(8192), to: at(12_280), stamp: ABORTED_STAMP }],
+            closed: Some(at(64)),
             durable: false,
         }),
         index: Some(image(number, 64, 4096)),
@@ -270,7 +271,7 @@ prop_compose! {
                 from: at(begin.get() + index as u64 * 8),
                 to: at(begin.get() + index as u64 * 8 + 8),
                 stamp: *stamp,
-            }).collect(), durable: false };
+            }).collect(), closed: in_file[0].then_some(begin), durable: false };
         let image = image.or(is_index.then_some((1, 1, 1, 1)));
         let index = image.map(|(generation, blocks, buckets, overflow_buckets)| IndexPart {
             file: token(number).index_file(),

@@ -9,9 +9,13 @@
 //! * **F3** A file that does not exist, or ends early, below the end of the device holds zeros there. So does a file behind what was
 //!   written, if its owner was killed.
 
+#[cfg(test)]
+mod tests;
+
 use super::os;
 use super::segment_file::{SegmentFile, io_error};
 use super::segment_name::SegmentName;
+use crate::device::ahead::Ahead;
 use crate::device::segments::{Part, Segments, truncated};
 use crate::device::{BlockingDevice, DeviceInfo};
 use crate::error::{Error, ErrorKind, Result};
@@ -45,6 +49,7 @@ pub(in crate::device) struct Files {
     segments: Segments,
     open: RwLock<FileMap>,
     written: Mutex<FileMap>,
+    ahead: Ahead,
     /// True until the first sync: files may hold what an earlier owner wrote and did not sync.
     inherited: AtomicBool,
     /// True if a name was, or may have been, made or removed since the directory was synced.
@@ -87,6 +92,7 @@ impl Files {
             segments,
             open: RwLock::default(),
             written: Mutex::default(),
+            ahead: Ahead::new(end),
             inherited: AtomicBool::new(true),
             names_changed: AtomicBool::new(true),
             begin: AtomicU64::new(begin),
@@ -217,6 +223,18 @@ impl Files {
         }
     }
 
+    /// Sees to it that a part of a write finds space in its file.
+    fn prepare(&self, file: &SegmentFile, part: &Part) {
+        let (len, segment_size) = (part.bytes.len() as u64, self.segments.size());
+        let (start, end) = (self.segments.start_of(part.segment), part.offset + len);
+        file.make_room(part.offset, end, segment_size);
+        self.ahead.before_write(start + end, len, start.saturating_add(segment_size), |from, zeros| {
+            let from = from - start;
+            file.make_room(from, from + zeros.len() as u64, segment_size);
+            file.write(from, zeros)
+        });
+    }
+
     fn mark_written(&self, segment: u64, file: &Arc<SegmentFile>) {
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         // A file that was closed and opened again in between counts as the same: a sync of either covers both.
@@ -336,7 +354,7 @@ impl BlockingDevice for Files {
         self.check_not_truncated(offset)?;
         for part in self.parts(offset, buf.len()) {
             let file = self.existing_or_new(part.segment)?;
-            file.make_room(part.offset, part.offset + part.bytes.len() as u64, self.segments.size());
+            self.prepare(&file, &part);
             file.write(part.offset, &buf[part.bytes])?;
             self.mark_written(part.segment, &file);
         }
@@ -346,6 +364,7 @@ impl BlockingDevice for Files {
 
     fn sync(&self) -> Result<()> {
         self.check_writable()?;
+        self.ahead.before_sync();
         let written = std::mem::take(&mut *self.written.lock().unwrap_or_else(PoisonError::into_inner));
         for file in written.values() {
             file.sync()?;
@@ -404,88 +423,5 @@ pub(super) fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn waiting_for_sync(files: &Files) -> Vec<u64> {
-        files.written.lock().unwrap().keys().copied().collect()
-    }
-
-    #[test]
-    fn a_sync_covers_every_file_that_was_written_also_those_closed_in_between() {
-        let directory = tempfile::tempdir().unwrap();
-        let lock = File::create(directory.path().join("LOCK")).unwrap();
-        let files = Files::in_directory(directory.path(), 4096, false, lock).unwrap();
-        let written = OPEN_MAX as u64 + 10;
-        files.write_at(0, &vec![1; written as usize * 4096]).unwrap();
-        assert_eq!(waiting_for_sync(&files), (0..written).collect::<Vec<_>>());
-        assert_eq!(files.open.read().unwrap().len(), OPEN_MAX);
-        assert!(files.names_changed.load(Ordering::Acquire));
-        files.sync().unwrap();
-        assert_eq!(waiting_for_sync(&files), [0; 0]);
-        assert!(!files.names_changed.load(Ordering::Acquire));
-        files.write_at(8192, &[2; 4096]).unwrap();
-        assert_eq!(waiting_for_sync(&files), [2]);
-        assert!(!files.names_changed.load(Ordering::Acquire), "no name is new");
-    }
-
-    #[test]
-    fn the_first_sync_covers_what_an_earlier_owner_left_unsynced() {
-        let directory = tempfile::tempdir().unwrap();
-        let open = || {
-            let lock = File::create(directory.path().join("LOCK")).unwrap();
-            Files::in_directory(directory.path(), 4096, false, lock).unwrap()
-        };
-        open().write_at(0, &[1; 3 * 4096]).unwrap();
-        let files = open();
-        assert!(files.names_changed.load(Ordering::Acquire), "nor may the names be durable");
-        files.sync().unwrap();
-        let reached: Vec<u64> = files.open.read().unwrap().keys().copied().collect();
-        assert_eq!(reached, [0, 1, 2]);
-        assert!(!files.names_changed.load(Ordering::Acquire));
-    }
-
-    #[test]
-    #[cfg(target_os = "linux")]
-    fn no_space_is_taken_for_what_lies_before_the_first_write() {
-        use std::os::unix::fs::MetadataExt;
-        let directory = tempfile::tempdir().unwrap();
-        let lock = File::create(directory.path().join("LOCK")).unwrap();
-        let files = Files::in_directory(directory.path(), 64 << 20, false, lock).unwrap();
-        files.write_at(32 << 20, &[1; 4096]).unwrap();
-        let taken = fs::metadata(directory.path().join(NAME.file_name(0))).unwrap().blocks() * 512;
-        assert!(taken < 4 << 20, "{taken}");
-    }
-
-    #[test]
-    #[cfg(target_os = "linux")]
-    fn a_file_reaches_beyond_what_was_written_while_it_is_open_and_not_beyond_its_segment() {
-        let directory = tempfile::tempdir().unwrap();
-        let open = || {
-            let lock = File::create(directory.path().join("LOCK")).unwrap();
-            Files::in_directory(directory.path(), 100 << 10, false, lock).unwrap()
-        };
-        let len = |segment| fs::metadata(directory.path().join(NAME.file_name(segment))).unwrap().len();
-        let files = open();
-        files.write_at(0, &[1; 8192]).unwrap();
-        assert!(len(0) > 8192);
-        files.write_at(8192, &[1; 100 << 10]).unwrap();
-        assert_eq!((len(0), len(1) > 8192), (100 << 10, true));
-        drop(files);
-        assert_eq!(len(1), 8192);
-        let files = open();
-        files.write_at(108 << 10, &[1; 4096]).unwrap();
-        std::mem::forget(files); // as if it was killed
-        let files = open();
-        assert!(files.info().extent > 112 << 10);
-        let mut read = vec![2; 20 << 10];
-        files.read_at(100 << 10, &mut read).unwrap();
-        assert!(read[..12 << 10].iter().all(|byte| *byte == 1) && read[12 << 10..].iter().all(|byte| *byte == 0));
-        drop(files);
-        assert!(len(1) >= 12 << 10);
     }
 }

@@ -148,11 +148,11 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
             index,
             sessions: Vec::new(),
         };
-        let (mut cut_took, mut next_chain, mut closed) = (Duration::ZERO, None, Address::INVALID);
+        let (mut cut_took, mut next_chain) = (Duration::ZERO, None);
         if wanted != CheckpointKind::Index {
             self.control.enter(CheckpointStep::Cut);
             let began = Instant::now();
-            closed = self.database.kernel.log.safe_read_only();
+            let closed = self.database.kernel.log.safe_read_only();
             let cut = self.cut(&mut manifest)?;
             cut_took = began.elapsed();
             self.buckets = self.database.kernel.index.config().buckets;
@@ -160,6 +160,10 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
             drop(pause);
             self.control.enter(CheckpointStep::Log);
             next_chain = self.keep_log(cut, &mut manifest, pace)?;
+            // What is changed in place afterwards is not what it holds. Only a fold-over closes all of it.
+            if let Some(log) = manifest.log.as_mut().filter(|_| wanted != CheckpointKind::FoldOver) {
+                log.closed = Some(log.start.min(closed));
+            }
         }
         self.control.enter(CheckpointStep::Manifest);
         self.control.check()?;
@@ -172,9 +176,7 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         }
         self.database.forget_ended_before(&manifest.sessions);
         if let Some(log) = &manifest.log {
-            // What is changed in place afterwards is not what it holds. Only a fold-over closes all of it.
-            let kept = if wanted == CheckpointKind::FoldOver { log.start } else { log.start.min(closed) };
-            self.database.checkpointed.advance_to(kept.get());
+            self.database.checkpointed.advance_to(log.closed.unwrap_or(log.start).get());
         }
         self.retain(&manifest)?;
         Ok(CheckpointReport {
@@ -345,7 +347,8 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         let history = log.history();
         let generations = if durable { history.generations_up_to(end) } else { history.generations_below(end) };
         let buckets = self.buckets;
-        manifest.log = Some(LogPart { begin, start, end, buckets, pieces, generations, aborted, durable });
+        manifest.log =
+            Some(LogPart { begin, start, end, buckets, pieces, generations, aborted, closed: None, durable });
         Ok(chain)
     }
 

@@ -17,8 +17,8 @@
 use crate::address::Address;
 use crate::allocator::Gather;
 use crate::error::Result;
-use crate::kernel::{Fetch, Fetched, Kernel};
-use crate::record::{Key, Record, RecordLayout, Value};
+use crate::kernel::{Fetch, Kernel};
+use crate::record::{Key, RecordLayout, Value};
 
 /// Looks that are taken in one go.
 const TOGETHER: usize = 1 << 15;
@@ -120,13 +120,11 @@ fn look_above<K: Key, V: Value>(
     gather.read(&kernel.log, &places, RecordLayout::of::<K, V>(), &mut |number, brought| {
         let doubt = &mut doubts[number];
         let at = Address::new(first.get() + (u64::from(doubt.distance) << 3));
-        let next = match (Fetch { at: doubt.above, len: doubt.len as usize }).gathered::<K, V>(kernel, brought)? {
-            Fetched::Longer(above) => Some(above),
-            Fetched::Record(record) if !record.info.is_invalid() && record.key.as_bytes() == doubt.key.as_bytes() => {
-                None
-            }
-            Fetched::Record(record) if record.info.previous() > at => Some(Fetch::of(kernel, record.info.previous())),
-            Fetched::Record(_) => {
+        let next = match (Fetch { at: doubt.above, len: doubt.len as usize }).gathered_head(kernel, brought)? {
+            Err(longer) => Some(longer),
+            Ok(record) if !record.info.is_invalid() && record.key == doubt.key.as_bytes() => None,
+            Ok(record) if record.info.previous() > at => Some(Fetch::of(kernel, record.info.previous())),
+            Ok(_) => {
                 in_use.push(at);
                 None
             }
@@ -144,17 +142,16 @@ pub(super) fn records_at<K: Key, V: Value>(
     kernel: &Kernel<K, V>,
     gather: &mut Gather,
     places: &[Address],
-    mut visit: impl FnMut(Address, Record<K, V>, u64),
+    mut visit: impl FnMut(Address, &[u8]) -> Result<()>,
 ) -> Result<()> {
     let mut wanted: Vec<_> = places.iter().map(|at| Fetch::of(kernel, *at)).collect();
     while !wanted.is_empty() {
         let places: Vec<_> = wanted.iter().map(|fetch| (fetch.at, fetch.len)).collect();
         let mut longer = Vec::new();
         gather.read(&kernel.log, &places, RecordLayout::of::<K, V>(), &mut |number, brought| {
-            let bytes = brought.map_or(0, |bytes| bytes.len() as u64);
-            match wanted[number].gathered(kernel, brought)? {
-                Fetched::Longer(fetch) => longer.push(fetch),
-                Fetched::Record(record) => visit(wanted[number].at, record, bytes),
+            match wanted[number].bytes_of(kernel, brought) {
+                Ok(bytes) => visit(wanted[number].at, bytes)?,
+                Err(fetch) => longer.push(fetch),
             }
             Ok(())
         })?;

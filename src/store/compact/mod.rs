@@ -76,8 +76,8 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     }
 
     /// The share of the log that is in use, 0.0 to 1.0, as estimated from the number of entries in the index; 1.0 for an empty
-    /// log. Walks the index: takes milliseconds for every hundred megabytes. If values may end, it also looks at some 128 KiB of the
-    /// log, spread over all of it, to know how many have.
+    /// log. Walks a sixteenth of the index, all of it if it is small: takes milliseconds for every gigabyte. If values may end, it also looks
+    /// at some 128 KiB of the log, spread over all of it, to know how many have.
     pub fn utilization(&self) -> f64 {
         utilization(&self.database)
     }
@@ -271,7 +271,7 @@ pub(crate) fn utilization<K: Key, V: Value>(database: &Arc<Database<K, V>>) -> f
 }
 
 fn live_bytes<K: Key, V: Value>(database: &Database<K, V>) -> u64 {
-    let live = database.kernel.index.stats().entries * database.record_size();
+    let live = database.kernel.index.entries_about() * database.record_size();
     // What was written of large values is in use to the same share as what leads to it.
     let fragments = database.kernel.fragment_bytes.load(Ordering::Relaxed);
     let written = database.kernel.log.addresses().tail.get().saturating_sub(database.opened_at.get());

@@ -11,7 +11,7 @@ use crate::compaction::report::CompactionReport;
 use crate::error::Result;
 use crate::kernel::ConditionalInsertOp;
 use crate::operation::{Environment, HELD_UP_MAX};
-use crate::record::{Key, Record, RecordLayout, Value};
+use crate::record::{Key, RecordLayout, Value};
 use crate::store::database::Database;
 use crate::store::large::{Title, relocate_live};
 use crate::store::session::Session;
@@ -19,8 +19,8 @@ use crate::sync::Arc;
 use std::ops::Range;
 use std::time::Instant;
 
-/// Bytes of the records that are looked up in one call.
-const TOGETHER: usize = 1 << 20;
+/// Bytes of the records that are looked up in one call: they stay in a processor's cache meanwhile.
+const TOGETHER: usize = 256 << 10;
 
 /// A part of the log that is to be compacted.
 pub(super) struct Pass<'a, K: Key, V: Value> {
@@ -39,17 +39,62 @@ pub(super) struct Outcome {
 }
 
 /// A record that is looked up.
-struct Candidate<K, V> {
+struct Candidate<K> {
     at: Address,
     key: K,
-    value: V,
-    bytes: u64,
+    /// Where its bytes are.
+    place: Range<usize>,
 }
 
-impl<K: Key, V: Value> Candidate<K, V> {
-    /// A record, unless it is a tombstone, or has ended: all that is older of its key goes with it (C5).
-    fn of(at: Address, Record { key, value, .. }: Record<K, V>, bytes: u64, now: u64) -> Option<Self> {
-        value.filter(|value| !value.expiry().is_over(now)).map(|value| Self { at, key, value, bytes })
+/// Records that are looked up together.
+struct Candidates<K> {
+    list: Vec<Candidate<K>>,
+    /// One behind the other. Few of them are moved, so nothing is taken out of them before.
+    bytes: Vec<u8>,
+}
+
+impl<K: Key> Candidates<K> {
+    fn new() -> Self {
+        Self { list: Vec::new(), bytes: Vec::new() }
+    }
+
+    /// Adds the record at `at`, unless it is a tombstone, or has ended: all that is older of its key goes with it (C5).
+    fn take_up<V: Value>(&mut self, at: Address, bytes: &[u8], now: u64) -> Result<()> {
+        let parts = const { RecordLayout::of::<K, V>() }.split(bytes)?;
+        if parts.value.is_some() && !(const { V::EXPIRES } && parts.expiry.is_over(now)) {
+            let start = self.bytes.len();
+            self.bytes.extend_from_slice(bytes);
+            self.list.push(Candidate { at, key: parts.key()?, place: start..self.bytes.len() });
+        }
+        Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        self.bytes.len() + self.list.len() * size_of::<Candidate<K>>() >= TOGETHER
+    }
+
+    fn clear(&mut self) {
+        self.list.clear();
+        self.bytes.clear();
+    }
+
+    fn key(&self, number: usize) -> &K {
+        &self.list[number].key
+    }
+
+    /// The operation that moves one if it is in use.
+    fn operation(&self, number: usize) -> ConditionalInsertOp<'_, K> {
+        let Candidate { at, key, place } = &self.list[number];
+        ConditionalInsertOp::new(key.clone(), &self.bytes[place.clone()], *at)
+    }
+
+    /// Counts one if it was moved.
+    fn note(&self, report: &mut CompactionReport, number: usize, is_moved: bool) {
+        if is_moved {
+            let bytes = self.list[number].place.len() as u64;
+            report.live += bytes;
+            report.copied += bytes;
+        }
     }
 }
 
@@ -85,8 +130,7 @@ impl<K: Key, V: Value> Pass<'_, K, V> {
                     mover.report.records += 1;
                     if info.is_live() {
                         // The root of a large value goes with its title, which lies in this part too, or is gone.
-                        let record = RecordLayout::parse::<K, V>(bytes)?;
-                        mover.candidates.extend(Candidate::of(at, record, bytes.len() as u64, now));
+                        mover.candidates.take_up::<V>(at, bytes, now)?;
                     } else if const { V::FIXED.is_none() } {
                         mover.titles.extend(Title::parse::<V>(at, bytes)?);
                     }
@@ -95,7 +139,7 @@ impl<K: Key, V: Value> Pass<'_, K, V> {
                 mover.report.scanned += reader.bytes() - before;
                 unpaid += reader.bytes() - before;
                 mover.move_large()?;
-                if mover.is_full() || !more {
+                if mover.candidates.is_full() || !more {
                     mover.run(std::mem::take(&mut unpaid))?;
                 }
                 if !more {
@@ -124,7 +168,7 @@ struct Mover<'a, K: Key, V: Value> {
     pass: &'a Pass<'a, K, V>,
     session: Session<K, V>,
     gather: Gather,
-    candidates: Vec<Candidate<K, V>>,
+    candidates: Candidates<K>,
     titles: Vec<Title<K>>,
     doubts: Doubts<K>,
     report: CompactionReport,
@@ -133,16 +177,12 @@ struct Mover<'a, K: Key, V: Value> {
 }
 
 impl<'a, K: Key, V: Value> Mover<'a, K, V> {
-    /// Records that are looked up in one call.
-    const TOGETHER: usize =
-        if TOGETHER / size_of::<Candidate<K, V>>() > 64 { TOGETHER / size_of::<Candidate<K, V>>() } else { 64 };
-
     fn new(pass: &'a Pass<'a, K, V>) -> Self {
         Self {
             pass,
             session: Session::unlisted(Arc::clone(pass.database)),
             gather: Gather::new(pass.limits()),
-            candidates: Vec::with_capacity(Self::TOGETHER),
+            candidates: Candidates::new(),
             titles: Vec::new(),
             doubts: Doubts::new(pass.lookup_memory()),
             report: CompactionReport::default(),
@@ -151,23 +191,18 @@ impl<'a, K: Key, V: Value> Mover<'a, K, V> {
         }
     }
 
-    const fn is_full(&self) -> bool {
-        self.candidates.len() >= Self::TOGETHER
-    }
-
     /// Looks the candidates up, and moves those that memory shows to be in use. Others are put off. So many bytes of the log were read.
     fn run(&mut self, bytes: u64) -> Result<()> {
-        if self.candidates.last().is_some_and(|candidate| !self.doubts.reach(candidate.at)) {
+        if self.candidates.list.last().is_some_and(|candidate| !self.doubts.reach(candidate.at)) {
             self.settle()?;
         }
         let Self { session, candidates, doubts, report, .. } = self;
-        let make = |place: usize| of_candidate(&candidates[place]);
-        let mut done = |place: usize, is_moved: bool| note(report, &candidates[place], is_moved);
-        let parked = session.run_in_memory(candidates.len(), |place| &candidates[place].key, make, &mut done)?;
-        for parked in &parked {
-            let Candidate { at, key, .. } = &candidates[parked.place];
+        let (key, make) = (|number| candidates.key(number), |number| candidates.operation(number));
+        let mut done = |number, is_moved| candidates.note(report, number, is_moved);
+        session.run_in_memory(candidates.list.len(), key, make, &mut done, &mut |parked| {
+            let Candidate { at, key, .. } = &candidates.list[parked.place];
             doubts.push(parked.wanted, *at, key.clone());
-        }
+        })?;
         candidates.clear();
         self.pause(bytes)?;
         if self.doubts.is_full() { self.settle() } else { Ok(()) }
@@ -201,15 +236,15 @@ impl<'a, K: Key, V: Value> Mover<'a, K, V> {
         let mut gather = std::mem::replace(&mut self.gather, Gather::new(self.pass.limits()));
         let in_use = doubts.settle::<V>(kernel, &mut gather, || self.pause(0))?;
         let now = kernel.now();
-        for places in in_use.chunks(Self::TOGETHER) {
-            let mut candidates = Vec::with_capacity(places.len());
-            records_at(kernel, &mut gather, places, |at, record, bytes| {
-                candidates.extend(Candidate::of(at, record, bytes, now));
-            })?;
+        let mut candidates = Candidates::new();
+        let together = (TOGETHER as u64 / self.pass.database.record_size()).max(64) as usize;
+        for places in in_use.chunks(together) {
             let Self { session, report, .. } = self;
-            let make = |place: usize| of_candidate(&candidates[place]);
-            let done = |place: usize, is_moved: bool| note(report, &candidates[place], is_moved);
-            session.run_unlisted(&mut gather, candidates.len(), |place| &candidates[place].key, make, done)?;
+            candidates.clear();
+            records_at(kernel, &mut gather, places, |at, bytes| candidates.take_up::<V>(at, bytes, now))?;
+            let (key, make) = (|number| candidates.key(number), |number| candidates.operation(number));
+            let done = |number, is_moved| candidates.note(report, number, is_moved);
+            session.run_unlisted(&mut gather, candidates.list.len(), key, make, done)?;
             self.pause(0)?;
         }
         self.gather = gather;
@@ -219,17 +254,6 @@ impl<'a, K: Key, V: Value> Mover<'a, K, V> {
     fn finish(mut self) -> Result<CompactionReport> {
         self.settle()?;
         Ok(self.report)
-    }
-}
-
-fn of_candidate<K: Key, V: Value>(candidate: &Candidate<K, V>) -> ConditionalInsertOp<'_, K, V> {
-    ConditionalInsertOp::new(candidate.key.clone(), Some(&candidate.value), candidate.at)
-}
-
-fn note<K, V>(report: &mut CompactionReport, candidate: &Candidate<K, V>, is_moved: bool) {
-    if is_moved {
-        report.live += candidate.bytes;
-        report.copied += candidate.bytes;
     }
 }
 

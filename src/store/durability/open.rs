@@ -185,6 +185,7 @@ fn log_part(log: &HybridLog, begin: Address, end: Address, buckets: u64) -> LogP
         pieces,
         generations: log.history().generations_up_to(end),
         aborted: log.history().aborted_from(begin),
+        closed: None,
         durable: true,
     }
 }

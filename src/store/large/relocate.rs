@@ -5,7 +5,7 @@ use super::stream::Stream;
 use crate::address::Address;
 use crate::error::Result;
 use crate::kernel::{AppendFragmentOp, ConditionalInsertOp, LookOp};
-use crate::record::{Fragment, Held, Key, RecordLayout, Root, Value};
+use crate::record::{Fragment, Held, Key, RecordLayout, Root, Value, made_of};
 use crate::store::compact::Hold;
 use crate::store::session::Session;
 
@@ -24,14 +24,10 @@ impl<K: Key> Title<K> {
         let layout = const { RecordLayout::of::<K, V>() };
         match Fragment::parse(layout, record) {
             Some((fragment, key, _)) if fragment.level == Fragment::TITLE && fragment.title == at => {
-                let fill = |room: &mut [u8]| {
-                    room.copy_from_slice(key);
-                    key.len()
-                };
                 if K::FIXED.is_some_and(|size| size != key.len()) {
                     return Ok(None);
                 }
-                Ok(Some(Self { at, key: K::build(key.len(), fill)? }))
+                Ok(Some(Self { at, key: made_of(key)? }))
             }
             _ => Ok(None),
         }

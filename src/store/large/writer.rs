@@ -5,7 +5,7 @@ use super::io_error;
 use super::relocate::copied;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernel::{AppendFragmentOp, PublishRootOp};
-use crate::record::{Fragment, Key, KeyBytes, RecordLayout, Root, Value};
+use crate::record::{Fragment, Key, KeyBytes, RecordLayout, Root, Value, made_of};
 use crate::store::compact::Hold;
 use crate::store::database::Database;
 use crate::store::session::Session;
@@ -87,11 +87,7 @@ impl<K: Key> Draft<K> {
     pub(super) fn ordinary<V: Value>(&self, database: &Database<K, V>) -> Result<Option<V>> {
         let fits = |bytes: &&[u8]| database.kernel.check_size(self.key.as_bytes().len(), bytes.len()).is_ok();
         let Some(bytes) = self.assembly.only_leaf().filter(fits) else { return Ok(None) };
-        let fill = |room: &mut [u8]| {
-            room.copy_from_slice(bytes);
-            bytes.len()
-        };
-        V::build(bytes.len(), fill).map(Some)
+        made_of(bytes).map(Some)
     }
 
     /// Fragments were written.

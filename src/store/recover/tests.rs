@@ -72,6 +72,7 @@ fn fold_over(store: &Store) -> Manifest {
             pieces: vec![piece],
             generations: log.history().generations_below(at.tail),
             aborted: log.history().aborted_from(at.begin),
+            closed: None,
             durable: false,
         }),
         index: None,

@@ -19,7 +19,10 @@ use std::time::{Duration, Instant};
 pub struct ChangeCursor {
     address: u64,
     /// The generation of the log when it was taken: every recovery begins a new one.
-    generation: u64,
+    generation: u32,
+    /// The generation of the block that ends before it. If another one lies there now, a recovery has put back what the block held at a
+    /// checkpoint, which may be older than what was given: that block or, behind it in the same sweep, all that follow.
+    block: u32,
     /// How far back the last record lies that was given, and what its bytes add up to: another one lies there if the log went
     /// another way after a recovery.
     back: u32,
@@ -28,7 +31,7 @@ pub struct ChangeCursor {
 
 impl ChangeCursor {
     /// Before the oldest change that the log holds.
-    pub const START: Self = Self { address: 0, generation: 0, back: 0, checksum: 0 };
+    pub const START: Self = Self { address: 0, generation: 0, block: 0, back: 0, checksum: 0 };
 
     /// The place in the log: all that lies below was given.
     pub fn address(self) -> Address {
@@ -39,7 +42,8 @@ impl ChangeCursor {
     pub fn to_bytes(self) -> [u8; 24] {
         let mut bytes = [0; 24];
         bytes[..8].copy_from_slice(&self.address.to_le_bytes());
-        bytes[8..16].copy_from_slice(&self.generation.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.generation.to_le_bytes());
+        bytes[12..16].copy_from_slice(&self.block.to_le_bytes());
         bytes[16..20].copy_from_slice(&self.back.to_le_bytes());
         bytes[20..].copy_from_slice(&self.checksum.to_le_bytes());
         bytes
@@ -47,8 +51,14 @@ impl ChangeCursor {
 
     /// The cursor that was kept as these bytes; whether it is one of a store is found out when it is used.
     pub fn from_bytes(bytes: [u8; 24]) -> Self {
-        let word = |at: usize| bytes[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-        Self { address: word(0), generation: word(8), back: word(16) as u32, checksum: (word(16) >> 32) as u32 }
+        let number = |at: usize| bytes[at..].first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
+        Self {
+            address: u64::from(number(0)) | u64::from(number(4)) << 32,
+            generation: number(8),
+            block: number(12),
+            back: number(16),
+            checksum: number(20),
+        }
     }
 }
 
@@ -205,7 +215,9 @@ impl<K: Key, V: Value> ChangeFeed<K, V> {
         // Before the first change there is nothing by which the log could be known again, and nothing that could be given twice.
         let Some((last, checksum)) = self.last else { return ChangeCursor::START };
         let back = (self.at.get() - last.get()) as u32;
-        ChangeCursor { address: self.at.get(), generation: generation(&self.database), back, checksum }
+        let (generation, block) =
+            (generation(&self.database, Address::MAX), generation(&self.database, before(self.at)));
+        ChangeCursor { address: self.at.get(), generation, block, back, checksum }
     }
 
     /// Bytes of the log that are kept for this feed and otherwise would not be.
@@ -304,9 +316,14 @@ impl<K: Key, V: Value> ChangeFeed<K, V> {
     }
 }
 
-/// That of what is appended now.
-fn generation<K: Key, V: Value>(database: &Database<K, V>) -> u64 {
-    u64::from(database.kernel.log.history().generation_at(Address::MAX))
+/// That of the block at `at`; far behind the end, of what is appended now.
+fn generation<K: Key, V: Value>(database: &Database<K, V>, at: Address) -> u32 {
+    database.kernel.log.history().generation_at(at)
+}
+
+/// The byte before `at`, which is not the first one.
+fn before(at: Address) -> Address {
+    Address::from_word(at.get().saturating_sub(1))
 }
 
 fn reader<K: Key, V: Value>(database: &Database<K, V>) -> Result<LiveReader> {
@@ -330,13 +347,15 @@ fn check<K: Key, V: Value>(database: &Database<K, V>, from: ChangeCursor) -> Res
     let Some(last) = last.filter(|last| last.get() >= FIRST && from.address <= log.addresses().tail.get()) else {
         return refuse();
     };
-    if from.generation == generation(database) {
+    if from.generation == generation(database, Address::MAX) {
         return Ok(()); // it is of this life of the store
     }
     // What a cut left out was given before it, but is no part of the log any more.
-    let may_be_aborted = log.history().may_be_aborted(Address::from_word(from.address - 1), from.address());
+    let may_be_aborted = log.history().may_be_aborted(before(from.address()), from.address());
+    // In place of what was given there may be what it was at a checkpoint, though the last record is the same.
+    let is_put_back = from.block != generation(database, before(from.address()));
     let is_known = last >= database.reclaim.given_back().max(database.reclaim.known_from());
-    if from.back == 0 || may_be_aborted || !is_known {
+    if from.back == 0 || may_be_aborted || is_put_back || !is_known {
         return refuse();
     }
     let mut reader = reader(database)?;

@@ -318,6 +318,43 @@ fn a_feed_goes_on_after_a_recovery_or_says_that_it_cannot() {
     }
 }
 
+/// A snapshot holds what a record was, and not what it became in its place before it was given. That the last record is the same as ever
+/// says nothing of the others.
+#[test]
+fn a_feed_that_was_given_more_than_a_snapshot_holds_does_not_go_on() {
+    for (kind, goes_on) in [(CheckpointKind::Snapshot, false), (CheckpointKind::FoldOver, true)] {
+        let (store, disk) = open();
+        let mut session = store.start_session();
+        fill(&mut session, &[1, 2], 1);
+        let directory = MemoryDirectory::new();
+        store.checkpoint_to(&directory, &CheckpointOptions::default().with_kind(kind)).unwrap();
+        if !goes_on {
+            session.upsert(1, 7).unwrap(); // where its record lies; that of 2 stays as it is
+        }
+        let mut feed = store.changes(ChangeCursor::START).unwrap();
+        feed.catch_up().unwrap();
+        let mut map = BTreeMap::new();
+        apply(&mut map, feed.take(100).unwrap());
+        assert_eq!(map, BTreeMap::from([(1, if goes_on { 1 } else { 7 }), (2, 1)]));
+        let cursor = ChangeCursor::from_bytes(feed.cursor().to_bytes());
+        drop((feed, session, store));
+        let recover = || {
+            FasterKv::<u64, u64, _>::recover_from(&directory, RecoveryTarget::Latest, config(), disk.clone(), &|_| ())
+        };
+        let store = recover().unwrap().0;
+        assert_eq!(store.start_session().read(&1).unwrap(), Some(1));
+        let outcome = store.changes(cursor);
+        assert_eq!(outcome.map_err(|error| error.kind()).err(), (!goes_on).then_some(ErrorKind::NotFound), "{kind:?}");
+        // What the recovered store gives is there again however often it is recovered.
+        let mut feed = store.changes(ChangeCursor::START).unwrap();
+        feed.take(100).unwrap();
+        let cursor = feed.cursor();
+        drop((feed, store));
+        let store = recover().unwrap().0;
+        assert!(store.changes(cursor).is_ok(), "{kind:?}");
+    }
+}
+
 #[test]
 fn what_makes_no_sense_is_refused() {
     let (store, _) = open();

@@ -2,7 +2,7 @@
 
 use super::harness::{Flight, Harness, bytes_of, content_of, value_of};
 use super::oracle::{Action, Reply, change};
-use super::program::{Call, Kind};
+use super::program::{Call, Face, Kind};
 use oxifaster::record::{Key, Value};
 use oxifaster::store::Begun;
 use oxifaster::utility::KeyHash;
@@ -106,6 +106,21 @@ impl<K: Key, V: Value> Harness<K, V> {
         self.ran(key, &action, &reply);
     }
 
+    /// The same with a key and a value that stay here, and a look at the bytes of a value.
+    pub(super) fn borrowed(&mut self, session: usize, key: u16, action: Action) {
+        self.plan.resume();
+        let (session, name) = (&mut self.running[session].session, key_of::<K>(key));
+        let reply = match &action {
+            Action::Read => Reply::Value(session.read_with(&name, <[u8]>::to_vec).unwrap()),
+            Action::Upsert(bytes) => {
+                session.upsert_ref(&name, &value_of::<V>(bytes)).unwrap();
+                Reply::Nothing
+            }
+            other => panic!("{other:?} takes what it is given"),
+        };
+        self.ran(key, &action, &reply);
+    }
+
     /// All keys in one call.
     pub(super) fn batch(&mut self, session: usize, call: &Call) {
         self.plan.resume();
@@ -119,6 +134,15 @@ impl<K: Key, V: Value> Harness<K, V> {
         let session = &mut self.running[session].session;
         let mut replies = vec![Reply::Nothing; keys.len()];
         match call.kind {
+            Kind::Read if call.face == Face::Borrowed => {
+                let (names, mut calls) = (Vec::from_iter(&names), 0);
+                let look = |at: usize, bytes: Option<&[u8]>| {
+                    replies[at] = Reply::Value(bytes.map(<[u8]>::to_vec));
+                    calls += 1;
+                };
+                session.read_batch_with(&names, look).unwrap();
+                assert_eq!(calls, keys.len(), "each key is told once");
+            }
             Kind::Read => {
                 let values = session.read_batch(&names).unwrap();
                 assert_eq!(values.len(), keys.len());

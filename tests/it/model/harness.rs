@@ -202,9 +202,10 @@ impl<K: Key, V: Value> Harness<K, V> {
     fn call(&mut self, call: &Call) {
         let session = call.session as usize % self.running.len();
         let face = self.face.unwrap_or(call.face);
-        if face == Face::Batch && call.kind != Kind::Insert {
+        let together = face == Face::Batch && call.kind != Kind::Insert;
+        if together || face == Face::Borrowed && call.kind == Kind::Read && call.keys.len() > 1 {
             call.keys.iter().for_each(|key| self.make_place(*key, PENDING_AMID_BATCHES));
-            return self.batch(session, call);
+            return self.batch(session, &Call { face, ..call.clone() });
         }
         for (at, key) in call.keys.iter().enumerate() {
             self.make_place(*key, PENDING_PER_KEY - 1);
@@ -216,6 +217,9 @@ impl<K: Key, V: Value> Harness<K, V> {
                     self.check_pending(session);
                 }
                 Face::Future => self.future(session, *key, action),
+                Face::Borrowed if matches!(call.kind, Kind::Read | Kind::Upsert) => {
+                    self.borrowed(session, *key, action)
+                }
                 _ => self.single(session, *key, action),
             }
         }

@@ -36,6 +36,8 @@ pub(super) enum Face {
     Single,
     /// All keys in one call.
     Batch,
+    /// With what stays with the caller, and bytes in place of values.
+    Borrowed,
     /// Begun and left; the outcome comes with a ticket.
     Begin,
     /// As futures, polled once and left.
@@ -43,7 +45,7 @@ pub(super) enum Face {
 }
 
 impl Face {
-    pub(super) const ALL: [Self; 4] = [Self::Single, Self::Batch, Self::Begin, Self::Future];
+    pub(super) const ALL: [Self; 5] = [Self::Single, Self::Batch, Self::Borrowed, Self::Begin, Self::Future];
 }
 
 /// The same for several keys. Sessions are numbered modulo those there are.

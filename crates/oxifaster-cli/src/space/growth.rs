@@ -3,6 +3,7 @@
 use super::options::GrowthOptions;
 use super::overwrite::each_thread;
 use super::place::Shuffle;
+use super::standstill::Waits;
 use super::times::Times;
 use crate::failure::Failure;
 use oxifaster::device::NullDisk;
@@ -35,9 +36,9 @@ pub(super) fn execute(options: &GrowthOptions) -> Result<String, Failure> {
         .with_log_memory_size(log);
     let store: Store = FasterKv::open(config, NullDisk::new())?;
     let (inserted, reads, over) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
-    let (insert_times, read_times) = (Mutex::new(Times::new()), Mutex::new(Times::new()));
+    let (insert_times, read_times) = (Mutex::new(Latencies::new()), Mutex::new(Latencies::new()));
     let began = Instant::now();
-    let stretches = std::thread::scope(|scope| {
+    let (stretches, standstills) = std::thread::scope(|scope| {
         let watch = scope.spawn(|| watch(&store, &reads, &over));
         let worker = |thread: u64| {
             if thread < options.writers {
@@ -55,18 +56,19 @@ pub(super) fn execute(options: &GrowthOptions) -> Result<String, Failure> {
         };
         let outcome = each_thread(options.writers + options.readers, worker);
         over.store(true, Ordering::Relaxed);
-        let stretches = watch.join().unwrap_or_default();
-        outcome.map(|()| stretches)
+        let seen = watch.join().unwrap_or_default();
+        outcome.map(|()| seen)
     })?;
     let took = began.elapsed();
     let wrong = verify(&store, options.keys)?;
     let stats = store.index_stats();
-    let text = |times: Mutex<Times>| times.into_inner().map(|times| times.text()).unwrap_or_default();
+    let text = |all: Mutex<Latencies>| all.into_inner().map(|all| all.text(&standstills)).unwrap_or_default();
     Ok(format!(
         "growth        {} keys, 2^{} buckets to 2^{}, {} doublings, {:.1} s; {} saturated buckets\n\
          threads       {} insert, {} read ({} keys a call)\n\
          inserts       {}\n\
          reads         {}\n\
+         machine       stood still for up to {}\n\
          {}\
          wrong values  {wrong}\n",
         options.keys,
@@ -80,18 +82,47 @@ pub(super) fn execute(options: &GrowthOptions) -> Result<String, Failure> {
         options.batch,
         text(insert_times),
         text(read_times),
+        Waits::text(standstills.longest()),
         doublings(&stretches),
     ))
 }
 
+/// How long operations took, and the longest of them apart.
+#[derive(Default)]
+struct Latencies {
+    times: Times,
+    waits: Waits,
+}
+
+impl Latencies {
+    fn new() -> Self {
+        Self { times: Times::new(), waits: Waits::default() }
+    }
+
+    fn note(&mut self, began: Instant, ended: Instant) {
+        self.times.note(ended - began);
+        self.waits.note(began, ended);
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.times.add(&other.times);
+        self.waits.add(&other.waits);
+    }
+
+    fn text(&self, standstills: &Waits) -> String {
+        let own = self.waits.longest_beside(standstills);
+        format!("{}, longest beside standstills {}", self.times.text(), Waits::text(own))
+    }
+}
+
 /// Inserts this thread's keys, each once, and counts them.
-fn insert(store: &Store, options: &GrowthOptions, thread: u64, inserted: &AtomicU64) -> oxifaster::Result<Times> {
-    let (mut session, mut times) = (store.start_session(), Times::new());
+fn insert(store: &Store, options: &GrowthOptions, thread: u64, inserted: &AtomicU64) -> oxifaster::Result<Latencies> {
+    let (mut session, mut times) = (store.start_session(), Latencies::new());
     let mut before = Instant::now();
     for key in (thread..options.keys).step_by(options.writers as usize) {
         session.upsert(key, !key)?;
         let now = Instant::now();
-        times.note(now - before);
+        times.note(before, now);
         before = now;
         // Its own count at the same pace as those of others, near enough.
         if thread == 0 {
@@ -108,8 +139,8 @@ fn read(
     options: &GrowthOptions,
     (thread, inserted): (u64, &AtomicU64),
     reads: &AtomicU64,
-) -> oxifaster::Result<Times> {
-    let (mut session, mut times) = (store.start_session(), Times::new());
+) -> oxifaster::Result<Latencies> {
+    let (mut session, mut times) = (store.start_session(), Latencies::new());
     let (shuffle, mut index) = (Shuffle::new(1 << 32, thread), 0u64);
     let mut keys = vec![0; options.batch];
     loop {
@@ -131,20 +162,21 @@ fn read(
                 std::hint::black_box(session.read_batch(&keys)?);
             }
             let now = Instant::now();
-            times.note(now - before);
+            times.note(before, now);
             before = now;
         }
         reads.fetch_add(64 * keys.len() as u64, Ordering::Relaxed);
     }
 }
 
-/// Looks at the count of reads every now and then, and whether the index grows.
-fn watch(store: &Store, reads: &AtomicU64, over: &AtomicBool) -> Vec<Stretch> {
-    let mut stretches: Vec<Stretch> = Vec::new();
+/// Looks at the count of reads every now and then, whether the index grows, and whether it is itself woken in time.
+fn watch(store: &Store, reads: &AtomicU64, over: &AtomicBool) -> (Vec<Stretch>, Waits) {
+    let (mut stretches, mut standstills): (Vec<Stretch>, Waits) = Default::default();
     let (mut before, mut count) = (Instant::now(), 0);
     while !over.load(Ordering::Relaxed) {
         std::thread::sleep(LOOK);
         let (now, seen, growth) = (Instant::now(), reads.load(Ordering::Relaxed), store.index_growth());
+        standstills.note(before + LOOK, now);
         let (grows, buckets) = (growth.under_way, growth.doublings);
         if stretches.last().is_none_or(|last| (last.grows, last.buckets) != (grows, buckets)) {
             stretches.push(Stretch { grows, buckets, reads: 0, time: Duration::ZERO });
@@ -155,7 +187,7 @@ fn watch(store: &Store, reads: &AtomicU64, over: &AtomicBool) -> Vec<Stretch> {
         }
         (before, count) = (now, seen);
     }
-    stretches
+    (stretches, standstills)
 }
 
 /// A line for each doubling that took long enough: the rate of reads during it, against that before and after.

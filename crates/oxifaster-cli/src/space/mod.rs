@@ -14,6 +14,7 @@ mod options;
 mod overwrite;
 mod place;
 mod rates;
+mod standstill;
 mod times;
 
 use crate::failure::Failure;

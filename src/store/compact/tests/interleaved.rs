@@ -7,7 +7,7 @@ use crate::device::CompletionQueue;
 use crate::kernel::ConditionalInsertOp;
 use crate::kernel::{DeleteOp, Insert, Kernel, Modify, ReadOp, RmwOp, UpsertOp};
 use crate::operation::{Operation, Step};
-use crate::record::RecordLayout;
+use crate::record::{RecordInfo, RecordLayout};
 use std::time::Duration;
 
 type Core = Kernel<u64, u64>;
@@ -246,7 +246,8 @@ fn a_record_that_is_superseded_during_the_search_is_not_copied_over_what_superse
                     let (store, keys) = one_chain();
                     let key = keys[which];
                     let mut was_there = false;
-                    let insert = ConditionalInsertOp::new(key, Some(&version), record_at(&store, key, version));
+                    let (at_record, bytes) = record_of(&store, key, version);
+                    let insert = ConditionalInsertOp::new(key, &bytes, at_record);
                     let is_copied = drive(&store, insert, |point| {
                         if point == at {
                             was_there = true;
@@ -266,7 +267,16 @@ fn a_record_that_is_superseded_during_the_search_is_not_copied_over_what_superse
     }
 }
 
-/// The record of `key` with `value`.
+/// The record of `key` with `value`, and its bytes.
+fn record_of(store: &Store, key: u64, value: u64) -> (Address, [u8; 24]) {
+    let mut bytes = [0; 24];
+    bytes[..8].copy_from_slice(&RecordInfo::new(Address::INVALID, 0).word().to_le_bytes());
+    bytes[8..16].copy_from_slice(&key.to_le_bytes());
+    bytes[16..].copy_from_slice(&value.to_le_bytes());
+    (record_at(store, key, value), bytes)
+}
+
+/// Where the record of `key` with `value` is.
 fn record_at(store: &Store, key: u64, value: u64) -> Address {
     let mut found = Vec::new();
     let log = &store.database.kernel.log;
