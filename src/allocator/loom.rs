@@ -367,21 +367,24 @@ fn whoever_pumps_no_write_is_left_out_or_issued_twice() {
     });
 }
 
+/// A log with two pages to be written: one is, and the write of the other is being finished by a thread.
+fn being_written() -> (Arc<HybridLog>, Arc<Deferred>, thread::JoinHandle<()>) {
+    let (epoch, device) = (LightEpoch::new(), Deferred::new());
+    let log = Arc::new(log(&epoch, Arc::clone(&device) as Arc<dyn StorageDevice>));
+    make_immutable(&log, 2);
+    log.core.pump();
+    assert!(device.finish_one());
+    let finishing = Arc::clone(&device);
+    (log, device, thread::spawn(move || assert!(finishing.finish_one())))
+}
+
 /// L4: head is asked for while the write that it has to wait for finishes. Nobody asks again, and head gets there.
 ///
 /// Broken by: no fence in `shift_head`.
 #[test]
 fn a_wish_for_head_and_the_end_of_a_write_do_not_miss_each_other() {
     loom::model(|| {
-        let (epoch, device) = (LightEpoch::new(), Deferred::new());
-        let log = Arc::new(log(&epoch, Arc::clone(&device) as Arc<dyn StorageDevice>));
-        make_immutable(&log, 2);
-        log.core.pump();
-        assert!(device.finish_one());
-        let finishing = {
-            let device = Arc::clone(&device);
-            thread::spawn(move || assert!(device.finish_one()))
-        };
+        let (log, _device, finishing) = being_written();
         let wanted = log.geometry().page().start_of(2);
         log.evict_until(wanted);
         finishing.join().unwrap();
@@ -395,15 +398,7 @@ fn a_wish_for_head_and_the_end_of_a_write_do_not_miss_each_other() {
 #[test]
 fn a_sync_begins_when_its_writes_are_finished() {
     loom::model(|| {
-        let (epoch, device) = (LightEpoch::new(), Deferred::new());
-        let log = Arc::new(log(&epoch, Arc::clone(&device) as Arc<dyn StorageDevice>));
-        make_immutable(&log, 2);
-        log.core.pump();
-        assert!(device.finish_one());
-        let finishing = {
-            let device = Arc::clone(&device);
-            thread::spawn(move || assert!(device.finish_one()))
-        };
+        let (log, device, finishing) = being_written();
         let end = log.geometry().page().start_of(2);
         log.make_durable_below(end, std::time::Duration::from_secs(3600), || Ok(())).unwrap();
         assert_eq!((log.durable(), device.syncs.load(Relaxed)), (end, 1));

@@ -6,7 +6,7 @@ use super::{Descent, Fetch, Fetched, Kernel, KeyOperation};
 use crate::address::Address;
 use crate::device::IoDone;
 use crate::epoch::Guard;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::index::Slot;
 use crate::operation::{Operation, Retry, Step};
 use crate::record::{Draft, Key, RecordLayout, RootDraft, Value};
@@ -41,6 +41,12 @@ impl<'r, K: Key> ConditionalInsertOp<'r, K> {
     }
 }
 
+/// The value of a record that has an ordinary one.
+fn value_of<K: Key, V: Value>(record: &[u8]) -> Result<V> {
+    let value = RecordLayout::parse::<K, V>(record)?.value;
+    value.ok_or_else(|| Error::new(ErrorKind::Corrupt, "a record that is to be moved has no value"))
+}
+
 impl<K: Key, V: Value> Operation<Kernel<K, V>> for ConditionalInsertOp<'_, K> {
     /// Whether it was appended: whether the record was the newest of its key.
     type Output = bool;
@@ -68,10 +74,8 @@ impl<K: Key, V: Value> KeyOperation<K, V> for ConditionalInsertOp<'_, K> {
             Look::Newest => {
                 let moment = kernel.moment(guard);
                 let appended = match self.moved {
-                    Moved::Record(record) => RecordLayout::parse::<K, V>(record).and_then(|record| {
-                        let draft = Draft { key: &self.key, value: record.value.as_ref() };
-                        kernel.append_moved(slot, draft, moment, guard)
-                    }),
+                    Moved::Record(record) => value_of::<K, V>(record)
+                        .and_then(|value| kernel.append_moved(slot, Draft::new(&self.key, &value), moment, guard)),
                     Moved::Root(root) => {
                         kernel.append_moved(slot, RootDraft::new(self.key.as_bytes(), root), moment, guard)
                     }

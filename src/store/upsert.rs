@@ -12,9 +12,9 @@ impl<K: Key, V: Value> Session<K, V> {
     /// Gives `key` the value `value`, whatever it had. Never reads the device.
     ///
     /// # Errors
-    /// If the log needs room and cannot make it: [`ErrorKind::DeviceFailed`](crate::ErrorKind::DeviceFailed) if the
-    /// device cannot be written to, [`ErrorKind::Limit`](crate::ErrorKind::Limit) if it keeps nothing,
-    /// [`ErrorKind::Busy`](crate::ErrorKind::Busy) if a session stands in the way for too long. The store is unchanged.
+    /// If the log needs room and cannot make it: [`ErrorKind::DeviceFailed`] if the
+    /// device cannot be written to, [`ErrorKind::Limit`] if it keeps nothing,
+    /// [`ErrorKind::Busy`] if a session stands in the way for too long. The store is unchanged.
     #[inline(always)]
     pub fn upsert(&mut self, key: K, value: V) -> Result<()> {
         if self.set_at_once(&key, &value) {
@@ -40,7 +40,7 @@ impl<K: Key, V: Value> Session<K, V> {
     /// ```
     ///
     /// # Errors
-    /// As for [`upsert`](Self::upsert), and [`ErrorKind::Config`](crate::ErrorKind::Config) if all keys or all values have one
+    /// As for [`upsert`](Self::upsert), and [`ErrorKind::Config`] if all keys or all values have one
     /// length, and this is another.
     #[inline(always)]
     pub fn upsert_ref<Q, W>(&mut self, key: &Q, value: &W) -> Result<()>
@@ -79,9 +79,9 @@ impl<K: Key, V: Value> Session<K, V> {
     /// with one length, `len` is that.
     ///
     /// # Errors
-    /// As for [`upsert`](Self::upsert), and before `fill` is called [`ErrorKind::Limit`](crate::ErrorKind::Limit) if a record of
-    /// that length does not fit on a page of the log; [`ErrorKind::Config`](crate::ErrorKind::Config) if no value has that length;
-    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) if the bytes are no value of the type.
+    /// As for [`upsert`](Self::upsert), and before `fill` is called [`ErrorKind::Limit`] if a record of
+    /// that length does not fit on a page of the log; [`ErrorKind::Config`] if no value has that length;
+    /// [`ErrorKind::Corrupt`] if the bytes are no value of the type.
     pub fn upsert_with(&mut self, key: K, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<()> {
         check_lengths::<K, V>(key.as_bytes().len(), len)?;
         self.database.kernel.check_size(key.as_bytes().len(), len)?;

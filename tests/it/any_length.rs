@@ -18,6 +18,10 @@ fn config() -> FasterKvConfig {
     FasterKvConfig::default().with_page_size_bits(14).with_log_memory_size(8 << 14).with_table_size(64)
 }
 
+fn without_and_with_a_cache() -> [Store; 2] {
+    [config(), config().with_read_cache(ReadCacheConfig::default().with_mem_size(16 << 12))].map(open)
+}
+
 fn open(config: FasterKvConfig) -> Store {
     FasterKv::open(config, Arc::new(MemoryDisk::new())).unwrap()
 }
@@ -209,12 +213,7 @@ fn a_record_of_the_usual_length_is_read_in_one_access() {
 
 #[test]
 fn everything_that_is_done_with_values_of_any_length_is_there_from_memory_device_and_cache() {
-    for cache in [None, Some(ReadCacheConfig::default().with_mem_size(16 << 12))] {
-        let config = match cache {
-            Some(cache) => config().with_read_cache(cache),
-            None => config(),
-        };
-        let store = open(config);
+    for store in without_and_with_a_cache() {
         let (mut session, mut model) = (store.start_session(), Model::new());
         for part in 0..4 {
             churn(&mut session, &mut model, part * 3..part * 3 + 3);
@@ -339,12 +338,7 @@ fn types_with_a_codec_are_keys_and_values() {
 
 #[test]
 fn what_is_borrowed_is_written_and_looked_at_wherever_it_lies() {
-    for cache in [None, Some(ReadCacheConfig::default().with_mem_size(16 << 12))] {
-        let config = match cache {
-            Some(cache) => config().with_read_cache(cache),
-            None => config(),
-        };
-        let store = open(config);
+    for store in without_and_with_a_cache() {
         let (mut session, mut model) = (store.start_session(), Model::new());
         for round in 0..6 {
             for number in 0..300 {

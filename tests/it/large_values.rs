@@ -315,6 +315,25 @@ fn compaction_moves_values_in_use_and_gives_up_the_others() {
     assert!(disk.begin.load(Ordering::Acquire) > 0, "the device gave space back");
 }
 
+/// A root may be met by a thread that is ahead of the one that is to meet its title.
+#[test]
+fn a_root_is_moved_with_its_title_and_not_as_a_record_of_its_own() {
+    let store = open(12);
+    let mut session = store.start_session();
+    for key in 0..40u64 {
+        let bytes = bytes_of(key, 5000 + key as usize * 100);
+        session.upsert_from(format!("key {key}"), None, &bytes[..]).unwrap();
+    }
+    let all = CompactionConfig::default().with_num_threads(4).with_target_utilization(1.0);
+    for round in 0..10 {
+        store.compact(&all).unwrap();
+        for key in 0..40u64 {
+            let expected = bytes_of(key, 5000 + key as usize * 100);
+            assert!(read(&mut session, &format!("key {key}")) == Some(expected), "key {key} after round {round}");
+        }
+    }
+}
+
 #[test]
 fn a_reader_gives_the_value_it_began_with_whatever_becomes_of_the_key() {
     let store = open(12);

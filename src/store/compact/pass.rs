@@ -58,10 +58,12 @@ impl<K: Key> Candidates<K> {
         Self { list: Vec::new(), bytes: Vec::new() }
     }
 
-    /// Adds the record at `at`, unless it is a tombstone, or has ended: all that is older of its key goes with it (C5).
+    /// Adds the record at `at`, unless it is a tombstone, or has ended: all that is older of its key goes with it (C5). The root of a large
+    /// value goes with its title, whoever meets that.
     fn take_up<V: Value>(&mut self, at: Address, bytes: &[u8], now: u64) -> Result<()> {
         let parts = const { RecordLayout::of::<K, V>() }.split(bytes)?;
-        if parts.value.is_some() && !(const { V::EXPIRES } && parts.expiry.is_over(now)) {
+        let is_root = const { V::FIXED.is_none() } && parts.info.is_large();
+        if parts.value.is_some() && !is_root && !(const { V::EXPIRES } && parts.expiry.is_over(now)) {
             let start = self.bytes.len();
             self.bytes.extend_from_slice(bytes);
             self.list.push(Candidate { at, key: parts.key()?, place: start..self.bytes.len() });
@@ -129,7 +131,6 @@ impl<K: Key, V: Value> Pass<'_, K, V> {
                 let more = reader.advance(log, &mut participant, &mut |at, info, bytes| {
                     mover.report.records += 1;
                     if info.is_live() {
-                        // The root of a large value goes with its title, which lies in this part too, or is gone.
                         mover.candidates.take_up::<V>(at, bytes, now)?;
                     } else if const { V::FIXED.is_none() } {
                         mover.titles.extend(Title::parse::<V>(at, bytes)?);

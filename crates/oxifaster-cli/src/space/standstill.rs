@@ -52,16 +52,16 @@ mod tests {
     #[test]
     fn what_the_machine_stood_still_for_is_not_the_stores() {
         let start = Instant::now();
-        let of = |stretches: &[Range<u64>]| {
+        let of = |stretches: &[(u64, u64)]| {
             let mut waits = Waits::default();
             let at = |ms| start + Duration::from_millis(ms);
-            stretches.iter().for_each(|stretch| waits.note(at(stretch.start), at(stretch.end)));
+            stretches.iter().for_each(|(began, ended)| waits.note(at(*began), at(*ended)));
             waits
         };
-        let waits = of(&[0..3, 10..40, 100..112]);
+        let waits = of(&[(0, 3), (10, 40), (100, 112)]);
         assert_eq!(waits.longest(), Duration::from_millis(30));
-        assert_eq!(waits.longest_beside(&of(&[12..45])), Duration::from_millis(12));
-        assert_eq!(waits.longest_beside(&of(&[12..30, 90..110, 200..300])), Duration::from_millis(12));
-        assert_eq!(of(&[0..3]).longest(), Duration::ZERO);
+        assert_eq!(waits.longest_beside(&of(&[(12, 45)])), Duration::from_millis(12));
+        assert_eq!(waits.longest_beside(&of(&[(12, 30), (90, 110), (200, 300)])), Duration::from_millis(12));
+        assert_eq!(of(&[(0, 3)]).longest(), Duration::ZERO);
     }
 }
