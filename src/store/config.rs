@@ -80,7 +80,7 @@ impl Default for FasterKvConfig {
             table_size: None,
             table_size_max: None,
             index_growth: true,
-            index_shrinking: true,
+            index_shrinking: false,
             log_memory_size: None,
             page_size_bits: None,
             mutable_fraction: 0.9,
@@ -131,8 +131,8 @@ impl FasterKvConfig {
     }
 
     /// Whether the index shrinks by itself after a compaction, if it has a sixteenth of the entries at which it would grow, or fewer: by
-    /// halves, and to no fewer buckets than [`with_table_size`](Self::with_table_size) says. `Default:` true. Otherwise it shrinks only
-    /// when it [is asked to](super::FasterKv::shrink_index); with [revivification](Self::with_revivification) never.
+    /// halves, and to no fewer buckets than [`with_table_size`](Self::with_table_size) says. `Default:` false: it shrinks only
+    /// when it [is asked to](super::FasterKv::shrink_index). With [revivification](Self::with_revivification) it never does.
     #[must_use]
     pub fn with_index_shrinking(mut self, shrinks: bool) -> Self {
         self.index_shrinking = shrinks;

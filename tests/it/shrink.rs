@@ -19,7 +19,6 @@ fn config(log_memory: u64) -> FasterKvConfig {
         .with_table_size_max(1 << 16)
         .with_log_memory_size(log_memory)
         .with_page_size_bits(14)
-        .with_index_shrinking(false)
 }
 
 fn open(config: FasterKvConfig) -> Store {

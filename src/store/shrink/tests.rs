@@ -18,7 +18,6 @@ fn config() -> FasterKvConfig {
         .with_log_memory_size(64 << 10)
         .with_page_size_bits(12)
         .with_index_growth(false)
-        .with_index_shrinking(false)
 }
 
 /// The chain of a key leads on to an old record of another one, from when they shared a bucket. The tombstone that hides that is given up

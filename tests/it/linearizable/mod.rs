@@ -38,7 +38,11 @@ impl Name for String {
 
 /// Records `histories` histories, of new keys each, and looks at each.
 fn histories_could_be<K: Name, V: Shape>(histories: u64, transactions: bool) {
-    let config = FasterKvConfig::default().with_page_size_bits(12).with_log_memory_size(8 << 12).with_table_size(4);
+    let config = FasterKvConfig::default()
+        .with_page_size_bits(12)
+        .with_log_memory_size(8 << 12)
+        .with_table_size(4)
+        .with_index_shrinking(true);
     histories_of_store_could_be::<K, V>(config.clone(), histories, transactions);
     histories_of_store_could_be::<K, V>(config.with_revivification(true), histories / 2, transactions);
 }

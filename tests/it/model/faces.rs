@@ -109,7 +109,7 @@ impl<K: Key, V: Value> Harness<K, V> {
     /// The same with a key and a value that stay here, and a look at the bytes of a value.
     pub(super) fn borrowed(&mut self, session: usize, key: u16, action: Action) {
         self.plan.resume();
-        let (session, name) = (&mut self.running[session].session, key_of::<K>(key));
+        let (session, name) = (&mut self.running[session].session, key_of::<K>(key, self.few_tags));
         let reply = match &action {
             Action::Read => Reply::Value(session.read_with(&name, <[u8]>::to_vec).unwrap()),
             Action::Upsert(bytes) => {

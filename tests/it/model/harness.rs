@@ -103,6 +103,7 @@ impl<K: Key, V: Value> Harness<K, V> {
             .with_page_size_bits(12)
             .with_log_memory_size(setup.pages << 12)
             .with_table_size(setup.table_size)
+            .with_index_shrinking(true)
             .with_mutable_fraction(setup.mutable_fraction)
             .with_max_pending(setup.max_pending)
             .with_revivification(setup.revives);

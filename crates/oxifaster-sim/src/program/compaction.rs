@@ -157,6 +157,7 @@ impl<'a, V: Sample> Run<'a, V> {
             .with_log_memory_size(pages << 12)
             .with_table_size(1 << size)
             .with_table_size_max(TABLE_MAX)
+            .with_index_shrinking(true)
             .with_mutable_fraction(tenths as f64 / 10.0)
             .with_revivification(tenths % 2 == 1)
             .with_clock(Arc::clone(&clock) as _);

@@ -212,6 +212,7 @@ fn config() -> FasterKvConfig {
         .with_log_memory_size(32 << 10)
         .with_page_size_bits(12)
         .with_table_size(16)
+        .with_index_shrinking(true)
         .with_pretouch(false)
         .with_wait_limit(Duration::from_secs(5))
         .with_durability(Durability::EveryOperation)

@@ -172,7 +172,7 @@ proptest! {
 
     #[test]
     fn no_call_sees_a_compaction(calls in prop::collection::vec(call(), 1..120)) {
-        let mut run = Run::new(config().with_table_size_max(TABLE_MAX));
+        let mut run = Run::new(config().with_table_size_max(TABLE_MAX).with_index_shrinking(true));
         for call in &calls {
             run.make(call);
         }
@@ -184,7 +184,7 @@ proptest! {
     #[test]
     fn no_call_sees_a_compaction_with_a_read_cache(calls in prop::collection::vec(call(), 1..120)) {
         let cache = ReadCacheConfig::default().with_mem_size(4 << 12);
-        let mut run = Run::new(config().with_table_size_max(TABLE_MAX).with_read_cache(cache));
+        let mut run = Run::new(config().with_table_size_max(TABLE_MAX).with_index_shrinking(true).with_read_cache(cache));
         for call in &calls {
             run.make(call);
         }

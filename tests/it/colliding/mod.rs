@@ -1,6 +1,8 @@
 //! The index shrinks where keys were chosen to collide: they have one tag, so that all keys of a bucket share a chain, and there is memory
 //! for a fraction of it.
 
+mod torn;
+
 use oxifaster::checkpoint::CheckpointKind;
 use oxifaster::device::{FaultyDisk, IoOp, MemoryDisk, StorageDevice};
 use oxifaster::directory::MemoryDirectory;
@@ -25,17 +27,24 @@ fn config() -> FasterKvConfig {
         .with_log_memory_size(4 << 12)
         .with_page_size_bits(12)
         .with_index_growth(false)
-        .with_index_shrinking(false)
 }
 
 fn hash(key: u64) -> KeyHash {
     KeyHash::of_bytes(&key.to_le_bytes())
 }
 
+fn tag(key: u64) -> u64 {
+    hash(key).get() >> (64 - TAG_BITS)
+}
+
 /// So many keys of one tag for each of so many buckets.
 fn keys_of_one_tag(buckets: u64, count: usize) -> Vec<Vec<u64>> {
+    keys_of_tag(5, buckets, count)
+}
+
+fn keys_of_tag(wanted: u64, buckets: u64, count: usize) -> Vec<Vec<u64>> {
     let mut keys = vec![Vec::new(); buckets as usize];
-    let has_tag = |key: &u64| hash(*key).get() >> (64 - TAG_BITS) == 5;
+    let has_tag = |key: &u64| tag(*key) == wanted;
     for key in (0..).filter(has_tag) {
         let of_bucket = &mut keys[(hash(key).get() % buckets) as usize];
         if of_bucket.len() < count {
@@ -147,77 +156,6 @@ fn everybody_can_take_it_to_its_end() {
         assert!(!store.index_growth().under_way, "call {call}");
         assert_eq!(store.index_growth().halvings, 1, "call {call}");
         assert_holds(&store, &keys, &oracle, "at the end");
-    }
-}
-
-/// The device fails between any two copies. What was copied by then is in no chain and counts for nobody, whatever becomes of the keys: not
-/// in memory, nor when their tombstones are given up, nor in what is recovered.
-#[test]
-fn copies_that_came_to_nothing_count_for_nobody() {
-    let keys = keys_of_one_tag(2, 60);
-    for nth in (1..150).step_by(13) {
-        let disk = FaultyDisk::new(MemoryDisk::new());
-        let (plan, directory) = (disk.plan(), MemoryDirectory::new());
-        let config = || config().with_durability(Durability::GROUP);
-        let copy_of = |store: &Store<FaultyDisk<MemoryDisk>>| store.device().get_ref().duplicate();
-        let (store, _) = Store::open_durable_in(&directory, config(), disk, &|_| ()).unwrap();
-        let mut oracle = fill(&store, &keys);
-        plan.fail_nth(IoOp::Read, nth, std::io::ErrorKind::Other);
-        let shrunk = store.shrink_index(1);
-        plan.repair();
-        assert!(nth > 100 || shrunk.is_err(), "it fails at access {nth}");
-        assert_holds(&store, &keys, &oracle, "in two tables");
-        let mut session = store.start_session();
-        for (at, key) in keys.iter().flatten().enumerate().skip(1) {
-            match at % 3 {
-                0 => put(&mut session, &mut oracle, *key, 2000 + *key),
-                1 => delete(&mut session, &mut oracle, *key),
-                _ => {}
-            }
-        }
-        assert_holds(&store, &keys, &oracle, "in two tables, changed");
-        session.wait_durable().unwrap();
-        let reopen = |disk: MemoryDisk| Store::open_durable_in(&directory, config(), disk, &|_| ()).unwrap().0;
-        assert_holds(&reopen(copy_of(&store)), &keys, &oracle, "recovered in two tables");
-        store.log_compact_until(store.addresses().safe_read_only).unwrap();
-        assert!(!store.index_growth().under_way);
-        assert_holds(&store, &keys, &oracle, "compacted");
-        session.wait_durable().unwrap();
-        assert_holds(&reopen(copy_of(&store)), &keys, &oracle, "recovered after a compaction");
-    }
-}
-
-/// A key is deleted after it was copied in vain, and the tombstone hides nothing any more but that copy: all that it leads to is given up. What
-/// is recovered into a large index, where the key has a chain of its own, does not have it.
-#[test]
-fn a_copy_that_came_to_nothing_does_not_come_back() {
-    let keys = keys_of_one_tag(2, 60);
-    for nth in [2, 10, 30, 50] {
-        let (inner, directory) = (MemoryDisk::new(), MemoryDirectory::new());
-        let disk = FaultyDisk::new(inner);
-        let plan = disk.plan();
-        let store: Store<_> = FasterKv::open(config(), disk).unwrap();
-        let (mut session, mut oracle) = (store.start_session(), Oracle::new());
-        store.grow_index(2).unwrap();
-        for at in 0..60 {
-            keys.iter().for_each(|keys| put(&mut session, &mut oracle, keys[at], at as u64));
-        }
-        store.evict().unwrap();
-        let before = store.addresses().tail;
-        plan.fail_nth(IoOp::Read, nth, std::io::ErrorKind::Other);
-        store.shrink_index(1).unwrap_err();
-        plan.repair();
-        assert!(nth <= 2 || store.addresses().tail > before, "there are copies");
-        delete(&mut session, &mut oracle, keys[0][59]);
-        store.log_compact_until(before).unwrap();
-        assert_holds(&store, &keys, &oracle, "compacted");
-        let report = store.checkpoint_to(&directory, &CheckpointOptions::default().with_index(false)).unwrap();
-        for buckets in [1, 2, 256] {
-            let (config, target) = (config().with_table_size(buckets), RecoveryTarget::Token(report.token));
-            let copy = store.device().get_ref().duplicate();
-            let (store, _) = FasterKv::recover_from(&directory, target, config, copy, &|_| ()).unwrap();
-            assert_holds(&store, &keys, &oracle, &format!("recovered into {buckets} buckets"));
-        }
     }
 }
 
