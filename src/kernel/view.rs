@@ -161,7 +161,7 @@ impl<'g> View<'g> {
         if self.cache.is_some_and(|cache| cache.behind(address) != address) {
             return None; // a copy, which may have to be renewed: that takes more than looking
         }
-        match seek::<K, V>(self.log, key, address, self.log.head()) {
+        match seek::<K, V>(self.log, key, address, self.log.head().max(self.log.begin())) {
             Ok(found) if found.info.is_tombstone() => Some(false),
             Ok(found) if found.info.is_open() => {
                 found.record.known::<K, V>().copy_unless_over::<K, V>(now, bytes).then_some(true)

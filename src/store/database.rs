@@ -48,7 +48,7 @@ pub(crate) struct Database<K, V> {
     /// Who needs which part of the log.
     #[cfg(not(oxifaster_loom))]
     pub(crate) reclaim: Arc<Reclaim>,
-    /// Records below were in other chains before the index shrank.
+    /// Records below may have been in other chains before the index shrank.
     #[cfg(not(oxifaster_loom))]
     pub(crate) joined_below: MonotonicU64,
     /// Where the log ended when the store was opened.

@@ -131,6 +131,9 @@ impl<'d, K: Key, V: Value> Shrinking<'d, K, V> {
     /// Sees to it that everybody knows of the smaller table, and the log does, before it is in force.
     fn announce(&mut self) -> Result<()> {
         let (kernel, mut stall) = (&self.database.kernel, Stall::new());
+        // Scans from before do not go on; none from later asks for what was given up by now, and a growth is not to lead there (W10).
+        self.database.joined_below.advance_to(kernel.log.addresses().tail.get());
+        kernel.kept_from.advance_to(kernel.log.begin().get());
         wait_for_pins(self.database)?;
         loop {
             let is_marked = {
@@ -202,7 +205,6 @@ impl<'d, K: Key, V: Value> Shrinking<'d, K, V> {
             }
             let copier = LogCopier::new(kernel, &guard);
             let means = Means { copier: Some(&copier), ..means_of(&shrinking.records, kernel.log.begin()) };
-            note_joining(shrinking.database);
             Ok(Ok(kernel.index.merge(bucket, means, epoch)))
         })
     }
@@ -246,11 +248,6 @@ impl<'d, K: Key, V: Value> Shrinking<'d, K, V> {
 /// What takes no copies.
 fn means_of(records: &dyn Records, begin: Address) -> Means<'_> {
     Means { records, copier: None, begin }
-}
-
-/// What is joined now lies below: copies lie above.
-fn note_joining<K: Key, V: Value>(database: &Database<K, V>) {
-    database.joined_below.advance_to(database.kernel.log.addresses().tail.get());
 }
 
 fn behind(at: Address) -> Address {

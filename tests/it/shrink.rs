@@ -312,11 +312,27 @@ fn a_scan_keeps_the_index_from_shrinking() {
     fill_and_delete(&mut session, KEYS);
     let mut scan = store.iter().unwrap();
     assert!(scan.next().unwrap().is_ok());
+    let cursor = scan.cursor();
     let error = store.shrink_index(1 << 12).unwrap_err();
     assert_eq!((error.kind(), error.field("reason")), (ErrorKind::Busy, Some(GrowthRefusal::Scan.reason())));
     assert_eq!(scan.count() as u64, (0..KEYS).filter(|key| is_left(*key)).count() as u64 - 1);
     store.shrink_index(1 << 12).unwrap();
     assert_left(&store, KEYS);
+    assert_eq!(store.iter_from(cursor).err().map(|error| error.kind()), Some(ErrorKind::NotFound));
+    let cursor = store.iter().unwrap().cursor();
+    assert_eq!(store.iter_from(cursor).unwrap().count() as u64, (0..KEYS).filter(|key| is_left(*key)).count() as u64);
+}
+
+/// Where no two chains come together entries may be left out all the same: of what was given up, which the scan may be about.
+#[test]
+fn no_scan_goes_on_in_a_smaller_index() {
+    let store = open(config(1 << 20).with_table_size(1));
+    let mut session = store.start_session();
+    store.grow_index(2).unwrap();
+    session.upsert(1, 1).unwrap();
+    let cursor = store.iter().unwrap().cursor();
+    store.shrink_index(1).unwrap();
+    assert_eq!(store.iter_from(cursor).err().map(|error| error.kind()), Some(ErrorKind::NotFound));
 }
 
 /// Transactions hold the places of their keys; the index shrinks around them.

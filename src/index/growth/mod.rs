@@ -49,6 +49,9 @@
 //! * **W9** The smaller table has an overflow bucket for whatever is merged into it: what is in the larger one is counted, and once it is
 //!   announced a first entry there takes one of as many more as are kept. If there are none left it waits for its buckets to be merged.
 //!   So a shrinking that was begun can be ended.
+//! * **W10** What was given up before chains are joined is found in none of them: who walks a chain ends where the log begins, and no split
+//!   leads an entry to what lies below where it began when the index last shrank. What hid it was given up too, and may have been part of
+//!   the other chain.
 
 mod ask;
 mod frozen;

@@ -8,7 +8,7 @@
 //! nobody: a scan is not under way, compaction is not, no image is taken, and a recovery leaves parts without a last one out (P4 of
 //! replay). If it comes to nothing they stay what they are: records that are in no chain.
 
-use super::{Shrinking, behind, means_of, note_joining};
+use super::{Shrinking, behind, means_of};
 use crate::address::Address;
 use crate::device::access;
 use crate::error::{Error, ErrorKind, Result};
@@ -60,7 +60,6 @@ impl<K: Key, V: Value> Shrinking<'_, K, V> {
                 if guard.heeds_locks() != heeds_locks {
                     return Ok(Err(Retry::Conflict));
                 }
-                note_joining(shrinking.database);
                 let Some(frozen) = kernel.index.freeze(bucket) else { return Ok(Ok(())) };
                 let pairs = frozen.pairs(means_of(&shrinking.records, hold.at()));
                 (frozen, pairs)
