@@ -54,7 +54,7 @@ mod tag_match;
 mod tests;
 
 pub(crate) use growth::{
-    Copier, Frozen, GROWTH_HOLDER, Grower, Haste, Hindrance, Look, Means, Pair, Place, Records, ShrinkStage,
+    Copier, Frozen, GROWTH_HOLDER, Grower, Haste, Hindrance, Look, Means, Pair, Place, Records, ShrinkStage, TableHold,
 };
 pub use growth::{GrowthRefusal, IndexGrowth};
 #[cfg(not(oxifaster_loom))]

@@ -16,6 +16,7 @@ mod conditional;
 mod config;
 mod crud;
 mod damage;
+mod duplicate;
 mod executor;
 mod expiry;
 mod faults;

@@ -1,7 +1,7 @@
 //! Growing on request, and keeping the index from growing.
 
 use super::Records;
-use super::run::{Hold, SHARE_MAX};
+use super::run::{SHARE_MAX, TableHold};
 use super::state::GrowthRefusal;
 use crate::epoch::Participant;
 use crate::error::{Error, ErrorKind, Result};
@@ -122,7 +122,7 @@ impl MemIndex {
     ///
     /// # Errors
     /// [`ErrorKind::Busy`] if somebody does not unpin for longer than `limit`.
-    pub(crate) fn hold(&self, participant: &mut Participant, limit: Duration) -> Result<Hold<'_>> {
+    pub(crate) fn hold(&self, participant: &mut Participant, limit: Duration) -> Result<TableHold<'_>> {
         loop {
             if let Some(grower) = self.growth.grower.get() {
                 self.finish_growth(&*grower.records, participant, (Haste::Urgent, limit))?;
@@ -130,7 +130,7 @@ impl MemIndex {
             let mut state = self.growth.state.lock();
             if self.target().is_none() {
                 state.holds += 1;
-                return Ok(Hold(self));
+                return Ok(TableHold(self));
             }
         }
     }

@@ -74,7 +74,7 @@ pub(crate) use frozen::{Frozen, Pair};
 pub(crate) use merge::{Hindrance, Means};
 pub(super) use progress::Progress;
 pub(crate) use records::{Copier, Look, Place, Records};
-pub(crate) use run::{GROWTH_HOLDER, Grower};
+pub(crate) use run::{GROWTH_HOLDER, Grower, TableHold};
 pub(crate) use shrink::ShrinkStage;
 pub(super) use state::Growth;
 pub use state::{GrowthRefusal, IndexGrowth};

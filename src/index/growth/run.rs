@@ -46,9 +46,9 @@ pub(crate) struct Grower {
 }
 
 /// As long as it lives the table stays as it is.
-pub(crate) struct Hold<'i>(pub(super) &'i MemIndex);
+pub(crate) struct TableHold<'i>(pub(super) &'i MemIndex);
 
-impl Drop for Hold<'_> {
+impl Drop for TableHold<'_> {
     fn drop(&mut self) {
         self.0.growth.state.lock().holds -= 1;
     }

@@ -11,6 +11,7 @@ use crate::checkpoint::{
 };
 use crate::directory::{Directory, DirectoryFile};
 use crate::error::{Error, ErrorKind, Result};
+use crate::index::TableHold;
 use crate::kernel::{Cut, Surroundings, closed_tail, stamp};
 use crate::memory::{AlignedBuf, IoBuf};
 use crate::operation::{Environment, Retry, Stall};
@@ -85,6 +86,8 @@ pub(super) struct Attempt<'a, K: Key, V: Value> {
     /// Keeps the log from where it began when the attempt did. What is moved from there meanwhile may come to lie behind the
     /// cut.
     hold: Hold,
+    /// Keeps the index as it is until the cut is made: an image of a smaller table than the log's would be of no use.
+    table: Option<TableHold<'a>>,
 }
 
 impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
@@ -99,8 +102,11 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         })?;
         let (token, begun) = (CheckpointToken::random(), Instant::now());
         let buffer = IoBuf::from(AlignedBuf::try_zeroed(database.checkpoint_buffer)?);
+        finish_shrinking(database)?;
+        let table = Some(database.kernel.index.hold(&mut database.epoch.join(), database.kernel.wait_limit())?);
+        // In this order: where the index shrinks, chains come together without what was given up by then, which may be no part of this (W10).
         let hold = database.reclaim.hold(|| database.kernel.log.begin());
-        Ok(Self { database, directory, options, control, token, begun, buckets: 0, chain, buffer, hold })
+        Ok(Self { database, directory, options, control, token, begun, buckets: 0, chain, buffer, hold, table })
     }
 
     /// Takes the checkpoint. If that fails, removes what there is of it, as far as that is possible.
@@ -130,10 +136,6 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
         if wanted == CheckpointKind::Incremental && !planted!(BuildsOnRemovedBase) {
             self.forget_base_if_removed()?;
         }
-        finish_shrinking(self.database)?;
-        // Until the cut is made: an image of a smaller table than the log's would be of no use.
-        let hold =
-            self.database.kernel.index.hold(&mut self.database.epoch.join(), self.database.kernel.wait_limit())?;
         // What an image leads to, and what is replayed on top of it, stays where it is until the cut.
         let pause = self.database.kernel.log.pause_spares();
         let index = if self.takes_image(wanted) { Some(self.take_image(pace)?) } else { None };
@@ -156,7 +158,7 @@ impl<'a, K: Key, V: Value> Attempt<'a, K, V> {
             let cut = self.cut(&mut manifest)?;
             cut_took = began.elapsed();
             self.buckets = self.database.kernel.index.config().buckets;
-            drop(hold);
+            self.table = None;
             drop(pause);
             self.control.enter(CheckpointStep::Log);
             next_chain = self.keep_log(cut, &mut manifest, pace)?;

@@ -178,7 +178,8 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
         self.index_stats().entries
     }
 
-    /// All versions of a key that the log still holds, the newest first.
+    /// All versions of a key that the log still holds, the newest first. If the index has [shrunk](Self::shrink_index), those from before
+    /// may be missing.
     ///
     /// # Errors
     /// Those of the device.
