@@ -2,7 +2,7 @@
 
 use crate::device::MemoryDisk;
 use crate::directory::MemoryDirectory;
-use crate::store::{CheckpointOptions, Durability, FasterKv, FasterKvConfig, RecoveryTarget, Session};
+use crate::store::{CheckpointOptions, FasterKv, FasterKvConfig, RecoveryTarget};
 use crate::utility::KeyHash;
 
 /// Keys of one tag, which lie in these buckets of four.
@@ -18,62 +18,6 @@ fn config() -> FasterKvConfig {
         .with_log_memory_size(64 << 10)
         .with_page_size_bits(12)
         .with_index_growth(false)
-}
-
-/// The chain of a key leads on to an old record of another one, from when they shared a bucket. The tombstone that hides that is given up
-/// together with it, in a block that stays in memory; and then they share a bucket again, and are taken apart once more. In a
-/// durable store what was replaced says nothing of it, and a recovery may need the part of the log that was given up.
-#[test]
-fn what_was_given_up_does_not_come_back_by_another_chain() {
-    let [deleted, stays] = keys_of_one_tag([0, 1]);
-    for is_durable in [false, true] {
-        let config = if is_durable { config().with_durability(Durability::GROUP) } else { config() };
-        let store: FasterKv<u64, u64, MemoryDisk> = match is_durable {
-            true => FasterKv::open_durable_in(&MemoryDirectory::new(), config, MemoryDisk::new(), &|_| ()).unwrap().0,
-            false => FasterKv::open(config, MemoryDisk::new()).unwrap(),
-        };
-        let mut session = store.start_session();
-        session.upsert(deleted, 1).unwrap();
-        session.upsert(stays, 2).unwrap();
-        store.grow_index(2).unwrap();
-        // Not in place: the tombstone is a record of its own, in the same block.
-        match is_durable {
-            true => drop(session.delete(&deleted).unwrap()),
-            false => assert!(session.delete_if(deleted, |value| *value == 1).unwrap().is_done()),
-        }
-        assert_eq!(session.read(&deleted).unwrap(), None);
-        let until = store.addresses().tail;
-        if is_durable {
-            session.upsert(stays, 2).unwrap();
-            session.wait_durable().unwrap();
-            store.flush().unwrap();
-        }
-        store.log_compact_until(until).unwrap();
-        assert_eq!(
-            store.index_stats().entries,
-            1 + u64::from(is_durable),
-            "the tombstone is gone, or kept for a recovery"
-        );
-        store.shrink_index(1).unwrap();
-        assert_eq!((store.index_stats().buckets, store.index_growth().halvings), (1, 1));
-        assert!(store.addresses().head < store.addresses().begin, "the record is still in memory");
-        assert_holds(&mut session, deleted, stays, 2);
-        store.grow_index(2).unwrap();
-        assert_holds(&mut session, deleted, stays, 2);
-        assert!(session.insert(deleted, 3).unwrap(), "it was not there");
-        assert_eq!((session.read(&deleted).unwrap(), session.read(&stays).unwrap()), (Some(3), Some(2)));
-    }
-}
-
-/// Whichever way one looks for them.
-fn assert_holds(session: &mut Session<u64, u64>, deleted: u64, stays: u64, value: u64) {
-    assert_eq!((session.read(&deleted).unwrap(), session.read(&stays).unwrap()), (None, Some(value)));
-    assert_eq!(session.read_batch(&[deleted, stays]).unwrap(), [None, Some(value)]);
-    let bytes = [deleted, stays].map(|key| session.read_with(&key, <[u8]>::to_vec).unwrap());
-    assert_eq!(bytes, [None, Some(value.to_le_bytes().to_vec())]);
-    let read = session.transaction(|transaction| Ok((transaction.read(&deleted)?, transaction.read(&stays)?)));
-    assert_eq!(read.unwrap(), (None, Some(value)));
-    assert!(!session.delete_if(deleted, |_| true).unwrap().is_done());
 }
 
 /// P4 of replay: two copies bring the chains of an index of two buckets together. In the index of four buckets that is made from the log

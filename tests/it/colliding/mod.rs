@@ -1,7 +1,7 @@
 //! The index shrinks where keys were chosen to collide: they have one tag, so that all keys of a bucket share a chain, and there is memory
 //! for a fraction of it.
 
-mod checkpoints;
+mod given_up;
 mod torn;
 
 use oxifaster::checkpoint::CheckpointKind;

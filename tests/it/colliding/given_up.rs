@@ -1,4 +1,4 @@
-//! Checkpoints, and what was given up while they began.
+//! What was given up before two chains come together, and one of them leads on to it.
 
 use super::*;
 use oxifaster::directory::{Directory, DirectoryFile};
@@ -70,4 +70,44 @@ fn a_checkpoint_has_nothing_that_was_given_up_before_chains_came_together() {
     let target = RecoveryTarget::Token(report.token);
     let (store, _) = FasterKv::recover_from(&directory, target, config(), disk.duplicate(), &|_| ()).unwrap();
     assert_holds(&store, &keys, &oracle, "recovered");
+}
+
+/// Whichever way one looks for them.
+fn assert_finds(session: &mut Session<u64, Value>, deleted: u64, stays: u64) {
+    let words = |value: Option<Value>| value.map(|words| words[0]);
+    assert_eq!([deleted, stays].map(|key| words(session.read(&key).unwrap())), [None, Some(2)]);
+    let found = session.read_batch(&[deleted, stays]).unwrap();
+    assert_eq!(found.into_iter().map(words).collect::<Vec<_>>(), [None, Some(2)]);
+    let lens = [deleted, stays].map(|key| session.read_with(&key, <[u8]>::len).unwrap());
+    assert_eq!(lens, [None, Some(8 * WORDS)]);
+    assert!(!session.delete_if(deleted, |_| true).unwrap().is_done());
+}
+
+/// The chain of a key leads on to an old record of another one, from when they shared a bucket. The tombstone that hides that is given up
+/// together with it, in a block that stays in memory; and then they share a bucket again, and are taken apart once more. In a durable store
+/// nothing says of a record that it was replaced, and a recovery may need the part of the log that was given up.
+#[test]
+fn what_was_given_up_does_not_come_back_by_another_chain() {
+    let keys = keys_of_one_tag(2, 1);
+    let (deleted, stays) = (keys[0][0], keys[1][0]);
+    let config = config().with_durability(Durability::GROUP);
+    let (store, _) = Store::open_durable_in(&MemoryDirectory::new(), config, MemoryDisk::new(), &|_| ()).unwrap();
+    let (mut session, mut oracle) = (store.start_session(), Oracle::new());
+    put(&mut session, &mut oracle, deleted, 1);
+    put(&mut session, &mut oracle, stays, 2);
+    store.grow_index(2).unwrap();
+    delete(&mut session, &mut oracle, deleted);
+    let until = store.addresses().tail;
+    put(&mut session, &mut oracle, stays, 2);
+    session.wait_durable().unwrap();
+    store.flush().unwrap();
+    store.log_compact_until(until).unwrap();
+    store.shrink_index(1).unwrap();
+    assert!(store.addresses().head < store.addresses().begin, "the record is still in memory");
+    assert_finds(&mut session, deleted, stays);
+    store.grow_index(2).unwrap();
+    assert_finds(&mut session, deleted, stays);
+    assert_eq!(session.transaction(|transaction| transaction.read(&deleted)).unwrap(), None);
+    assert!(session.insert(deleted, [3; WORDS]).unwrap(), "it was not there");
+    assert_eq!(session.read(&deleted).unwrap().map(|words| words[0]), Some(3));
 }
