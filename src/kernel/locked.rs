@@ -25,23 +25,6 @@ impl<K: Key, V: Value> Kernel<K, V> {
     }
 }
 
-#[cfg(not(oxifaster_loom))]
-impl<K: Key, V: Value> Kernel<K, V> {
-    /// Locks the stripe of a hash for who appends to all of its chains, if keys are ever locked, until what is returned is dropped.
-    ///
-    /// # Errors
-    /// What is to be waited for first.
-    pub(crate) fn lock_stripe_of<'k>(
-        &'k self,
-        hash: KeyHash,
-        guard: &Guard<'_>,
-    ) -> Result<impl Sized + use<'k, K, V>, Retry> {
-        let Some(locks) = self.locks().filter(|_| guard.heeds_locks()) else { return Ok(None) };
-        let stripe = locks.stripe(hash);
-        Exclusive::take(locks, stripe).map(Some).ok_or(Retry::Locked(stripe))
-    }
-}
-
 /// Steps an operation from the entry of its key, and heeds locks if keys are ever locked.
 #[inline(always)]
 pub(super) fn step_of_key<K: Key, V: Value, O: KeyOperation<K, V>>(

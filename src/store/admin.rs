@@ -48,7 +48,7 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     /// Has the index shrink to at most `buckets` buckets, rounded up to a power of two, and returns when it has: by halves, as often as
     /// needed, after many keys were deleted and the store was compacted. It never has fewer buckets than the store was
     /// [configured](super::FasterKvConfig::with_table_size) with. Sessions go on meanwhile and come first: this call works for a third
-    /// of the time. Checkpoints and scans that begin meanwhile take it to its end first.
+    /// of the time. Checkpoints, scans and transactions that begin meanwhile take it to its end first.
     ///
     /// Where two keys come to share an entry, records are copied to the end of the log; those on the device are read for that.
     ///
@@ -57,8 +57,8 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     /// for the smaller one beside the one that is there, or the store [uses space
     /// again](super::FasterKvConfig::with_revivification) ([`GrowthRefusal`](crate::index::GrowthRefusal) has all reasons);
     /// [`ErrorKind::Busy`] if a compaction, a scan or an image of the index is
-    /// under way, or a session's call never returns; those of the device and of appending. The index keeps the size that it has come to,
-    /// and the store goes on; what was begun is finished by the next call, compaction, checkpoint or scan.
+    /// under way, or keys stay locked, or a session's call never returns; those of the device and of appending. The index keeps the size
+    /// that it has come to, and the store goes on; what was begun is finished by the next call, compaction, checkpoint or scan.
     #[cfg(not(oxifaster_loom))]
     pub fn shrink_index(&self, buckets: u64) -> Result<()> {
         let buckets = buckets.checked_next_power_of_two().unwrap_or(u64::MAX);

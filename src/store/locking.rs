@@ -37,15 +37,23 @@ impl<K: Key, V: Value> Database<K, V> {
     }
 }
 
-/// Stripes of a store that are locked; the locks end when it is dropped.
+/// Stripes of a store that are locked; the locks end when it is dropped. As long as it is there the index does not shrink.
 pub(super) struct Held<K: Key, V: Value> {
     database: Arc<Database<K, V>>,
     stripes: HeldStripes,
 }
 
 impl<K: Key, V: Value> Held<K, V> {
-    pub(super) fn none(database: &Arc<Database<K, V>>) -> Self {
-        Self { database: Arc::clone(database), stripes: HeldStripes::default() }
+    /// None yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Busy`] if the index shrinks and that does not come to an end; those of the device and of appending.
+    pub(super) fn none(database: &Arc<Database<K, V>>) -> Result<Self> {
+        #[cfg(not(oxifaster_loom))]
+        super::shrink::begin_to_lock(database)?;
+        #[cfg(oxifaster_loom)]
+        assert!(database.kernel.index.begin_to_lock(), "no index of a model of a store shrinks");
+        Ok(Self { database: Arc::clone(database), stripes: HeldStripes::default() })
     }
 
     fn table(&self) -> Option<&LockTable> {
@@ -78,6 +86,7 @@ impl<K: Key, V: Value> Drop for Held<K, V> {
         if let Some(locks) = self.database.kernel.locks() {
             self.stripes.release(locks);
         }
+        self.database.kernel.index.end_locking();
     }
 }
 
@@ -156,7 +165,7 @@ impl<K: Key, V: Value> Session<K, V> {
         // Of equal stripes, the last one has the strongest mode.
         wanted.reverse();
         wanted.dedup_by_key(|(stripe, _)| *stripe);
-        let (mut held, mut patience) = (Held::none(&self.database), patience(limit));
+        let (mut held, mut patience) = (Held::none(&self.database)?, patience(limit));
         for (stripe, mode) in wanted.into_iter().rev() {
             held.lock(stripe, mode, &mut patience)?; // S3: in one order by all
         }

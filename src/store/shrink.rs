@@ -12,8 +12,7 @@ use crate::index::{GrowthRefusal, Haste, Hindrance, Means, Records, ShrinkStage}
 use crate::kernel::{LogCopier, LogRecords};
 use crate::operation::{Account, Driver, Environment, Retry, Stall};
 use crate::record::{Key, Value};
-use crate::sync::Arc;
-use crate::utility::KeyHash;
+use crate::sync::{Arc, Backoff};
 use std::time::{Duration, Instant};
 
 /// Buckets that are merged under one pin.
@@ -23,6 +22,8 @@ const SPELL: Duration = Duration::from_millis(1);
 /// How often records of a bucket are closed to updates before it is frozen for that: keys would have to be written in both chains of a pair
 /// meanwhile.
 const OPEN_MAX: usize = 4;
+/// How long those are waited for who have keys locked, while nobody else can lock any.
+const LOCKED_MAX: Duration = Duration::from_millis(250);
 
 /// One who has the index shrink. Compaction has its turn before or after, since both move records.
 pub(super) struct Shrinking<'d, K: Key, V: Value> {
@@ -47,6 +48,24 @@ pub(super) fn finish_shrinking<K: Key, V: Value>(database: &Database<K, V>) -> R
         let now = index.shrink_progress();
         if now != seen {
             (seen, stall) = (now, Stall::new());
+        }
+    }
+    Ok(())
+}
+
+/// Keeps the index from shrinking for one who is going to lock keys (W11): takes one that is under way to its end first, or waits for that.
+///
+/// # Errors
+/// As for [`finish_shrinking`].
+pub(super) fn begin_to_lock<K: Key, V: Value>(database: &Database<K, V>) -> Result<()> {
+    let (index, mut stall) = (&database.kernel.index, Stall::new());
+    while !index.begin_to_lock() {
+        finish_shrinking(database)?;
+        match database.reclaim.turn() {
+            // Whoever left him out could not end it, and somebody else has.
+            Some(_turn) if index.shrink_stage() == ShrinkStage::Over => index.let_lockers_in(),
+            Some(_turn) => {}
+            None => stall.wait(&database.kernel, Retry::Fuzzy)?,
         }
     }
     Ok(())
@@ -89,12 +108,34 @@ impl<'d, K: Key, V: Value> Shrinking<'d, K, V> {
         // A growth is taken to its end first.
         let way = (self.haste, kernel.wait_limit());
         kernel.index.grow_to(1, &self.records, None, &mut epoch.join(), way)?;
-        kernel.index.begin_to_shrink(Some(self.database.budget())).map_err(|refusal| self.refused(refusal))?;
-        self.finish()
+        let begun = match self.lock_out() {
+            Ok(()) => kernel.index.begin_to_shrink(Some(self.database.budget())),
+            refused => refused,
+        };
+        match begun {
+            Ok(()) => self.finish(),
+            Err(refusal) => {
+                kernel.index.let_lockers_in();
+                Err(self.refused(refusal))
+            }
+        }
+    }
+
+    /// W11: keeps those out who lock keys, and waits for those who have some.
+    fn lock_out(&self) -> Result<(), GrowthRefusal> {
+        let (index, since, mut backoff) = (&self.database.kernel.index, Instant::now(), Backoff::new());
+        index.shut_lockers_out();
+        while index.has_lockers() {
+            if since.elapsed() >= LOCKED_MAX {
+                return Err(GrowthRefusal::Locks);
+            }
+            backoff.wait();
+        }
+        Ok(())
     }
 
     fn refused(&self, refusal: GrowthRefusal) -> Error {
-        let is_passing = matches!(refusal, GrowthRefusal::Image | GrowthRefusal::Scan);
+        let is_passing = matches!(refusal, GrowthRefusal::Image | GrowthRefusal::Scan | GrowthRefusal::Locks);
         let kind = if is_passing { ErrorKind::Busy } else { ErrorKind::Limit };
         Error::new(kind, "the index does not shrink")
             .with("reason", refusal.reason())
@@ -111,7 +152,10 @@ impl<'d, K: Key, V: Value> Shrinking<'d, K, V> {
         let mut stall = Stall::new();
         loop {
             match index.shrink_stage() {
-                ShrinkStage::Over => return Ok(()),
+                ShrinkStage::Over => {
+                    index.let_lockers_in();
+                    return Ok(());
+                }
                 ShrinkStage::Announced => {
                     self.announce().inspect_err(|_| index.call_shrinking_off(GrowthRefusal::System))?;
                     index.shrink_in_force().map_err(|refusal| self.refused(refusal))?;
@@ -186,7 +230,7 @@ impl<'d, K: Key, V: Value> Shrinking<'d, K, V> {
             if let Hindrance::Open(at) = hindrance {
                 close_below(self.database, behind(at))?;
             }
-            match self.merge_with_copies(bucket)? {
+            match self.merge_with_copies(bucket) {
                 Ok(()) => return Ok(()),
                 Err(Hindrance::Open(at)) => hindrance = Hindrance::Open(at),
                 Err(_) => break,
@@ -196,42 +240,15 @@ impl<'d, K: Key, V: Value> Shrinking<'d, K, V> {
     }
 
     /// Merges one bucket whose records have to be copied, all under one pin.
-    fn merge_with_copies(&mut self, bucket: u64) -> Result<Result<(), Hindrance>> {
+    ///
+    /// # Errors
+    /// What is in the way.
+    fn merge_with_copies(&mut self, bucket: u64) -> Result<(), Hindrance> {
         let Database { kernel, epoch, .. } = self.database;
-        self.under_lock(bucket, |shrinking, heeds_locks| {
-            let (guard, _) = shrinking.driver.pin(kernel);
-            if guard.heeds_locks() != heeds_locks {
-                return Ok(Err(Retry::Conflict));
-            }
-            let copier = LogCopier::new(kernel, &guard);
-            let means = Means { copier: Some(&copier), ..means_of(&shrinking.records, kernel.log.begin()) };
-            Ok(Ok(kernel.index.merge(bucket, means, epoch)))
-        })
-    }
-
-    /// Does what appends to the chains of a bucket, as the only one who does (who has locked keys is told where their records will be before
-    /// they look): again and again if it is to be tried again. It is told whether locks are heeded; if that changes, somebody has locked a
-    /// key, the first ever, and it is to be tried again.
-    fn under_lock<T>(
-        &mut self,
-        bucket: u64,
-        mut work: impl FnMut(&mut Self, bool) -> Result<Result<T, Retry>>,
-    ) -> Result<T> {
-        let (kernel, mut stall) = (&self.database.kernel, Stall::new());
-        loop {
-            let locked = {
-                let (guard, _) = self.driver.pin(kernel);
-                kernel.lock_stripe_of(KeyHash::from_raw(bucket), &guard).map(|lock| (guard.heeds_locks(), lock))
-            };
-            let done = match locked {
-                Ok((heeds_locks, _lock)) => work(self, heeds_locks)?,
-                Err(retry) => Err(retry),
-            };
-            match done {
-                Ok(done) => return Ok(done),
-                Err(retry) => stall.wait(kernel, retry)?,
-            }
-        }
+        let (guard, _) = self.driver.pin(kernel);
+        let copier = LogCopier::new(kernel, &guard);
+        let means = Means { copier: Some(&copier), ..means_of(&self.records, kernel.log.begin()) };
+        kernel.index.merge(bucket, means, epoch)
     }
 
     fn rest(&mut self) {

@@ -85,7 +85,7 @@ impl<K: Key, V: Value> Session<K, V> {
         let (mut patience, mut footprint, mut backoff) = (patience(limit), BTreeSet::new(), Backoff::new());
         let mut attempts = 0_u32;
         loop {
-            let mut held = Held::none(&self.database);
+            let mut held = Held::none(&self.database)?;
             if attempts >= OPTIMISTIC {
                 for stripe in &footprint {
                     held.lock(*stripe, LockMode::Exclusive, &mut patience)?; // S3: in one order by all

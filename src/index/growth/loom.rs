@@ -1,6 +1,7 @@
 //! Models of a bucket that is split into two while others use it, with buckets of two entries. Records outside the index are
 //! Relaxed, so that what makes them visible is the index. Each header says which changes were seen to break it.
 
+mod lockers;
 mod merge;
 
 use super::records::{Look, Records};

@@ -52,10 +52,13 @@
 //! * **W10** What was given up before chains are joined is found in none of them: who walks a chain ends where the log begins, and no split
 //!   leads an entry to what lies below where it began when the index last shrank. What hid it was given up too, and may have been part of
 //!   the other chain.
+//! * **W11** Nobody has keys locked while the index shrinks (`lockers.rs`). Who has a key locked is told where its record will be before its
+//!   chain is known, and goes on under one pin until it is published; and would wait for a bucket to be merged that waits for the lock.
 
 mod ask;
 mod frozen;
 mod halves;
+mod lockers;
 #[cfg(all(test, oxifaster_loom))]
 mod loom;
 mod merge;

@@ -1,5 +1,6 @@
 //! Where a growth or a shrinking stands, for those who take part and for those who ask.
 
+use super::lockers::Lockers;
 use super::run::Grower;
 use crate::memory::Reservation;
 use crate::sync::{AtomicU64, AtomicUsize, Mutex};
@@ -28,6 +29,8 @@ pub enum GrowthRefusal {
     Saturated,
     /// A scan of the store is under way, which looks for records where they were.
     Scan,
+    /// Keys are locked, by a transaction or by hand: whoever has them locked appends to their chains unseen.
+    Locks,
     /// The store uses the space of records again, so that a newer record may lie below an older one of another chain.
     Revivification,
     /// The store's device keeps nothing: a log that is full has no room for copies of records, and would never have.
@@ -47,6 +50,7 @@ impl GrowthRefusal {
             Self::Crowded => "the entries of the index would fill a smaller table too much",
             Self::Saturated => "buckets of the index are saturated, which only a growth takes apart",
             Self::Scan => "a scan of the store is under way",
+            Self::Locks => "keys are locked",
             Self::Revivification => "the store uses the space of deleted records again",
             Self::NoDevice => "the store's device keeps nothing, so there may never be room for copies of records",
         }
@@ -84,6 +88,7 @@ pub(in crate::index) struct Growth {
     /// One more than the number of a bucket of the smaller table for which somebody waits, who finds no place in the larger one; 0 if
     /// nobody does.
     pub(super) wanted: AtomicU64,
+    pub(super) lockers: Lockers,
     pub(in crate::index) grower: OnceLock<Grower>,
     pub(super) state: Mutex<State>,
 }
@@ -115,6 +120,7 @@ impl Growth {
             wishes: AtomicU64::new(0),
             room_before: AtomicU64::new(0),
             wanted: AtomicU64::new(0),
+            lockers: Lockers::default(),
             grower: OnceLock::new(),
             state: Mutex::new(State::default()),
         }

@@ -49,47 +49,33 @@ impl<K: Key, V: Value> Shrinking<'_, K, V> {
     /// Merges a bucket, unless somebody else has begun to.
     ///
     /// # Errors
-    /// Those of the device and of appending; [`ErrorKind::Busy`] if somebody does not unpin or unlock.
+    /// Those of the device and of appending; [`ErrorKind::Busy`] if somebody does not unpin.
     pub(super) fn merge_slowly(&mut self, bucket: u64) -> Result<()> {
         // What the chains hold when they are frozen is there until they are joined.
         let hold = self.database.hold_log();
-        self.under_lock(bucket, |shrinking, heeds_locks| {
-            let Database { kernel, epoch, .. } = shrinking.database;
-            let (frozen, pairs) = {
-                let (guard, _) = shrinking.driver.pin(kernel);
-                if guard.heeds_locks() != heeds_locks {
-                    return Ok(Err(Retry::Conflict));
-                }
-                let Some(frozen) = kernel.index.freeze(bucket) else { return Ok(Ok(())) };
-                let pairs = frozen.pairs(means_of(&shrinking.records, hold.at()));
-                (frozen, pairs)
-            };
-            if let Some(newest) = pairs.iter().map(|pair| pair.lower).max() {
-                close_below(shrinking.database, behind(newest))?;
-            }
-            for pair in &pairs {
-                if let Err(retry) = shrinking.join(&frozen, pair, hold.at(), heeds_locks)? {
-                    return Ok(Err(retry));
-                }
-            }
-            let merged = {
-                let means = means_of(&shrinking.records, hold.at());
-                let (_guard, _) = shrinking.driver.pin(kernel);
-                frozen.merge(means, epoch)
-            };
-            merged.map(Ok).map_err(|hindrance| shrinking.stuck(bucket, hindrance))
-        })
+        let Database { kernel, epoch, .. } = self.database;
+        let (frozen, pairs) = {
+            let (_guard, _) = self.driver.pin(kernel);
+            let Some(frozen) = kernel.index.freeze(bucket) else { return Ok(()) };
+            let pairs = frozen.pairs(means_of(&self.records, hold.at()));
+            (frozen, pairs)
+        };
+        if let Some(newest) = pairs.iter().map(|pair| pair.lower).max() {
+            close_below(self.database, behind(newest))?;
+        }
+        for pair in &pairs {
+            self.join(&frozen, pair, hold.at())?;
+        }
+        let merged = {
+            let means = means_of(&self.records, hold.at());
+            let (_guard, _) = self.driver.pin(kernel);
+            frozen.merge(means, epoch)
+        };
+        merged.map_err(|hindrance| self.stuck(bucket, hindrance))
     }
 
-    /// Joins the chains of a pair: copies of the newest record of each key of the lower one come in front of the higher one. Says so if that
-    /// is to be tried again.
-    fn join(
-        &mut self,
-        frozen: &Frozen<'_>,
-        pair: &Pair,
-        begin: Address,
-        heeds_locks: bool,
-    ) -> Result<Result<(), Retry>> {
+    /// Joins the chains of a pair: copies of the newest record of each key of the lower one come in front of the higher one.
+    fn join(&mut self, frozen: &Frozen<'_>, pair: &Pair, begin: Address) -> Result<()> {
         let kernel = &self.database.kernel;
         let (mut head, mut at, mut met) = (pair.higher, pair.lower, Met::default());
         let mut newest: Option<Loose> = None;
@@ -109,14 +95,11 @@ impl<K: Key, V: Value> Shrinking<'_, K, V> {
         loop {
             {
                 let (guard, _) = self.driver.pin(kernel);
-                if guard.heeds_locks() != heeds_locks {
-                    return Ok(Err(Retry::Conflict));
-                }
                 let copier = LogCopier::new(kernel, &guard);
                 let last = newest.as_ref().map_or(Some(head), |last| copier.append(last.record(), head, place));
                 if let Some(last) = last {
                     frozen.join(pair, last);
-                    return Ok(Ok(()));
+                    return Ok(());
                 }
             }
             stall.wait(kernel, Retry::Room)?;

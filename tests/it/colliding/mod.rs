@@ -7,6 +7,8 @@ mod torn;
 use oxifaster::checkpoint::CheckpointKind;
 use oxifaster::device::{FaultyDisk, IoOp, MemoryDisk, StorageDevice};
 use oxifaster::directory::MemoryDirectory;
+use oxifaster::index::GrowthRefusal;
+use oxifaster::locks::LockMode;
 use oxifaster::store::{CheckpointOptions, Durability, FasterKv, FasterKvConfig, RecoveryTarget, Session};
 use oxifaster::utility::KeyHash;
 use oxifaster::{ErrorKind, Result};
@@ -132,11 +134,11 @@ fn chains_that_do_not_fit_into_memory_come_together() {
     }
 }
 
-/// Whoever needs it ended takes it to its end: a checkpoint, a scan, a compaction, a growth.
+/// Whoever needs it ended takes it to its end: a checkpoint, a scan, a compaction, a growth, who locks keys.
 #[test]
 fn everybody_can_take_it_to_its_end() {
     let keys = keys_of_one_tag(2, 60);
-    for call in 0..4 {
+    for call in 0..6 {
         let disk = FaultyDisk::new(MemoryDisk::new());
         let plan = disk.plan();
         let store: Store<_> = FasterKv::open(config(), disk).unwrap();
@@ -153,6 +155,8 @@ fn everybody_can_take_it_to_its_end() {
             0 => drop(store.checkpoint_to(&MemoryDirectory::new(), &CheckpointOptions::default()).unwrap()),
             1 => assert_scan_finds(&store, &oracle),
             2 => drop(store.log_compact_until(store.addresses().tail).unwrap()),
+            3 => drop(session.lock(&[(keys[0][0], LockMode::Exclusive)]).unwrap()),
+            4 => session.transaction(|transaction| transaction.read(&keys[0][0]).map(drop)).unwrap(),
             _ => store.grow_index(2).unwrap(),
         }
         assert!(!store.index_growth().under_way, "call {call}");
@@ -239,8 +243,37 @@ fn writers_find_everything_while_long_chains_come_together() {
     });
 }
 
+/// It is refused if somebody has keys locked for long, as where the machine stands still.
+fn shrink_amid_locks<D: StorageDevice>(store: &Store<D>, buckets: u64) -> Result<()> {
+    loop {
+        match store.shrink_index(buckets) {
+            Err(error) if error.field("reason") == Some(GrowthRefusal::Locks.reason()) => {}
+            shrunk => return shrunk,
+        }
+    }
+}
+
+/// Who has keys locked is not waited for long, and others lock theirs again afterwards.
+#[test]
+fn keys_that_are_locked_keep_the_index_from_shrinking() {
+    let keys = keys_of_one_tag(2, 20);
+    let store: Store<MemoryDisk> = FasterKv::open(config(), MemoryDisk::new()).unwrap();
+    let oracle = fill(&store, &keys);
+    let (mut session, mut other) = (store.start_session(), store.start_session());
+    let mut locked = session.lock(&[(keys[0][1], LockMode::Exclusive)]).unwrap();
+    let error = store.shrink_index(1).unwrap_err();
+    assert_eq!((error.kind(), error.field("reason")), (ErrorKind::Busy, Some(GrowthRefusal::Locks.reason())));
+    let word = oracle[&keys[0][1]];
+    assert_eq!(locked.read(&keys[0][1]).unwrap().map(|words| words[0]), Some(word));
+    drop(locked);
+    other.transaction(|transaction| transaction.read(&keys[0][1]).map(drop)).unwrap();
+    store.shrink_index(1).unwrap();
+    other.transaction(|transaction| transaction.read(&keys[0][1]).map(drop)).unwrap();
+    assert_holds(&store, &keys, &oracle, "in the end");
+}
+
 /// Transactions begin while long chains come together: the first ever, and then many. Each is told where its records will be before it
-/// looks, so nobody else may append to its chains meanwhile.
+/// looks, so they and the shrinkings take turns.
 #[test]
 fn transactions_go_on_while_long_chains_come_together() {
     const TOTAL: u64 = 48 * 100;
@@ -284,7 +317,7 @@ fn transactions_go_on_while_long_chains_come_together() {
             for worker in [0, 1] {
                 scope.spawn(work(worker));
             }
-            let resized = (0..10).try_for_each(|_| store.shrink_index(1).and_then(|()| store.grow_index(2)));
+            let resized = (0..10).try_for_each(|_| shrink_amid_locks(&store, 1).and_then(|()| store.grow_index(2)));
             stop.store(true, Ordering::Relaxed);
             resized.unwrap();
         });
