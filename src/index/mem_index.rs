@@ -210,7 +210,7 @@ impl MemIndex {
     /// address frees the entry, as [`try_free`](Self::try_free) does.
     ///
     /// The caller still holds the guard under which it found the slot.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn try_update(&self, slot: Slot<'_>, new: Address) -> Result<(), Conflict> {
         if !new.is_valid() {
             return self.try_free(slot);
@@ -229,8 +229,14 @@ impl MemIndex {
     }
 
     /// True if [`try_update`](Self::try_update) would come to nothing, as far as that can be told without trying: not to append for it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn is_blocked(&self, slot: &Slot<'_>) -> bool {
+        self.is_resized() && self.is_blocked_meanwhile(slot)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn is_blocked_meanwhile(&self, slot: &Slot<'_>) -> bool {
         match slot.word {
             Some(_) if Overflow::is_catch_all(slot.seen) => Overflow::is_frozen(slot.seen),
             Some(_) => Entry(slot.seen).is_frozen(),

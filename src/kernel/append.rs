@@ -30,6 +30,7 @@ impl<K: Key, V: Value> Kernel<K, V> {
     ///
     /// # Errors
     /// What [`HybridLog::allocate`](crate::allocator::HybridLog::allocate) gives, and as for [`check_size`](Self::check_size).
+    #[inline(always)]
     pub(crate) fn append(
         &self,
         slot: Slot<'_>,
@@ -118,7 +119,7 @@ impl<K: Key, V: Value> Kernel<K, V> {
             .help("write a large value by Session::upsert_from; or raise page_size_bits, or the memory budget from which it is derived, of a new store"))
     }
 
-    #[inline]
+    #[inline(never)]
     fn fill(
         &self,
         allocation: Allocation,

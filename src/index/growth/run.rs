@@ -79,6 +79,12 @@ impl MemIndex {
         }
     }
 
+    /// Whether there is a table that is being made, filled or settled.
+    #[inline(always)]
+    pub(in crate::index) fn is_resized(&self) -> bool {
+        self.growth.target.load(Ordering::Acquire) != 0
+    }
+
     /// The rank of the table that is being made, filled or settled.
     pub(super) fn target(&self) -> Option<usize> {
         self.growth.target.load(Ordering::Acquire).checked_sub(1)

@@ -243,6 +243,29 @@ fn writers_find_everything_while_long_chains_come_together() {
     });
 }
 
+/// Both move records: the one that comes second is told so.
+#[test]
+fn a_compaction_keeps_the_index_from_shrinking() {
+    let keys = keys_of_one_tag(2, 60);
+    let disk = FaultyDisk::new(MemoryDisk::new());
+    let plan = disk.plan();
+    let store: Store<_> = FasterKv::open(config().with_wait_limit(Duration::from_secs(5)), disk).unwrap();
+    let oracle = fill(&store, &keys);
+    store.evict().unwrap();
+    let tail = store.addresses().tail;
+    std::thread::scope(|scope| {
+        plan.pause_only(IoOp::Read);
+        let compaction = scope.spawn(|| store.log_compact_until(tail).map(drop));
+        assert!(plan.wait_until_held(1, Duration::from_secs(5)));
+        let error = store.shrink_index(1).unwrap_err();
+        assert!(error.kind() == ErrorKind::Busy && error.to_string().contains("compaction"), "{error}");
+        plan.resume();
+        compaction.join().unwrap().unwrap();
+    });
+    store.shrink_index(1).unwrap();
+    assert_holds(&store, &keys, &oracle, "in the end");
+}
+
 /// It is refused if somebody has keys locked for long, as where the machine stands still.
 fn shrink_amid_locks<D: StorageDevice>(store: &Store<D>, buckets: u64) -> Result<()> {
     loop {
