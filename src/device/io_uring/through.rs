@@ -9,22 +9,56 @@ use crate::memory::{AlignedBuf, IoBuf};
 use crate::sync::Mutex;
 use std::io;
 use std::sync::Arc;
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 type WriteRing = Ring<Arc<SegmentFile>, ()>;
 
-/// A ring for one write at a time, made when it is first needed.
+/// Rings for one write at a time, made when they are first needed.
 ///
 /// The kernel does such a write and the sync after it as one request, so nobody has to be woken in between. It is not the thread that
 /// waits which is in the disk's hands, as it would be in a call that writes and syncs: the wait has an end.
 pub(in crate::device) struct Through {
-    idle: Mutex<Option<WriteRing>>,
+    idle: Mutex<Idle>,
+}
+
+/// Rings in which nothing is under way.
+#[derive(Default)]
+struct Idle {
+    /// One that works for the first thread that wrote, and no other: the kernel has a little less to do for it then.
+    bound: Option<(ThreadId, WriteRing)>,
+    /// One for whoever comes.
+    free: Option<WriteRing>,
+    has_bound: bool,
+}
+
+impl Idle {
+    /// A ring for this thread, if the kernel has one, and whether it is bound to it.
+    fn take(&mut self) -> io::Result<(WriteRing, bool)> {
+        let this_thread = thread::current().id();
+        if let Some((_, ring)) = self.bound.take_if(|(thread, _)| *thread == this_thread) {
+            return Ok((ring, true));
+        }
+        if !std::mem::replace(&mut self.has_bound, true) {
+            let ring = Ring::for_one_thread(1)?;
+            ring.bind()?;
+            return Ok((ring, true));
+        }
+        self.free.take().map_or_else(|| Ring::new(1), Ok).map(|ring| (ring, false))
+    }
+
+    fn give_back(&mut self, ring: WriteRing, is_bound: bool) {
+        match is_bound {
+            true => self.bound = Some((thread::current().id(), ring)),
+            false => self.free = Some(ring),
+        }
+    }
 }
 
 impl Through {
     /// For a device for which the kernel has made rings.
     pub(in crate::device) fn new(_rings: &Rings) -> Self {
-        Self { idle: Mutex::new(None) }
+        Self { idle: Mutex::new(Idle::default()) }
     }
 
     /// See [`StorageDevice::write_through`](crate::device::StorageDevice::write_through).
@@ -42,11 +76,11 @@ impl Through {
         let Some((file, offset)) = pool.get_ref().place_to_write_through(request.offset, request.len) else {
             return Err(request);
         };
-        let made = self.idle.lock().take().map_or_else(|| Ring::new(1), Ok);
-        let Ok(mut ring) = made else { return Err(request) };
+        let Ok((mut ring, is_bound)) = self.idle.lock().take() else { return Err(request) };
         let buf = std::mem::replace(&mut request.buf, IoBuf::empty());
         let access = Access { file, offset, buf, bytes: 0..request.len, with: () };
         if let Err(Access { buf, .. }) = ring.put_through(access) {
+            self.idle.lock().give_back(ring, is_bound);
             request.buf = buf;
             return Err(request);
         }
@@ -59,7 +93,7 @@ impl Through {
                 return Ok(request.failed(failure));
             }
         };
-        *self.idle.lock() = Some(ring);
+        self.idle.lock().give_back(ring, is_bound);
         request.buf = buf;
         match written {
             Ok(bytes) if bytes == request.len => {
@@ -183,6 +217,18 @@ mod tests {
             assert!(disk.write_through(request, PATIENCE).is_err());
         }
         assert!(disk.write_through(block(2), PATIENCE).is_ok());
+    }
+
+    #[test]
+    fn any_thread_may_write_through() {
+        let directory = tempfile::tempdir().unwrap();
+        let Some(disk) = disk(&directory) else { return };
+        (0..2).for_each(|number| write_and_sync(&disk, number));
+        let write = |number| assert!(disk.write_through(block(number), PATIENCE).unwrap().result.is_ok());
+        thread::scope(|scope| scope.spawn(|| write(2)).join().unwrap());
+        (3..6).for_each(write);
+        thread::scope(|scope| scope.spawn(|| (6..9).for_each(write)).join().unwrap());
+        write(9);
     }
 
     #[test]
