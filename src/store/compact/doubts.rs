@@ -180,6 +180,11 @@ impl Doubts {
         }
     }
 
+    /// How many so many threads can put off within `bytes_max`, about: keys of any length are taken for short ones.
+    pub(super) fn count_max<K: Key>(bytes_max: usize, threads: usize) -> usize {
+        Known::count_max(K::FIXED, bytes_max / threads) * threads
+    }
+
     /// Begins anew, with records of the part that begins at `base` of a log that ends at `tail`.
     pub(super) fn begin(&mut self, base: Address, tail: Address) {
         let threads = self.threads.len();
@@ -364,4 +369,58 @@ pub(super) fn records_at<K: Key, V: Value>(
         wanted = longer;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads_are_sorted_by_what_lies_above_and_lead_back_to_all_that_is_known() {
+        let (base, tail) = (Address::new(1 << 20), Address::new(1 << 30));
+        let mut doubts = Doubts::new::<u64>(3 * 100 * 20, 3);
+        doubts.begin(base, tail);
+        let at = |number: u64| Address::new(base.get() + number * 8);
+        for (thread, mut share) in doubts.shares().into_iter().enumerate() {
+            for number in 0..100 - 40 * thread as u64 {
+                let number = number * 3 + thread as u64;
+                assert!(share.room() > 0);
+                share.push(Address::new(tail.get() - 8 * (number * 7919 % 1000)), at(number), &number.to_le_bytes());
+            }
+            assert_eq!(share.room(), 40 * thread);
+        }
+        let (mut seen, mut before) = (Vec::new(), 0);
+        for look in doubts.looks() {
+            assert_eq!(look.heads.len(), 60, "each thread has as many");
+            look.heads.sort_unstable();
+            let (numbering, first) = (look.numbering, look.heads[0]);
+            assert!(before < first, "and a part of the log of its own");
+            before = look.heads[59];
+            for head in look.heads {
+                let number = numbering.number(*head);
+                let known = &look.threads[number / numbering.of_thread];
+                let place = known.places[number % numbering.of_thread];
+                assert_eq!(known.key(number % numbering.of_thread), u64::from(place).to_le_bytes());
+                assert_eq!(numbering.above(*head).get(), tail.get() - 8 * (u64::from(place) * 7919 % 1000));
+                seen.push(place);
+            }
+        }
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), 180);
+    }
+
+    #[test]
+    fn one_whose_chain_leads_too_far_is_taken_for_one_that_may_be_in_use() {
+        for (tail, each) in [(1 << 10, 1000), (1 << 47, 1 << 22)] {
+            let numbering = Numbering::new(Address::new(64), Address::new(tail), (2, each));
+            let last = 2 * numbering.of_thread - 1;
+            let head = numbering.head(Address::new(tail), last);
+            assert!(numbering.is_open(head) && numbering.above(head) == Address::new(tail), "{tail}");
+            assert_eq!(numbering.number(head), last);
+            assert!(!numbering.is_open(Numbering::in_use(last)));
+        }
+        let numbering = Numbering::new(Address::new(64), Address::new(1 << 10), (1, 1000));
+        assert_eq!(numbering.head(Address::new(1 << 40), 7), Numbering::in_use(7));
+    }
 }

@@ -27,7 +27,7 @@ const TOGETHER: usize = 256 << 10;
 /// Bytes of the log whose records are put off together at most: places in them are counted with 32 bits.
 const STRETCH: u64 = 1 << 34;
 /// Parts of a range for each thread, at least, if they are not pages.
-const PARTS_EACH: u64 = 4;
+const PARTS_EACH: u64 = 16;
 /// Parts are of at most `1 << PART_BITS_MAX` bytes, if pages are not larger.
 const PART_BITS_MAX: u32 = 25;
 
