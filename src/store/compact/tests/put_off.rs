@@ -49,27 +49,42 @@ fn the_head_of_a_chain_decides_for_its_own_key_only() {
     assert_holds(&mut session, &keys, &oracle);
 }
 
-/// Keys and values of any length, some much longer than was expected when they were asked for, and keys that begin with one another.
+/// A number for each, and a longer one that begins with it and shares its chain.
+fn pairs(count: usize) -> Vec<[String; 2]> {
+    let chain = |key: &str| {
+        let hash = KeyHash::of_bytes(key.as_bytes());
+        (hash.bucket(3), hash.tag())
+    };
+    let longer = |key: String| {
+        let other = (0_u64..).map(|more| format!("{key}-{more}")).find(|other| chain(other) == chain(&key));
+        other.map(|other| [key, other])
+    };
+    (0..count).filter_map(|number| longer(number.to_string())).collect()
+}
+
+/// What lies above is of another key that begins with theirs, and is often longer than was expected when it was asked for.
 #[test]
 fn records_of_any_length_are_told_apart_by_their_whole_keys() {
-    let key = |number: usize| "k".repeat(number % 40 + 1) + &number.to_string();
-    let value = |number: usize, round: usize| vec![(number + round) as u8; [3, 40, 900][(number + round) % 3]];
+    let (pairs, value) = (pairs(60), |number: usize, round: u8| vec![round; [3, 40, 3500][number % 3]]);
     for (bytes, threads) in [(4096, 1), (4096, 2), (1 << 20, 2)] {
-        let store: FasterKv<String, Vec<u8>, _> = FasterKv::open(config_of(bytes, threads), Shredder::new()).unwrap();
+        // Pages of several blocks: an access brings whole ones.
+        let config = config_of(bytes, threads).with_page_size_bits(16).with_log_memory_size(6 << 16);
+        let store: FasterKv<String, Vec<u8>, _> = FasterKv::open(config, Shredder::new()).unwrap();
         let mut session = store.start_session();
-        for round in 0..4 {
-            for number in 0..150 {
-                session.upsert(key(number), value(number, round)).unwrap();
+        for round in 0..3 {
+            for (number, pair) in pairs.iter().enumerate() {
+                session.upsert(pair[round.min(1) as usize].clone(), value(number + round as usize, round)).unwrap();
             }
-            for number in (round..150).step_by(7) {
-                session.delete(&key(number)).unwrap();
-            }
+        }
+        for pair in pairs.iter().step_by(7) {
+            session.delete(&pair[1]).unwrap();
         }
         all_on_device(&store);
         store.log_compact_until(store.addresses().tail).unwrap();
-        for number in 0..150 {
-            let expected = (number % 7 != 3).then(|| value(number, 3));
-            assert!(session.read(&key(number)).unwrap() == expected, "{number} {bytes} {threads}");
+        for (number, [shorter, longer]) in pairs.iter().enumerate() {
+            assert!(session.read(shorter).unwrap() == Some(value(number, 0)), "{shorter} {bytes} {threads}");
+            let expected = (number % 7 != 0).then(|| value(number + 2, 2));
+            assert!(session.read(longer).unwrap() == expected, "{longer} {bytes} {threads}");
         }
     }
 }
