@@ -122,7 +122,12 @@ fn bytes_of(spare: &[IoBuf]) -> usize {
 
 impl Run {
     /// The access to the next place, whose number is `first`, and to those behind it that are near.
-    fn from<I: Iterator<Item = Place>>(log: &HybridLog, places: &mut Peekable<I>, first: usize, token: Token) -> Option<Self> {
+    fn from<I: Iterator<Item = Place>>(
+        log: &HybridLog,
+        places: &mut Peekable<I>,
+        first: usize,
+        token: Token,
+    ) -> Option<Self> {
         let blocks_of = |(at, len): Place| log.blocks_of(at, len);
         let place = places.next()?;
         let (mut blocks, mut together) = (blocks_of(place), vec![place]);
@@ -148,13 +153,7 @@ impl Run {
     }
 
     /// Gives the buffer back.
-    fn finish(
-        self,
-        log: &HybridLog,
-        layout: RecordLayout,
-        done: IoDone,
-        visit: &mut Gathered<'_>,
-    ) -> Result<IoBuf> {
+    fn finish(self, log: &HybridLog, layout: RecordLayout, done: IoDone, visit: &mut Gathered<'_>) -> Result<IoBuf> {
         let (wanted, mut buf) = (self.bytes(), done.buf);
         let got = done.result?;
         if got < wanted || buf.len() < wanted {

@@ -74,6 +74,7 @@ impl<'g> View<'g> {
     }
 
     /// The newest record of a chain, if it is on the device, above the record at `at`, and has no copy in front of it.
+    #[cfg(not(oxifaster_loom))]
     #[inline(always)]
     pub(crate) fn on_device_above(self, slot: &Slot<'_>, at: Address) -> Option<Address> {
         debug_assert!(!slot.is_open(), "an open slot says nothing");

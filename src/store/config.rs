@@ -262,7 +262,7 @@ impl FasterKvConfig {
 
     /// Bytes of the memory budget for what a compaction has put off: records of which only the device can tell whether they are in use.
     /// All of the log is read for as many as fit, each with 12 bytes and its key (4 more if keys have any length). So it is worth more than
-    /// the default where keys are overwritten in no order, and most of the log is on the device. At least 4096. `Default:` a sixteenth
+    /// the default where keys are overwritten in no order, and most of the log is on the device. 4096 to 2 GiB. `Default:` a sixteenth
     /// of the budget, but at most 64 MiB.
     #[must_use]
     pub fn with_compaction_memory(mut self, bytes: u64) -> Self {
@@ -328,9 +328,9 @@ impl FasterKvConfig {
             return Err(out_of_range("table_size_max", size, 1, 1 << 40));
         }
         if let Some(bytes) = self.compaction_memory
-            && !(4096..=1 << 40).contains(&bytes)
+            && !(4096..=1 << 31).contains(&bytes)
         {
-            return Err(out_of_range("compaction_memory", bytes, 4096, 1 << 40));
+            return Err(out_of_range("compaction_memory", bytes, 4096, 1 << 31));
         }
         if let Some(page_bits) = self.page_size_bits {
             LogGeometry::new(page_bits, LogGeometry::MIN_FRAMES, self.mutable_fraction)?;

@@ -74,10 +74,9 @@ impl<K: Key, V: Value> Session<K, V> {
     ) -> Result<Vec<Parked<O>>> {
         let kernel = &self.database.kernel;
         parked.sort_unstable_by_key(|parked| parked.wanted.at);
-        let places: Vec<_> = parked.iter().map(|parked| (parked.wanted.at, parked.wanted.len)).collect();
-        let places = places.into_iter();
+        let places: Vec<_> = parked.iter().map(|parked| parked.wanted.place()).collect();
         let mut settled = vec![false; parked.len()];
-        gather.read(&kernel.log, places, RecordLayout::of::<K, V>(), &mut |number, brought| {
+        gather.read(&kernel.log, places.into_iter(), RecordLayout::of::<K, V>(), &mut |number, brought| {
             let Parked { place, operation, wanted } = &mut parked[number];
             let fetched = wanted.gathered(kernel, brought)?;
             if let Some(output) = operation.take_in(kernel, fetched) {

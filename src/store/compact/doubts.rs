@@ -223,11 +223,11 @@ impl Doubts {
 }
 
 impl Share<'_> {
-    /// How many can be put off: at least so many, if keys may have any length.
+    /// How many more can be put off; of keys of any length a few at a time, since nobody knows how long the next ones are.
     pub(super) fn room(&self) -> usize {
         let (known, count) = (&self.known, self.known.places.len());
         match known.key_size {
-            None if count >= COUNT_MIN && known.bytes() >= known.bytes_max => 0,
+            None if count > 0 && known.bytes() >= known.bytes_max => 0,
             None => COUNT_MIN.min(self.numbering.of_thread - count),
             Some(_) => self.numbering.of_thread - count,
         }
@@ -246,8 +246,8 @@ impl Share<'_> {
     }
 }
 
-impl Look<'_> {
-    /// Looks at what lies above all of them. Where the records are that may be in use, in the order of the log. `pause` is called
+impl<'d> Look<'d> {
+    /// Looks at what lies above all of them. The addresses of the records that may be in use, in the order of the log. `pause` is called
     /// now and then, with how many looks were taken and how many there are.
     ///
     /// # Errors
@@ -257,11 +257,12 @@ impl Look<'_> {
         kernel: &Kernel<K, V>,
         gather: &mut Gather,
         mut pause: impl FnMut(usize, usize) -> Result<()>,
-    ) -> Result<Vec<Address>> {
+    ) -> Result<&'d [u64]> {
         let Self { heads, threads, numbering } = self;
         let all = heads.len();
-        let together = if const { RecordLayout::of::<K, V>() }.record_size().is_some() { all.max(1) } else { TOGETHER };
-        let chains = Chains { threads, numbering, kernel };
+        let is_fixed = const { RecordLayout::of::<K, V>() }.record_size().is_some();
+        let together = if is_fixed { all.max(1) } else { TOGETHER };
+        let (chains, mut taken) = (Chains { threads, numbering, kernel }, 0);
         loop {
             heads.sort_unstable();
             let first = heads.partition_point(|head| !numbering.is_open(*head));
@@ -269,12 +270,19 @@ impl Look<'_> {
                 break;
             }
             for part in heads[first..].chunks_mut(together) {
-                chains.look_above(gather, Cell::from_mut(part).as_slice_of_cells(), |looks| pause(looks, all))?;
+                let count = part.len();
+                let cells = Cell::from_mut(part).as_slice_of_cells();
+                chains.look_above(gather, cells, |looks| pause((taken + looks).min(all), all))?;
+                taken += count;
             }
         }
-        let mut in_use: Vec<_> = heads.iter().filter(|head| **head > 0).map(|head| chains.place(*head as usize - 1)).collect();
-        in_use.sort_unstable();
-        Ok(in_use)
+        // They take the place of what is not needed any more: all may be in use.
+        for head in heads.iter_mut().filter(|head| **head > 0) {
+            *head = chains.place(*head as usize - 1).get();
+        }
+        heads.sort_unstable();
+        let first = heads.partition_point(|at| *at == 0);
+        Ok(&heads[first..])
     }
 }
 
@@ -286,6 +294,8 @@ struct Chains<'d, K, V> {
 }
 
 impl<K: Key, V: Value> Chains<'_, K, V> {
+    const LAYOUT: RecordLayout = RecordLayout::of::<K, V>();
+
     fn place(&self, number: usize) -> Address {
         let (thread, number) = (number / self.numbering.of_thread, number % self.numbering.of_thread);
         Address::new(self.numbering.base.get() + (u64::from(self.threads[thread].places[number]) << WORD_BITS))
@@ -296,29 +306,30 @@ impl<K: Key, V: Value> Chains<'_, K, V> {
     }
 
     /// One look for each, in order.
-    fn look_above(&self, gather: &mut Gather, heads: &[Cell<u64>], mut pause: impl FnMut(usize) -> Result<()>) -> Result<()> {
-        let (layout, mut looks) = (const { RecordLayout::of::<K, V>() }, 0);
-        let mut wanted = heads.iter().map(|head| Fetch::of(self.kernel, self.numbering.above(head.get())));
-        let mut longer = Vec::new();
-        gather.read(&self.kernel.log, wanted.by_ref().map(|fetch| (fetch.at, fetch.len)), layout, &mut |number, brought| {
+    fn look_above(
+        &self,
+        gather: &mut Gather,
+        heads: &[Cell<u64>],
+        mut pause: impl FnMut(usize) -> Result<()>,
+    ) -> Result<()> {
+        let Self { kernel, numbering, .. } = *self;
+        let wanted = heads.iter().map(|head| Fetch::of(kernel, numbering.above(head.get())));
+        let (mut looks, mut longer) = (0, Vec::new());
+        gather.read(&kernel.log, wanted.map(Fetch::place), Self::LAYOUT, &mut |number, brought| {
             looks += 1;
             if looks % BETWEEN == 0 {
                 pause(looks)?;
             }
-            if let Err(fetch) = self.decide(&heads[number], brought)? {
-                longer.push((number, fetch));
-            }
+            longer.extend(self.decide(&heads[number], brought)?.map(|fetch| (number, fetch)));
             Ok(())
         })?;
         while !longer.is_empty() {
             longer.sort_unstable_by_key(|(_, fetch): &(_, Fetch)| fetch.at);
             let asked = std::mem::take(&mut longer);
-            let places = asked.iter().map(|(_, fetch)| (fetch.at, fetch.len));
-            gather.read(&self.kernel.log, places, layout, &mut |place, brought| {
+            let wanted = asked.iter().map(|(_, fetch)| fetch.place());
+            gather.read(&kernel.log, wanted, Self::LAYOUT, &mut |place, brought| {
                 let number = asked[place].0;
-                if let Err(fetch) = self.decide(&heads[number], brought)? {
-                    longer.push((number, fetch));
-                }
+                longer.extend(self.decide(&heads[number], brought)?.map(|fetch| (number, fetch)));
                 Ok(())
             })?;
         }
@@ -327,10 +338,10 @@ impl<K: Key, V: Value> Chains<'_, K, V> {
 
     /// What a record says that lies above: what else is to be looked at, whether the one in doubt may be in use, or that it is of no use.
     /// The access to all of the record, if it is longer.
-    fn decide(&self, head: &Cell<u64>, brought: std::result::Result<&[u8], usize>) -> Result<std::result::Result<(), Fetch>> {
+    fn decide(&self, head: &Cell<u64>, brought: std::result::Result<&[u8], usize>) -> Result<Option<Fetch>> {
         let (at, number) = (self.numbering.above(head.get()), self.numbering.number(head.get()));
         let record = match (Fetch { at, len: 0 }).gathered_head(self.kernel, brought)? {
-            Err(longer) => return Ok(Err(longer)),
+            Err(longer) => return Ok(Some(longer)),
             Ok(record) => record,
         };
         head.set(if !record.info.is_invalid() && record.key == self.key(number) {
@@ -340,7 +351,7 @@ impl<K: Key, V: Value> Chains<'_, K, V> {
         } else {
             Numbering::in_use(number)
         });
-        Ok(Ok(()))
+        Ok(None)
     }
 }
 
@@ -351,13 +362,13 @@ impl<K: Key, V: Value> Chains<'_, K, V> {
 pub(super) fn records_at<K: Key, V: Value>(
     kernel: &Kernel<K, V>,
     gather: &mut Gather,
-    places: &[Address],
+    places: &[u64],
     mut visit: impl FnMut(Address, &[u8]) -> Result<()>,
 ) -> Result<()> {
-    let mut wanted: Vec<_> = places.iter().map(|at| Fetch::of(kernel, *at)).collect();
+    let mut wanted: Vec<_> = places.iter().map(|at| Fetch::of(kernel, Address::new(*at))).collect();
     while !wanted.is_empty() {
         let mut longer = Vec::new();
-        let places = wanted.iter().map(|fetch| (fetch.at, fetch.len));
+        let places = wanted.iter().map(|fetch| fetch.place());
         gather.read(&kernel.log, places, RecordLayout::of::<K, V>(), &mut |number, brought| {
             match wanted[number].bytes_of(kernel, brought) {
                 Ok(bytes) => visit(wanted[number].at, bytes)?,

@@ -196,10 +196,9 @@ impl<'a, K: Key, V: Value> Worker<'a, K, V> {
     /// Looks at parts until there are none, which is true, or no record can be put off any more.
     fn look(&mut self, parts: &Parts, share: &mut Share<'_>) -> Result<bool> {
         loop {
-            if self.part.is_none() || self.mover.candidates.is_full() {
-                if !self.mover.run(share)? {
-                    return Ok(false);
-                }
+            let is_time = self.part.is_none() || self.mover.candidates.is_full();
+            if is_time && !self.mover.run(share)? {
+                return Ok(false);
             }
             if self.part.is_none() {
                 let Some(part) = parts.take() else { return Ok(true) };

@@ -43,6 +43,9 @@ pub(crate) struct OverwriteOptions {
     /// Memory budget of the store
     #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = parse_size)]
     pub(super) memory: u64,
+    /// Bytes of it for what a compaction has put off [default: a sixteenth, at most 64 MiB]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub(super) compaction_memory: Option<u64>,
     /// Rounds in which every key is overwritten, with compaction
     #[arg(long, value_name = "COUNT", default_value_t = 10)]
     pub(super) rounds: u64,

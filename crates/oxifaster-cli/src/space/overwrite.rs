@@ -96,8 +96,9 @@ fn measure<const N: usize>(options: &OverwriteOptions) -> Result<String, Failure
 }
 
 fn open<const N: usize>(options: &OverwriteOptions, path: &Path) -> Result<Store<N>, Failure> {
-    let device = FileSystemDisk::open(path)?;
-    Ok(FasterKv::open(FasterKvConfig::default().with_memory_budget(options.memory), device)?)
+    let mut config = FasterKvConfig::default().with_memory_budget(options.memory);
+    config.compaction_memory = options.compaction_memory;
+    Ok(FasterKv::open(config, FileSystemDisk::open(path)?)?)
 }
 
 fn load<const N: usize>(store: &Store<N>, options: &OverwriteOptions, keys: u64) -> Result<(), Failure> {

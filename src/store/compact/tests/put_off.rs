@@ -22,7 +22,11 @@ fn what_does_not_fit_into_memory_is_looked_at_in_several_goes() {
             work(&mut session, &mut oracle, &keys, seed, 7000);
             all_on_device(&store);
             let report = store.log_compact_until(store.addresses().tail).unwrap();
-            assert_eq!(report.live, oracle.len() as u64 * 24, "{bytes} bytes, {threads} threads: what is in use, and no more");
+            assert_eq!(
+                report.live,
+                oracle.len() as u64 * 24,
+                "{bytes} bytes, {threads} threads: what is in use, and no more"
+            );
             assert_holds(&mut session, &keys, &oracle);
         }
     }
