@@ -261,9 +261,9 @@ impl FasterKvConfig {
     }
 
     /// Bytes of the memory budget for what a compaction has put off: records of which only the device can tell whether they are in use.
-    /// All of the log is read for as many as fit, each with 12 bytes and its key (4 more if keys have any length). So it is worth more than
-    /// the default where keys are overwritten in no order, and most of the log is on the device. 4096 to 2 GiB. `Default:` a sixteenth
-    /// of the budget, but at most 64 MiB.
+    /// All of the log is read for as many as fit, each with 12 bytes and its key (4 more if keys have any length). So where keys are overwritten in no
+    /// order, and most of the log is on the device, an eighth of the budget is worth it, with larger
+    /// [parts](CompactionConfig::with_max_part). 4096 to 2 GiB. `Default:` a thirty-second of the budget, but at most 64 MiB.
     #[must_use]
     pub fn with_compaction_memory(mut self, bytes: u64) -> Self {
         self.compaction_memory = Some(bytes);
@@ -454,7 +454,7 @@ fn checkpoint_buffer_for(budget: u64) -> usize {
 
 /// Bytes that a compaction keeps of records that it has to look up: the more of them, the longer are the accesses.
 fn lookup_buffer_for(budget: u64) -> usize {
-    (budget as usize / 16).min(64 << 20)
+    (budget as usize / 32).min(64 << 20)
 }
 
 /// Spaces of records that are kept to be used again, at most.

@@ -31,11 +31,11 @@ use std::time::{Duration, Instant};
 pub(crate) use estimate::Estimate;
 pub(crate) use reclaim::{Hold, Reclaim};
 
-/// A part of the log that is compacted before space is given back and the need is looked at again is one of so many, at least: as much as can
-/// be looked up at once.
-const STEPS: Range<u64> = 4..32;
-/// How much larger than the target the log may become before writers wait for the compaction.
-const OVERDRAFT: f64 = 1.15;
+/// Of the log at least one of so many parts is compacted before space is given back and the need is looked at again.
+const PARTS_MAX: u64 = 32;
+/// How much larger than the target the log may become before writers wait for the compaction, without the part that is compacted: they are given
+/// room as that is found to be of no use. Never so little that they would wait before a compaction is due.
+const OVERDRAFT: Range<f64> = 1.05..1.18;
 /// While a part is compacted, it is looked so often whether space can be given back.
 const GIVE_BACK_AGAIN: Duration = Duration::from_millis(5);
 
@@ -176,7 +176,10 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
         if upkeep.holds_up_writers {
             // Nobody is held up for what may be wrong.
             let at_most = live.end.min(bytes);
-            let bound = (at_most as f64 / upkeep.config.target_utilization * OVERDRAFT) as u64;
+            let part = part_bytes(database, upkeep.config);
+            let overdraft = (OVERDRAFT.end - part as f64 / bytes as f64).max(OVERDRAFT.start);
+            let page = log.geometry().page().page_size();
+            let bound = (at_most as f64 / upkeep.config.target_utilization * overdraft) as u64 + 2 * page;
             // Whatever the estimate is worth: a pass gives room for more.
             room = Address::from_word((begin.get() + bound).min(Address::MAX.get() - 1));
         }
@@ -265,12 +268,8 @@ impl<'a, K: Key, V: Value> Compaction<'a, K, V> {
     pub(crate) fn next_part(&self, end: Address) -> Range<Address> {
         let log = &self.database.kernel.log;
         let (begin, page) = (log.begin(), log.geometry().page());
-        let bytes = log.addresses().tail.get().saturating_sub(begin.get());
-        let records = Doubts::count_max::<K>(self.database.lookup_buffer, self.config.num_threads);
-        // One of several threads may have put off a few more than the others when there is no room for it.
-        let at_once = (records - records / 16) as u64 * self.database.record_size();
-        let step = at_once.clamp(bytes / STEPS.end, bytes / STEPS.start);
-        let behind = page.start_of(page.page(Address::new(begin.get() + step.max(page.page_size()))));
+        let bytes = part_bytes(self.database, self.config).max(page.page_size());
+        let behind = page.start_of(page.page(Address::new(begin.get() + bytes)));
         begin..behind.min(end)
     }
 
@@ -294,6 +293,16 @@ impl<'a, K: Key, V: Value> Compaction<'a, K, V> {
         report.seconds = since.elapsed().as_secs_f64();
         Ok(report)
     }
+}
+
+/// Bytes of the log that are compacted at a time: as much as can be looked up at once, if that is neither too little nor too much.
+fn part_bytes<K: Key, V: Value>(database: &Database<K, V>, config: &CompactionConfig) -> u64 {
+    let log = database.kernel.log.addresses();
+    let bytes = log.tail.get().saturating_sub(log.begin.get());
+    let records = Doubts::count_max::<K>(database.lookup_buffer, config.num_threads);
+    // One of several threads may have put off a few more than the others when there is no room for it.
+    let at_once = (records - records / 16) as u64 * database.record_size();
+    at_once.max(bytes / PARTS_MAX).min((bytes as f64 * config.max_part) as u64)
 }
 
 /// The share of the log that is in use, as far as the index knows.

@@ -51,7 +51,8 @@ fn measure<const N: usize>(options: &OverwriteOptions) -> Result<String, Failure
     let store = Arc::new(open::<N>(options, &path)?);
     let how = CompactionConfig::default()
         .with_target_utilization(options.target)
-        .with_num_threads(options.compaction_threads);
+        .with_num_threads(options.compaction_threads)
+        .with_max_part(options.max_part);
     let worker = AutoCompactionWorker::new(AutoCompactionConfig::default().with_compaction(how));
     worker.start(Arc::downgrade(&store))?;
     load(&store, options, keys)?;
