@@ -89,7 +89,7 @@ impl AutoCompactionConfig {
     }
 
     /// Whether those who append wait for the compaction when the log grows faster than it can be compacted, as soon as it is 15 %
-    /// larger than the target allows (less with larger [parts](CompactionConfig::with_max_part)). With each part that is compacted they can go on by a page at least. Nobody waits while there is a
+    /// larger than the target allows. With each part that is compacted they can go on by a page at least. Nobody waits while there is a
     /// bound on bytes per second or on the share of a core. `Default:` true; without it the log may become any size.
     #[must_use]
     pub fn with_hold_up_writers(mut self, hold_up: bool) -> Self {

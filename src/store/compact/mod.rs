@@ -33,9 +33,8 @@ pub(crate) use reclaim::{Hold, Reclaim};
 
 /// Of the log at least one of so many parts is compacted before space is given back and the need is looked at again.
 const PARTS_MAX: u64 = 32;
-/// How much larger than the target the log may become before writers wait for the compaction, without the part that is compacted: they are given
-/// room as that is found to be of no use. Never so little that they would wait before a compaction is due.
-const OVERDRAFT: Range<f64> = 1.05..1.18;
+/// How much larger than the target the log may become before writers wait for the compaction.
+const OVERDRAFT: f64 = 1.15;
 /// While a part is compacted, it is looked so often whether space can be given back.
 const GIVE_BACK_AGAIN: Duration = Duration::from_millis(5);
 
@@ -176,10 +175,7 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
         if upkeep.holds_up_writers {
             // Nobody is held up for what may be wrong.
             let at_most = live.end.min(bytes);
-            let part = part_bytes(database, upkeep.config);
-            let overdraft = (OVERDRAFT.end - part as f64 / bytes as f64).max(OVERDRAFT.start);
-            let page = log.geometry().page().page_size();
-            let bound = (at_most as f64 / upkeep.config.target_utilization * overdraft) as u64 + 2 * page;
+            let bound = (at_most as f64 / upkeep.config.target_utilization * OVERDRAFT) as u64;
             // Whatever the estimate is worth: a pass gives room for more.
             room = Address::from_word((begin.get() + bound).min(Address::MAX.get() - 1));
         }
