@@ -87,7 +87,7 @@ pub(crate) use at_rest::AtRestReader;
 pub use block::{BLOCK_PAYLOAD, BLOCK_SIZE};
 pub(crate) use block::{Seal, bind, seal, verify};
 #[cfg(not(oxifaster_loom))]
-pub(crate) use gather::Gather;
+pub(crate) use gather::{Gather, Place};
 pub use geometry::LogGeometry;
 pub(crate) use history::History;
 pub use history::{Aborted, Generation};
