@@ -312,25 +312,15 @@ impl FasterKvConfig {
         if self.max_pending == 0 || self.max_pending > 1 << 16 {
             return Err(out_of_range("max_pending", self.max_pending as u64, 1, 1 << 16));
         }
-        if let Some(threads) = self.recovery_threads
-            && !(1..=1024).contains(&threads)
-        {
-            return Err(out_of_range("recovery_threads", threads as u64, 1, 1024));
-        }
-        if let Some(size) = self.table_size
-            && !(1..=1 << 40).contains(&size)
-        {
-            return Err(out_of_range("table_size", size, 1, 1 << 40));
-        }
-        if let Some(size) = self.table_size_max
-            && !(1..=1 << 40).contains(&size)
-        {
-            return Err(out_of_range("table_size_max", size, 1, 1 << 40));
-        }
-        if let Some(bytes) = self.compaction_memory
-            && !(4096..=1 << 31).contains(&bytes)
-        {
-            return Err(out_of_range("compaction_memory", bytes, 4096, 1 << 31));
+        for (field, value, smallest, largest) in [
+            ("recovery_threads", self.recovery_threads.map(|threads| threads as u64), 1, 1024),
+            ("table_size", self.table_size, 1, 1 << 40),
+            ("table_size_max", self.table_size_max, 1, 1 << 40),
+            ("compaction_memory", self.compaction_memory, 4096, 1 << 31),
+        ] {
+            if let Some(value) = value.filter(|value| !(smallest..=largest).contains(value)) {
+                return Err(out_of_range(field, value, smallest, largest));
+            }
         }
         if let Some(page_bits) = self.page_size_bits {
             LogGeometry::new(page_bits, LogGeometry::MIN_FRAMES, self.mutable_fraction)?;
