@@ -41,8 +41,8 @@ const SWITCH: &str = "OXIFASTER_IO_URING";
 /// [`is_direct`](Self::is_direct)); the files are the same in both cases. The device holds a lock: nobody can open it a
 /// second time, in this process or another, until it and the sessions that use it are dropped.
 ///
-/// Sessions read through io_uring where the kernel offers it ([`backend`](Self::backend)); everything else, and everything
-/// elsewhere, is done by threads.
+/// Sessions read through io_uring where the kernel offers it ([`backend`](Self::backend)), and small commits are written that way;
+/// everything else, and everything elsewhere, is done by threads.
 #[derive(Debug)]
 pub struct FileSystemDisk {
     /// Before the pool: at its end it leaves to it what it could not do, and keeps it until then.
@@ -167,7 +167,7 @@ impl FileSystemDiskOptions {
         self
     }
 
-    /// Whether sessions read through io_uring where the kernel offers it. The environment variable `OXIFASTER_IO_URING=0`
+    /// Whether sessions read, and small commits are written, through io_uring where the kernel offers it. The environment variable `OXIFASTER_IO_URING=0`
     /// turns it off for all devices.
     ///
     /// Default: true.
