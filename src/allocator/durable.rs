@@ -1,7 +1,8 @@
-//! Making everything that is in the log durable. Invariants L4 and L10 of [`crate::allocator`].
+//! Making everything that is in the log durable. Invariants L4, L10 and L15 of [`crate::allocator`].
 
 use super::hybrid_log::HybridLog;
 use super::syncing::PlannedSync;
+use super::through::KeptWrite;
 use crate::address::Address;
 use crate::device::{IoRequest, access};
 use crate::error::{Error, ErrorKind, Result};
@@ -74,7 +75,11 @@ impl HybridLog {
         limit: Duration,
         go_on: impl Fn() -> Result<()>,
     ) -> Result<()> {
+        let kept = KeptWrite::of(&self.core, end);
         self.close_below(end);
+        if kept.is_some_and(|kept| kept.try_within(limit)) {
+            return Ok(());
+        }
         let sync = PlannedSync::new(&self.core, end);
         let (mut since, mut seen, mut done) = (Instant::now(), Address::INVALID, None);
         while done.is_none() {

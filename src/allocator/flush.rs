@@ -20,13 +20,15 @@ use std::collections::VecDeque;
 const CHUNK_BLOCKS: u64 = 65;
 /// Writes under way at the same time: those that keep a disk busy, and one that is copied and sealed meanwhile.
 pub(super) const WRITES_MAX: usize = 5;
+/// Blocks of the largest write that a thread makes durable by itself: with more, the disk takes longer than waking somebody does.
+const THROUGH_BLOCKS: u64 = 4;
 /// Bytes of the largest write.
 pub(super) const CHUNK_BYTES: usize = CHUNK_BLOCKS as usize * BLOCK_SIZE;
 
 /// One write: the addresses it covers, all on one page, from a block boundary on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Chunk {
-    token: Token,
+    pub(super) token: Token,
     start: Address,
     end: Address,
 }
@@ -37,6 +39,11 @@ impl Chunk {
     }
 
     /// A device is not to report a part as success; if one does, nothing is concluded from it.
+    /// Everything below is written when this is.
+    pub(super) fn end(self) -> Address {
+        self.end
+    }
+
     fn check_written(self, written: usize) -> Result<()> {
         let bytes = self.blocks() * BLOCK_SIZE;
         if written >= bytes {
@@ -64,6 +71,8 @@ pub(super) struct FlushQueue {
     failure: Option<Error>,
     /// A thread is taking chunks and submitting them; nobody else needs to.
     pumping: bool,
+    /// A thread keeps the next write for itself, for a moment.
+    kept: bool,
 }
 
 impl FlushQueue {
@@ -78,6 +87,7 @@ impl FlushQueue {
             next_token: 0,
             failure: None,
             pumping: false,
+            kept: false,
         }
     }
 
@@ -85,7 +95,7 @@ impl FlushQueue {
     /// before its first record is not a block, and to write it on its own would move all that follows.
     fn next(&mut self, immutable: Address) -> Option<Chunk> {
         let immutable = self.geometry.block_start(immutable);
-        if self.failure.is_some() || self.unfinished >= WRITES_MAX || self.issued >= immutable {
+        if self.kept || self.failure.is_some() || self.unfinished >= WRITES_MAX || self.issued >= immutable {
             return None;
         }
         let page = self.geometry.page();
@@ -98,6 +108,29 @@ impl FlushQueue {
         self.unfinished += 1;
         self.writes.push_back((chunk, false));
         Some(chunk)
+    }
+
+    /// Keeps the next write for the calling thread, if it is a small one that ends at `end`, and everything before it was written and
+    /// lies below `durable`.
+    pub(super) fn keep(&mut self, end: Address, durable: Address) -> bool {
+        let page = self.geometry.page();
+        let is_settled = self.issued <= durable || planted!(CountsWriteThroughAsSync);
+        let is_next = !self.kept && self.failure.is_none() && is_settled;
+        let is_small = end > self.issued && end.get() - self.issued.get() <= THROUGH_BLOCKS * BLOCK_PAYLOAD as u64;
+        let is_one = page.start_of(page.page(self.issued) + 1) >= end;
+        self.kept |= is_next && is_small && is_one;
+        is_next && self.kept
+    }
+
+    /// The write that was kept; `None` if it may not be made yet. It is not kept any more.
+    pub(super) fn take_kept(&mut self, end: Address, immutable: Address) -> Option<Chunk> {
+        self.let_go();
+        if immutable < end { None } else { self.next(end) }
+    }
+
+    /// Whoever is next may make the write that was kept.
+    pub(super) fn let_go(&mut self) {
+        self.kept = false;
     }
 
     /// Notes the end of a write. Returns how far the device now holds everything.
@@ -150,8 +183,6 @@ impl LogCore {
         let mut taken = false;
         while let Some(chunk) = self.next_chunk(&mut taken) {
             let request = self.write_request(chunk);
-            self.counters.writes.add(1);
-            self.counters.written_bytes.add(request.len as u64);
             // A device may complete within this call: that calls `pump` again, which sees `pumping` and leaves.
             self.device.submit(request, Arc::clone(self) as Arc<dyn CompletionSink>, chunk.token);
         }
@@ -170,7 +201,9 @@ impl LogCore {
     }
 
     /// Copies a chunk out of its frame into sealed blocks.
-    fn write_request(&self, chunk: Chunk) -> IoRequest {
+    pub(super) fn write_request(&self, chunk: Chunk) -> IoRequest {
+        self.counters.writes.add(1);
+        self.counters.written_bytes.add((chunk.blocks() * BLOCK_SIZE) as u64);
         let first = self.geometry.block_of(chunk.start);
         let len = (chunk.end.get() - chunk.start.get()) as usize;
         let blocks = chunk.blocks();

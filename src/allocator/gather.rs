@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::memory::{AlignedBuf, IoBuf};
 use crate::record::RecordLayout;
 use crate::sync::Arc;
+use std::iter::Peekable;
 use std::ops::Range;
 
 /// Accesses under way at the same time, at most.
@@ -36,10 +37,11 @@ pub(crate) struct Gather {
     spare: Vec<IoBuf>,
 }
 
-/// One access: the places that it serves, and its blocks.
+/// One access: the places that it serves, the first of which has this number, and its blocks.
 struct Run {
     token: Token,
-    places: Range<usize>,
+    first: usize,
+    places: Vec<Place>,
     blocks: Range<u64>,
 }
 
@@ -57,28 +59,34 @@ impl Gather {
     pub(crate) fn read(
         &mut self,
         log: &HybridLog,
-        places: &[Place],
+        places: impl Iterator<Item = Place>,
         layout: RecordLayout,
         visit: &mut Gathered<'_>,
     ) -> Result<()> {
+        let mut places = places.peekable();
         let channel = self.channel.get_or_insert_with(|| {
             let device = log.device();
             device.channel().unwrap_or_else(|| Box::new(SharedChannel::new(Arc::clone(device))))
         });
         let limits = self.limits;
         let (mut under_way, mut bytes, mut next): (Vec<Run>, _, _) = (Vec::new(), 0, 0);
-        while next < places.len() || !under_way.is_empty() {
-            while next < places.len() && under_way.len() < DEPTH && (bytes < limits.buffer_bytes || bytes == 0) {
-                let run = Run::from(log, places, next, self.next_token);
+        loop {
+            while under_way.len() < DEPTH
+                && (bytes < limits.buffer_bytes || bytes == 0)
+                && let Some(run) = Run::from(log, &mut places, next, self.next_token)
+            {
                 self.next_token += 1;
                 run.begin(
                     log,
                     &mut **channel,
                     take_spare(&mut self.spare, run.bytes(), limits.buffer_bytes.saturating_sub(bytes)),
                 );
-                next = run.places.end;
+                next += run.places.len();
                 bytes += run.bytes();
                 under_way.push(run);
+            }
+            if under_way.is_empty() {
+                return Ok(());
             }
             channel.flush();
             let Some((token, done)) = channel.take_within(limits.wait) else {
@@ -89,12 +97,11 @@ impl Gather {
             let Some(at) = under_way.iter().position(|run| run.token == token) else { continue };
             let run = under_way.swap_remove(at);
             bytes -= run.bytes();
-            let buf = run.finish(log, places, layout, done, visit)?;
+            let buf = run.finish(log, layout, done, visit)?;
             if bytes + bytes_of(&self.spare) < limits.buffer_bytes {
                 self.spare.push(buf);
             }
         }
-        Ok(())
     }
 }
 
@@ -114,19 +121,24 @@ fn bytes_of(spare: &[IoBuf]) -> usize {
 }
 
 impl Run {
-    /// The access to the record at place `first`, and to those behind it that are near.
-    fn from(log: &HybridLog, places: &[Place], first: usize, token: Token) -> Self {
+    /// The access to the next place, whose number is `first`, and to those behind it that are near.
+    fn from<I: Iterator<Item = Place>>(
+        log: &HybridLog,
+        places: &mut Peekable<I>,
+        first: usize,
+        token: Token,
+    ) -> Option<Self> {
         let blocks_of = |(at, len): Place| log.blocks_of(at, len);
-        let mut blocks = blocks_of(places[first]);
-        let mut end = first + 1;
-        while let Some(more) = places.get(end).map(|place| blocks_of(*place))
+        let place = places.next()?;
+        let (mut blocks, mut together) = (blocks_of(place), vec![place]);
+        while let Some(more) = places.peek().map(|place| blocks_of(*place))
             && more.start <= blocks.end + GAP
             && more.end - blocks.start <= RUN
         {
             blocks.end = more.end.max(blocks.end);
-            end += 1;
+            together.extend(places.next());
         }
-        Self { token, places: first..end, blocks }
+        Some(Self { token, first, places: together, blocks })
     }
 
     fn begin(&self, log: &HybridLog, channel: &mut dyn IoChannel, buf: IoBuf) {
@@ -141,14 +153,7 @@ impl Run {
     }
 
     /// Gives the buffer back.
-    fn finish(
-        self,
-        log: &HybridLog,
-        places: &[Place],
-        layout: RecordLayout,
-        done: IoDone,
-        visit: &mut Gathered<'_>,
-    ) -> Result<IoBuf> {
+    fn finish(self, log: &HybridLog, layout: RecordLayout, done: IoDone, visit: &mut Gathered<'_>) -> Result<IoBuf> {
         let (wanted, mut buf) = (self.bytes(), done.buf);
         let got = done.result?;
         if got < wanted || buf.len() < wanted {
@@ -159,8 +164,7 @@ impl Run {
         }
         // Blocks below are verified, and their payloads lie in a row from the buffer's beginning on.
         let mut verified = self.blocks.start;
-        for number in self.places.clone() {
-            let (at, len) = places[number];
+        for (number, (at, len)) in (self.first..).zip(self.places.iter().copied()) {
             // Behind the record there may be blocks of another generation: only what it needs is looked at.
             let head = layout.record_size().unwrap_or(layout.head_size().min(len));
             self.verify(log, (at, head), &mut verified, &mut buf)?;
@@ -191,6 +195,9 @@ impl Run {
     /// Verifies the blocks of a place that were not yet, and closes the gaps between their payloads.
     fn verify(&self, log: &HybridLog, (at, len): Place, verified: &mut u64, buf: &mut [u8]) -> Result<()> {
         let blocks = log.blocks_of(at, len);
+        if blocks.end <= *verified {
+            return Ok(());
+        }
         let generation = log.history().generation_at(at);
         for number in (*verified).max(blocks.start)..blocks.end {
             let index = (number - self.blocks.start) as usize;

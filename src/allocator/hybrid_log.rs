@@ -284,11 +284,7 @@ impl HybridLog {
     /// # Errors
     /// As for `allocate`.
     pub(crate) fn allocate_urgent(&self, size: usize, _guard: &Guard<'_>) -> Result<Allocation> {
-        match self.core.tail.reserve(size as u64) {
-            Reserved::At(address) => Ok(Allocation::At(address)),
-            Reserved::Full => Ok(Allocation::NoRoom),
-            Reserved::MustTurn { page, offset } => self.core.turn_page(page, offset, size as u64),
-        }
+        self.core.allocate_urgent(size)
     }
 
     /// Has those who append wait at the end of the first page at or above `until`, except for what is urgent. Nobody waits if it is
@@ -399,6 +395,15 @@ impl LogCore {
                 }
                 self.turn_page(page, offset, size as u64)
             }
+        }
+    }
+
+    /// See [`HybridLog::allocate_urgent`].
+    pub(super) fn allocate_urgent(self: &Arc<Self>, size: usize) -> Result<Allocation> {
+        match self.tail.reserve(size as u64) {
+            Reserved::At(address) => Ok(Allocation::At(address)),
+            Reserved::Full => Ok(Allocation::NoRoom),
+            Reserved::MustTurn { page, offset } => self.turn_page(page, offset, size as u64),
         }
     }
 

@@ -39,6 +39,8 @@
 //!   copies it. It is invalid, or has become another one, only after everybody has left who was pinned when it left, and it keeps
 //!   its length. Only what lies in the mutable part leaves or is used, and nothing that was there when the index got another
 //!   table, an image of it was begun, or a checkpoint cut (`spare.rs`).
+//! * **L15** A small write may be made durable by the thread that waits for it (`through.rs`). Everything below was durable when it was
+//!   kept for that thread, and no other write began until it was given to the device or let go.
 
 #[cfg(not(oxifaster_loom))]
 mod at_rest;
@@ -75,6 +77,7 @@ mod tail;
 #[cfg(test)]
 #[cfg(not(oxifaster_loom))]
 mod tests;
+mod through;
 mod truncate;
 mod view;
 mod walk;
@@ -84,7 +87,7 @@ pub(crate) use at_rest::AtRestReader;
 pub use block::{BLOCK_PAYLOAD, BLOCK_SIZE};
 pub(crate) use block::{Seal, bind, seal, verify};
 #[cfg(not(oxifaster_loom))]
-pub(crate) use gather::Gather;
+pub(crate) use gather::{Gather, Place};
 pub use geometry::LogGeometry;
 pub(crate) use history::History;
 pub use history::{Aborted, Generation};

@@ -69,9 +69,10 @@ impl LogHandle {
         LogView { core: &self.0 }
     }
 
-    /// Appends what is no record: has `write` fill `size` bytes at the tail, if there is room. For a caller who is pinned.
+    /// Appends what is no record: has `write` fill `size` bytes at the tail, if there is room in memory. For a caller who is pinned, and who may
+    /// have the turn of the compaction for which others wait.
     pub(crate) fn append(&self, size: usize, write: impl FnOnce(&[AtomicU64])) -> bool {
-        let Ok(Allocation::At(address)) = self.0.allocate(size) else { return false };
+        let Ok(Allocation::At(address)) = self.0.allocate_urgent(size) else { return false };
         write(self.0.frames.words(address, size));
         true
     }

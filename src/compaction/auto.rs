@@ -6,7 +6,7 @@ use super::report::CompactionReport;
 use crate::device::StorageDevice;
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::{Key, Value};
-use crate::store::{Estimate, FasterKv, Upkeep};
+use crate::store::{Estimate, FasterKv, Kept, Upkeep};
 use crate::sync::{Arc, Mutex, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -296,21 +296,22 @@ impl Duty {
         store: &FasterKv<K, V, D>,
         seen: &mut Seen,
     ) -> Result<Option<CompactionReport>> {
+        let since = seen.not_durable_since.get_or_insert_with(Instant::now).elapsed();
         let upkeep = Upkeep {
             config: &self.config.compaction,
             pace: &self.pace,
             min_log_size: self.config.min_log_size,
             holds_up_writers: self.config.hold_up_writers && self.pace.is_unbounded(),
             estimate: &mut seen.estimate,
+            makes_durable: since >= self.config.durable_within,
         };
-        let report = store.keep_up(upkeep)?;
-        let since = seen.not_durable_since.get_or_insert_with(Instant::now).elapsed();
-        let reclaimed = store.give_back_durable(since >= self.config.durable_within)?;
+        let Kept { report, reclaimed } = store.keep_up(upkeep);
+        self.state.lock().total.reclaimed += reclaimed.as_ref().map_or(0, |bytes| *bytes);
+        let (report, reclaimed) = (report?, reclaimed?);
         if reclaimed > 0 || !store.awaits_durability() {
             seen.not_durable_since = None;
         }
         let mut state = self.state.lock();
-        state.total.reclaimed += reclaimed;
         state.total.held = store.held_bytes();
         state.last_error = None;
         if let Some(report) = &report {

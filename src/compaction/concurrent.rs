@@ -119,17 +119,7 @@ impl ConcurrentCompactor {
         self.check(&range)?;
         let parts = Parts::new(range, self.config.part_bits);
         let work = |parts: &Parts| work(parts).inspect_err(|_| parts.stop());
-        if self.config.num_threads == 1 {
-            return Ok(vec![work(&parts)?]);
-        }
-        std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..self.config.num_threads).map(|_| scope.spawn(|| work(&parts))).collect();
-            let join = |thread: std::thread::ScopedJoinHandle<'_, _>| {
-                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            };
-            let outcomes: Vec<Result<T>> = threads.into_iter().map(join).collect();
-            outcomes.into_iter().collect()
-        })
+        on_threads((0..self.config.num_threads).collect(), |_| work(&parts))
     }
 
     fn check(&self, range: &Range<Address>) -> Result<()> {
@@ -145,6 +135,25 @@ impl ConcurrentCompactor {
             .with("to", range.end)
             .help("use 1 to 256 threads, parts of 12 to 30 bits, and a range that ends where it begins or later"))
     }
+}
+
+/// Calls `work` with each of `items`, each on a thread of its own; of one on the caller's. Gives what they came to.
+///
+/// # Errors
+/// The first of any.
+pub(crate) fn on_threads<I: Send, T: Send>(items: Vec<I>, work: impl Fn(I) -> Result<T> + Sync) -> Result<Vec<T>> {
+    if items.len() <= 1 {
+        return items.into_iter().map(work).collect();
+    }
+    let work = &work;
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = items.into_iter().map(|item| scope.spawn(move || work(item))).collect();
+        let join = |thread: std::thread::ScopedJoinHandle<'_, _>| {
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        let outcomes: Vec<Result<T>> = threads.into_iter().map(join).collect();
+        outcomes.into_iter().collect()
+    })
 }
 
 #[cfg(test)]

@@ -17,6 +17,8 @@ pub struct CompactionConfig {
     pub num_threads: usize,
     /// See [`with_buffer_size`](Self::with_buffer_size).
     pub buffer_size: usize,
+    /// See [`with_max_part`](Self::with_max_part).
+    pub max_part: f64,
     /// See [`with_bytes_per_second`](Self::with_bytes_per_second).
     pub bytes_per_second: Option<u64>,
     /// See [`with_cpu_share`](Self::with_cpu_share).
@@ -25,7 +27,14 @@ pub struct CompactionConfig {
 
 impl Default for CompactionConfig {
     fn default() -> Self {
-        Self { target_utilization: 0.5, num_threads: 1, buffer_size: 1 << 20, bytes_per_second: None, cpu_share: 1.0 }
+        Self {
+            target_utilization: 0.5,
+            num_threads: 1,
+            buffer_size: 1 << 20,
+            max_part: 1.0 / 16.0,
+            bytes_per_second: None,
+            cpu_share: 1.0,
+        }
     }
 }
 
@@ -52,6 +61,15 @@ impl CompactionConfig {
     #[must_use]
     pub fn with_buffer_size(mut self, bytes: usize) -> Self {
         self.buffer_size = bytes;
+        self
+    }
+
+    /// The share of the log that is compacted at a time at most, above 0.0 and at most 0.5; otherwise it is as much as can be looked up at once
+    /// ([`with_compaction_memory`](crate::store::FasterKvConfig::with_compaction_memory)). Where keys are overwritten in no order, all of the log is
+    /// read for each part. Its space is given back when all of it was looked at, so the disk holds as much more. `Default:` a sixteenth.
+    #[must_use]
+    pub fn with_max_part(mut self, share: f64) -> Self {
+        self.max_part = share;
         self
     }
 
@@ -85,6 +103,9 @@ impl CompactionConfig {
         if !is_share(self.target_utilization) {
             return wrong("target_utilization", &self.target_utilization, "above 0.0, at most 1.0");
         }
+        if !(is_share(self.max_part) && self.max_part <= 0.5) {
+            return wrong("max_part", &self.max_part, "above 0.0, at most 0.5");
+        }
         if !is_share(self.cpu_share) {
             return wrong("cpu_share", &self.cpu_share, "above 0.0, at most 1.0");
         }
@@ -114,6 +135,8 @@ mod tests {
             ("target_utilization", config().with_target_utilization(0.0)),
             ("target_utilization", config().with_target_utilization(f64::NAN)),
             ("cpu_share", config().with_cpu_share(1.1)),
+            ("max_part", config().with_max_part(0.6)),
+            ("max_part", config().with_max_part(0.0)),
             ("num_threads", config().with_num_threads(0)),
             ("buffer_size", config().with_buffer_size(1)),
             ("bytes_per_second", config().with_bytes_per_second(0)),

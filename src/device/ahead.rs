@@ -51,7 +51,7 @@ impl Ahead {
         fill: impl FnOnce(u64, &[u8]) -> Result<()>,
     ) {
         self.unsynced.fetch_add(len, Ordering::Relaxed);
-        if end <= self.ready.load(Ordering::Acquire) {
+        if self.is_ready(end) {
             return;
         }
         let mut reached = self.reached.lock();
@@ -66,6 +66,12 @@ impl Ahead {
             *reached = zeros_end;
             self.ready.store(zeros_end, Ordering::Release);
         }
+    }
+
+    /// Whether a write that ends at `end` finds a place that was written before, and may go on by itself (A1). What is written there and
+    /// synced by itself is not counted.
+    pub(in crate::device) fn is_ready(&self, end: u64) -> bool {
+        end <= self.ready.load(Ordering::Acquire)
     }
 
     /// Before a sync.

@@ -44,6 +44,7 @@ pub fn check_device<D: StorageDevice>(make: impl Fn() -> D) {
     c6_reads_are_short_at_the_end_only(&make());
     c8_truncation_is_idempotent(&make());
     c10_wrong_requests_are_refused(&make());
+    c11_a_write_through_is_there(&make());
     channel::check(&make);
 }
 
@@ -448,4 +449,32 @@ fn c10_wrong_requests_are_refused<D: StorageDevice>(device: &D) {
         demand(refused, "C10", "a request for whose buffer there was no memory is refused with Limit");
     }
     bench.write("C10", 0, 2);
+}
+
+fn c11_a_write_through_is_there<D: StorageDevice>(device: &D) {
+    const ROUNDS: u64 = 200;
+    let bench = Bench::new(device);
+    for sector in 0..ROUNDS {
+        let request = bench.write_request(sector, 1);
+        let (start, len) = (request.buf.as_ptr(), request.len);
+        let buf = match device.write_through(request, PATIENCE) {
+            Ok(done) => {
+                demand(matches!(done.result, Ok(written) if written == len), "C11", "it reports all of its bytes");
+                done.buf
+            }
+            Err(request) => {
+                let done = bench.run("C11", request);
+                demand(done.result.is_ok(), "C11", "a request that was given back can be submitted");
+                demand(bench.run("C11", IoRequest::sync()).result.is_ok(), "C11", "the device is as sound as before");
+                done.buf
+            }
+        };
+        demand(buf.as_ptr() == start, "C11", "the very buffer comes back");
+    }
+    if bench.info.readable {
+        bench.expect_written("C11", 0, ROUNDS as usize);
+    }
+    let wrong = IoRequest::write(1, bench.info.sector_size, AlignedBuf::zeroed(bench.info.sector_size));
+    let refused = device.write_through(wrong, PATIENCE).map_or(true, |done| done.result.is_err());
+    demand(refused, "C11", "a wrong request is given back or refused");
 }

@@ -19,7 +19,7 @@
 //! A request owns its buffer and a completion brings it back, so a device never borrows memory from its caller. Whether
 //! an access blocks is a matter of the sink alone: a thread waits on a [`CompletionQueue`], a future wakes its task.
 //!
-//! The contract is the list C1 to C10 at [`StorageDevice`]. How to choose a device and how to write one:
+//! The contract is the list C1 to C11 at [`StorageDevice`]. How to choose a device and how to write one:
 //! `docs/devices.md`.
 
 mod ahead;

@@ -1,7 +1,8 @@
 //! The contract between the engine and whatever keeps its bytes.
 
-use super::{CompletionSink, IoChannel, IoRequest, Token};
+use super::{CompletionSink, IoChannel, IoDone, IoRequest, Token};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What the engine may know of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +67,8 @@ impl DeviceInfo {
 /// * **C10** Wrong requests (unaligned, a buffer shorter than the length) complete with an error of kind
 ///   [`Config`](crate::ErrorKind::Config), those that came without a buffer, because the system had no memory for it, with
 ///   [`Limit`](crate::ErrorKind::Limit); they never panic. [`IoRequest::check`] finds them.
+/// * **C11** A [write through](Self::write_through) that succeeded is durable, with whatever is needed to find it again; of
+///   other writes it says nothing. One that failed counts as a failed sync (C7).
 pub trait StorageDevice: Send + Sync + 'static {
     /// What the engine may know of this device.
     fn info(&self) -> DeviceInfo;
@@ -82,6 +85,19 @@ pub trait StorageDevice: Send + Sync + 'static {
     /// A channel for one owner, if the device has anything better than a [`SharedChannel`](super::SharedChannel).
     fn channel(&self) -> Option<Box<dyn IoChannel>> {
         None
+    }
+
+    /// Writes, and makes durable what it writes, while the calling thread waits, at most for `limit`: for a device that can do
+    /// both in less time than a write and a sync that are submitted. Gives the request back if it cannot, or not this one at this
+    /// moment; it may have been written then, but is not durable.
+    ///
+    /// The buffer does not come back if the device took too long.
+    ///
+    /// # Errors
+    /// The request.
+    fn write_through(&self, request: IoRequest, limit: Duration) -> Result<IoDone, IoRequest> {
+        let _ = limit;
+        Err(request)
     }
 }
 
@@ -100,5 +116,9 @@ impl<D: StorageDevice + ?Sized> StorageDevice for Arc<D> {
 
     fn channel(&self) -> Option<Box<dyn IoChannel>> {
         (**self).channel()
+    }
+
+    fn write_through(&self, request: IoRequest, limit: Duration) -> Result<IoDone, IoRequest> {
+        (**self).write_through(request, limit)
     }
 }

@@ -4,6 +4,7 @@
 //!   submit --> accesses --+
 //!                         +--> worker --> BlockingDevice --> sink.complete
 //!   submit --> syncs -----+     (at most one worker is in a sync; it answers all that wait)
+//!   sync_turn --> a caller syncs by itself, and no worker does
 //! ```
 //!
 //! * **W1** A request is in exactly one place: in a queue, or in the hands of one worker. It leaves the worker by its
@@ -97,6 +98,18 @@ impl<B: BlockingDevice> ThreadPoolDevice<B> {
         &self.shared.device
     }
 
+    /// The turn of a sync (W3) for the calling thread: `None` if one is under way or waiting, or has failed.
+    #[cfg(all(target_os = "linux", feature = "io_uring"))]
+    pub(super) fn sync_turn(&self) -> Option<SyncTurn<'_, B>> {
+        self.shared.sync_failure.check(IoOp::Sync).ok()?;
+        let mut queue = self.shared.queue();
+        if queue.syncing || !queue.syncs.is_empty() {
+            return None;
+        }
+        queue.syncing = true;
+        Some(SyncTurn(&self.shared))
+    }
+
     /// Queues `job` and sees to it that a worker is there for it (W2). Gives it back if no thread can be had.
     fn enqueue(&self, job: Job) -> std::result::Result<(), (Job, Error)> {
         let mut queue = self.shared.queue();
@@ -169,6 +182,29 @@ impl<B: BlockingDevice> Drop for ThreadPoolDevice<B> {
                 // A worker contains every panic of the device and of the sinks, so there is nothing to learn here.
                 let _ = worker.join();
             }
+        }
+    }
+}
+
+/// While it lasts, no sync is under way but that of its owner (W3).
+#[cfg(all(target_os = "linux", feature = "io_uring"))]
+pub(super) struct SyncTurn<'p, B: BlockingDevice>(&'p Shared<B>);
+
+#[cfg(all(target_os = "linux", feature = "io_uring"))]
+impl<B: BlockingDevice> SyncTurn<'_, B> {
+    /// Notes that it failed.
+    pub(super) fn record(&self, failure: &Error) {
+        self.0.sync_failure.record(failure);
+    }
+}
+
+#[cfg(all(target_os = "linux", feature = "io_uring"))]
+impl<B: BlockingDevice> Drop for SyncTurn<'_, B> {
+    fn drop(&mut self) {
+        let mut queue = self.0.queue();
+        queue.syncing = false;
+        if !queue.syncs.is_empty() {
+            self.0.arrived.notify_one(); // W2: a worker may have passed them over
         }
     }
 }

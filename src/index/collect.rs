@@ -12,25 +12,32 @@ const UNDER_ONE_PIN: usize = 256;
 
 impl MemIndex {
     /// Frees the entries that lead to records below `address`, all of which were given up. Others go on meanwhile. False if it did not
-    /// come to the end, because the index grows: then it is to be called again.
+    /// come to the end, because the index grows or shrinks: then it is to be called again.
     ///
     /// A chain that is saturated is left as it is: its slots are not claimed any more (I3), so nothing would be gained.
     pub(crate) fn free_below(&self, address: Address, participant: &mut Participant) -> bool {
-        let mut number = 0;
+        let (rank, mut number) = (self.current(), 0);
         loop {
             let _guard = participant.pin();
-            let table = self.table();
-            if number >= table.len() as usize {
-                return true;
+            match self.free_some(rank, number, address) {
+                Some(end) if end == number => return true,
+                Some(end) => number = end,
+                None => return false,
             }
-            // A split leaves such entries behind by itself, but not in the buckets that were split before this was known.
-            if !table.progress.is_over() {
-                return false;
-            }
-            let end = (number + UNDER_ONE_PIN).min(table.len() as usize);
-            (number..end).for_each(|number| free_in_chain(table, number, address));
-            number = end;
         }
+    }
+
+    /// The same in a few buckets from `number` on. Returns the number of the one behind them; `None` if the table of this rank is not, or not
+    /// any more, the whole index. The caller is pinned.
+    pub(in crate::index) fn free_some(&self, rank: usize, number: usize, address: Address) -> Option<usize> {
+        let table = self.table();
+        // A split leaves such entries behind by itself, but not in the buckets that were split before this was known; a merge takes them along.
+        if table.rank() != rank || !table.progress.is_over() {
+            return None;
+        }
+        let end = (number + UNDER_ONE_PIN).min(table.len() as usize);
+        (number..end).for_each(|number| free_in_chain(table, number, address));
+        Some(end)
     }
 }
 

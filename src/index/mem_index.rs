@@ -206,6 +206,15 @@ impl MemIndex {
         if slot.is_open() { self.find_unfinished(slot.hash) } else { slot }
     }
 
+    /// Whether the chain still begins where it did when `slot` was found. That is looked at after all that the caller did before, as whoever
+    /// puts something in front of the chain and passes a fence after that will see (E1 of the kernel's `expiry`).
+    #[cold]
+    pub(crate) fn begins_at(&self, slot: &Slot<'_>, guard: &Guard<'_>) -> bool {
+        fence(Ordering::SeqCst);
+        // Not in the word that was found: it may be marked, and what came since is in another table (W2).
+        self.find(slot.hash, guard).address() == slot.address()
+    }
+
     /// Makes `new` the head of the chain that `slot` leads to, if nothing happened to it since it was found. An invalid
     /// address frees the entry, as [`try_free`](Self::try_free) does.
     ///

@@ -36,18 +36,10 @@ impl<K: Key, V: Value> Kernel<K, V> {
         if const { V::EXPIRES } { self.watch.now() } else { 0 }
     }
 
-    /// Whether the chain still begins where it did when `slot` was looked up. What was found out about the time before counts as
-    /// found out first (E1).
-    #[cold]
-    pub(super) fn begins_at(&self, slot: &Slot<'_>, guard: &Guard<'_>) -> bool {
-        fence(Ordering::SeqCst);
-        self.index.find(slot.hash(), guard).address() == slot.address()
-    }
-
     /// E1, for a value of a record in the chain of `slot` that seemed to have ended by `now`.
     #[cold]
     pub(super) fn is_over(&self, slot: &Slot<'_>, record: RecordRef<'_>, now: u64, guard: &Guard<'_>) -> bool {
-        self.begins_at(slot, guard) && record.value::<K, V>().is_ok_and(|value| value.expiry().is_over(now))
+        self.index.begins_at(slot, guard) && record.value::<K, V>().is_ok_and(|value| value.expiry().is_over(now))
     }
 
     /// E2: whether a value may be made out of one that ends then, and go on for longer. Asked by who holds the new one.

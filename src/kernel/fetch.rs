@@ -2,6 +2,8 @@
 
 use super::Kernel;
 use crate::address::Address;
+#[cfg(not(oxifaster_loom))]
+use crate::allocator::Place;
 use crate::device::{IoDone, IoRequest};
 use crate::error::Result;
 use crate::record::{Key, Record, RecordLayout, RecordParts, Value};
@@ -71,6 +73,11 @@ impl Fetch {
 
 #[cfg(not(oxifaster_loom))]
 impl Fetch {
+    /// Of an access for many.
+    pub(crate) const fn place(self) -> Place {
+        (self.at, self.len)
+    }
+
     /// The same as [`gathered`](Self::gathered), for who does not want the value.
     ///
     /// # Errors

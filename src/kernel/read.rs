@@ -74,7 +74,7 @@ impl<K: Key, V: Value, Q: KeyBytes> KeyOperation<K, V> for ReadOp<Q, V> {
                 Err(error) => return Step::Failed(error),
             };
             if value.expiry().is_over(now) {
-                return none_if(kernel.begins_at(&slot, guard));
+                return none_if(kernel.index.begins_at(&slot, guard));
             }
             if copy.is_old {
                 kernel.renew(slot, &self.key, &value, guard);
@@ -89,7 +89,7 @@ impl<K: Key, V: Value, Q: KeyBytes> KeyOperation<K, V> for ReadOp<Q, V> {
                 Err(error) => Step::Failed(error),
             },
             // What is known there has ended.
-            Trace::Floor if const { V::EXPIRES } => none_if(kernel.begins_at(&slot, guard)),
+            Trace::Floor if const { V::EXPIRES } => none_if(kernel.index.begins_at(&slot, guard)),
             Trace::Floor | Trace::End => Step::Done(None),
             Trace::Disk(address) => {
                 self.begin = kernel.log.begin();

@@ -289,7 +289,7 @@ impl<K: Key, V: Value, L: Logic<V>> RmwOp<K, V, L> {
             };
         }
         match self.logic.create() {
-            None if was_over && !kernel.begins_at(&slot, guard) => Step::Retry(Retry::Conflict), // E1
+            None if was_over && !kernel.index.begins_at(&slot, guard) => Step::Retry(Retry::Conflict), // E1
             None => Step::Done(OperationStatus::Unchanged),
             // E1: the exchange fails if there is a newer one.
             value => self.publish(kernel, slot, value.as_ref(), OperationStatus::Created, guard),

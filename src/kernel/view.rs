@@ -73,6 +73,15 @@ impl<'g> View<'g> {
         }
     }
 
+    /// The newest record of a chain, if it is on the device, above the record at `at`, and has no copy in front of it.
+    #[cfg(not(oxifaster_loom))]
+    #[inline(always)]
+    pub(crate) fn on_device_above(self, slot: &Slot<'_>, at: Address) -> Option<Address> {
+        debug_assert!(!slot.is_open(), "an open slot says nothing");
+        let newest = slot.address();
+        (at < newest && newest < self.log.head() && !newest.is_cached()).then_some(newest)
+    }
+
     /// The record of `key`, if it is the newest of its chain, in memory, and live: nearly every key that is in memory has
     /// such a one, because different keys rarely share an entry.
     #[inline(always)]

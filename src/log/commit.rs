@@ -52,7 +52,8 @@ pub(super) struct CommitRecord {
 impl CommitRecord {
     /// The body of its entry.
     pub(super) fn encode(&self) -> Result<Vec<u8>> {
-        let mut body = MAGIC.to_vec();
+        let mut body = Vec::with_capacity(512); // most fit
+        body.extend_from_slice(MAGIC);
         serde_json::to_writer(&mut body, self)
             .map_err(|error| Error::new(ErrorKind::Limit, "writing down a commit").because(error))?;
         Ok(body)

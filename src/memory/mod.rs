@@ -24,7 +24,7 @@ pub(crate) use aligned::no_memory;
 pub use budget::{MemoryBudget, Reservation};
 pub(crate) use pool::BufferPool;
 pub use pool::IoBuf;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "io_uring"))]
 pub(crate) use prefetch::prefetch_bytes;
 pub(crate) use prefetch::{Purpose, prefetch, prefetch_behind};
 pub(crate) use pretouch::pretouch;

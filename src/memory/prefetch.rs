@@ -41,7 +41,7 @@ pub(crate) fn prefetch_behind(word: &AtomicU64, words: usize, purpose: Purpose) 
 }
 
 /// Starts loading all of `bytes`.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "io_uring"))]
 pub(crate) fn prefetch_bytes(bytes: &[u8]) {
     #[cfg(target_arch = "x86_64")]
     for line in bytes.chunks(64) {

@@ -44,7 +44,7 @@ pub use async_session::AsyncSession;
 #[cfg(not(oxifaster_loom))]
 pub use checkpoint::{CheckpointHandle, CheckpointOptions, CheckpointProgress, CheckpointReport, CheckpointStep};
 #[cfg(not(oxifaster_loom))]
-pub(crate) use compact::{Estimate, Upkeep};
+pub(crate) use compact::{Estimate, Kept, Upkeep};
 pub use conditional::Conditional;
 pub use config::FasterKvConfig;
 pub use durability::{Durability, DurableFuture};

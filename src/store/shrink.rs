@@ -7,9 +7,10 @@ mod tests;
 use super::compact::{close_below, wait_for_pins};
 use super::database::Database;
 use crate::address::Address;
+use crate::compaction::pace::Pace;
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::{GrowthRefusal, Haste, Hindrance, Means, Records, ShrinkStage};
-use crate::kernel::{LogCopier, LogRecords};
+use crate::kernel::{Kernel, LogCopier, LogRecords};
 use crate::operation::{Account, Driver, Environment, Retry, Stall};
 use crate::record::{Key, Value};
 use crate::sync::{Arc, Backoff};
@@ -26,6 +27,17 @@ const OPEN_MAX: usize = 4;
 const LOCKED_MAX: Duration = Duration::from_millis(250);
 
 /// One who has the index shrink. Compaction has its turn before or after, since both move records.
+///
+/// Space that was compacted before may be given back meanwhile: by the thread that does so beside a compaction, or by whoever looks at checkpoints.
+/// That takes nothing away that is looked at here:
+///
+/// * What is given back lies below where the log begins, and that stays where it is while somebody else than a compaction has the turn. Chains
+///   are looked at from there up: in memory (`Means::begin`), and on the device under a hold that was taken at that place.
+/// * The copies of a joined chain lie in the log before whatever a later compaction copies. What they are copies of is given up by such a
+///   compaction only, and so given back when they are durable (C4).
+/// * The index is swept of what leads below: entries that are marked are left alone, and a sweep of which the table goes away begins anew
+///   ([`free_below`](crate::index::MemIndex::free_below)).
+/// * Both wait for those who are pinned, and are not pinned then.
 pub(super) struct Shrinking<'d, K: Key, V: Value> {
     database: &'d Database<K, V>,
     records: LogRecords<K, V>,
@@ -51,6 +63,21 @@ pub(super) fn finish_shrinking<K: Key, V: Value>(database: &Database<K, V>) -> R
         }
     }
     Ok(())
+}
+
+/// Has the index shrink by halves as long as it is nearly empty, if the store is configured so. The caller has the turn of compaction. What comes
+/// of it is told by `index_growth`.
+///
+/// It is done after space was given back, since that is what frees the entries of deleted keys.
+pub(super) fn shrink_if_nearly_empty<K: Key, V: Value>(database: &Database<K, V>, pace: &Pace) {
+    let Kernel { index, log, .. } = &database.kernel;
+    while database.index_shrinking && !pace.is_stopped() && !pace.is_paused() && index.is_nearly_empty() {
+        // No compaction makes room meanwhile.
+        log.keep_room(Address::MAX);
+        if Shrinking::new(database, Haste::Gentle).halve().is_err() {
+            return;
+        }
+    }
 }
 
 /// Keeps the index from shrinking for one who is going to lock keys (W11): takes one that is under way to its end first, or waits for that.
@@ -135,6 +162,7 @@ impl<'d, K: Key, V: Value> Shrinking<'d, K, V> {
     }
 
     fn refused(&self, refusal: GrowthRefusal) -> Error {
+        self.database.kernel.index.note_refusal(refusal);
         let is_passing = matches!(refusal, GrowthRefusal::Image | GrowthRefusal::Scan | GrowthRefusal::Locks);
         let kind = if is_passing { ErrorKind::Busy } else { ErrorKind::Limit };
         Error::new(kind, "the index does not shrink")

@@ -5,7 +5,8 @@ use super::batch::{GROUP, Stop};
 use super::session::Session;
 use crate::allocator::Gather;
 use crate::error::Result;
-use crate::kernel::{Descent, Fetch};
+use crate::index::Slot;
+use crate::kernel::{Descent, Fetch, View};
 use crate::operation::Progress;
 use crate::record::{Key, RecordLayout, Value};
 
@@ -27,18 +28,19 @@ impl<K: Key, V: Value> Session<K, V> {
         mut done: impl FnMut(usize, O::Output),
     ) -> Result<()> {
         let mut parked = Vec::new();
-        self.run_in_memory(count, key, make, &mut done, &mut |one| parked.push(one))?;
+        self.run_in_memory(count, key, |_, _, _| None, make, &mut done, &mut |one| parked.push(one))?;
         while !parked.is_empty() {
             parked = self.go_down(gather, parked, &mut done)?;
         }
         Ok(())
     }
 
-    /// Runs what memory can answer, in any order, and gives the rest to `put_off`.
+    /// Runs what memory can answer, in any order, and gives the rest to `put_off`. `at_once` is the short way, as for batches.
     pub(super) fn run_in_memory<'k, O: Descent<K, V>>(
         &mut self,
         count: usize,
         key: impl Fn(usize) -> &'k K,
+        at_once: impl Fn(View<'_>, usize, Slot<'_>) -> Option<O::Output>,
         mut make: impl FnMut(usize) -> O,
         done: &mut impl FnMut(usize, O::Output),
         put_off: &mut impl FnMut(Parked<O>),
@@ -46,7 +48,7 @@ impl<K: Key, V: Value> Session<K, V> {
         let (mut at, mut waiting) = (0, Vec::new());
         while at < count {
             let end = count.min(at + GROUP);
-            let stop = self.run_group(at..end, &key, &|_, _, _| None, &mut make, done, &[], &mut waiting)?;
+            let stop = self.run_group(at..end, &key, &at_once, &mut make, done, &[], &mut waiting)?;
             waiting.drain(..).filter_map(|(place, _, operation, _)| park(place, operation)).for_each(&mut *put_off);
             at = match stop {
                 None => end,
@@ -72,9 +74,9 @@ impl<K: Key, V: Value> Session<K, V> {
     ) -> Result<Vec<Parked<O>>> {
         let kernel = &self.database.kernel;
         parked.sort_unstable_by_key(|parked| parked.wanted.at);
-        let places: Vec<_> = parked.iter().map(|parked| (parked.wanted.at, parked.wanted.len)).collect();
+        let places: Vec<_> = parked.iter().map(|parked| parked.wanted.place()).collect();
         let mut settled = vec![false; parked.len()];
-        gather.read(&kernel.log, &places, RecordLayout::of::<K, V>(), &mut |number, brought| {
+        gather.read(&kernel.log, places.into_iter(), RecordLayout::of::<K, V>(), &mut |number, brought| {
             let Parked { place, operation, wanted } = &mut parked[number];
             let fetched = wanted.gathered(kernel, brought)?;
             if let Some(output) = operation.take_in(kernel, fetched) {

@@ -74,6 +74,8 @@ mod registry {
         CountsUnfinishedWrites,
         /// A write that failed counts as done.
         SwallowsFailedWrite,
+        /// A write that is durable by itself counts as a sync of all that was written before it.
+        CountsWriteThroughAsSync,
         /// The device is not synced before the manifest is written.
         LeavesDeviceUnsynced,
         /// Retention removes the files that increments build on.

@@ -5,12 +5,15 @@ use super::duplicate::duplicate;
 use oxifaster::ErrorKind;
 use oxifaster::cache::ReadCacheConfig;
 use oxifaster::checkpoint::{CheckpointKind, ImageUse};
+use oxifaster::compaction::{AutoCompactionConfig, AutoCompactionWorker};
 use oxifaster::device::MemoryDisk;
 use oxifaster::directory::MemoryDirectory;
 use oxifaster::index::GrowthRefusal;
 use oxifaster::store::{CheckpointOptions, Durability, FasterKv, FasterKvConfig, RecoveryTarget, Session};
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 type Store = FasterKv<u64, u64, MemoryDisk>;
 
@@ -164,6 +167,34 @@ fn it_shrinks_by_itself_after_a_compaction_and_not_below_what_was_configured() {
     assert_eq!(store.index_stats().buckets, 1 << 8);
     let error = store.shrink_index(1).unwrap_err();
     assert_eq!((error.kind(), error.field("reason")), (ErrorKind::Limit, Some(GrowthRefusal::Smallest.reason())));
+}
+
+/// What was deleted is moved no more, its space is given back beside that, its entries are freed then, and the index shrinks: also if nothing
+/// is written any more, and so nothing compacted.
+#[test]
+fn it_shrinks_by_itself_where_a_worker_compacts() {
+    const KEYS: u64 = 60_000;
+    let store = Arc::new(open(config(1 << 20).with_index_shrinking(true)));
+    let mut session = store.start_session();
+    fill_and_delete(&mut session, KEYS);
+    let before = store.index_stats().buckets;
+    let at_once = AutoCompactionConfig::default()
+        .with_min_log_size(0)
+        .with_check_interval(Duration::from_millis(1))
+        .with_durable_within(Duration::ZERO);
+    let worker = AutoCompactionWorker::new(at_once);
+    worker.start(Arc::downgrade(&store)).unwrap();
+    let since = Instant::now();
+    while store.index_growth().halvings < 3 {
+        let growth = store.index_growth();
+        assert!(since.elapsed() < Duration::from_secs(60), "{growth:?}, {:?}", worker.state());
+        std::thread::yield_now();
+    }
+    worker.stop();
+    let state = worker.state();
+    assert!(state.failures == 0 && state.total.reclaimed > 0, "{state:?}");
+    assert!(store.index_stats().buckets <= before / 8);
+    assert_left(&store, KEYS);
 }
 
 #[test]

@@ -51,6 +51,13 @@ impl StorageDevice for SimDisk {
     fn channel(&self) -> Option<Box<dyn IoChannel>> {
         Some(Box::new(SimChannel { disk: self.clone(), queue: CompletionQueue::new(), under_way: 0 }))
     }
+
+    fn write_through(&self, request: IoRequest, _limit: Duration) -> Result<IoDone, IoRequest> {
+        if request.op != IoOp::Write || request.check(ACCESS_SIZE as usize).is_err() {
+            return Err(request);
+        }
+        self.0.world.write_through(self.0.file, request)
+    }
 }
 
 impl Drop for Handle {

@@ -235,6 +235,25 @@ impl Files {
         });
     }
 
+    /// The file, and the place in it, for a write of `len` bytes at `offset` that is to be durable by itself: `None` if more is to be done
+    /// for it than to write these bytes, or more has to be durable than what it writes.
+    #[cfg(all(target_os = "linux", feature = "io_uring"))]
+    pub(in crate::device) fn place_to_write_through(&self, offset: u64, len: usize) -> Option<(Arc<SegmentFile>, u64)> {
+        let is_open = !self.read_only && self.check_not_truncated(offset).is_ok();
+        // Names count as changed until the first sync as well, which covers what an earlier owner may have left.
+        let is_settled = !self.names_changed.load(Ordering::Acquire);
+        let mut parts = self.parts(offset, len);
+        let (Some(part), None) = (parts.next(), parts.next()) else { return None };
+        let file = Arc::clone(self.open.read().unwrap_or_else(PoisonError::into_inner).get(&part.segment)?);
+        let may_be = is_open && is_settled && self.is_direct() && self.ahead.is_ready(offset + len as u64);
+        may_be.then_some((file, part.offset))
+    }
+
+    /// Notes that the device holds something up to `end`.
+    pub(in crate::device) fn note_end(&self, end: u64) {
+        self.end.fetch_max(end, Ordering::AcqRel);
+    }
+
     fn mark_written(&self, segment: u64, file: &Arc<SegmentFile>) {
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         // A file that was closed and opened again in between counts as the same: a sync of either covers both.
@@ -358,7 +377,7 @@ impl BlockingDevice for Files {
             file.write(part.offset, &buf[part.bytes])?;
             self.mark_written(part.segment, &file);
         }
-        self.end.fetch_max(offset + buf.len() as u64, Ordering::AcqRel);
+        self.note_end(offset + buf.len() as u64);
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 //! ```text
 //!   FileSystemDisk -+-> ThreadPoolDevice -> Files -+-> SegmentFile   log.000003   1 GiB
 //!                   |                              +-> SegmentFile   log.000004   1 GiB
-//!                   +-> rings -> Reading ----------+-> SegmentFile   log.000005   up to the end
+//!                   +-> rings -> Reading, Through -+-> SegmentFile   log.000005   up to the end
 //!   LOCK   held while the device is open; says how large a segment is
 //! ```
 
@@ -15,13 +15,14 @@ mod reading;
 mod segment_file;
 mod segment_name;
 
-use super::io_uring::{IoBackend, PoolReason, Reactor, Rings};
-use super::{CompletionSink, DeviceInfo, IoChannel, IoOp, IoRequest, StorageDevice, ThreadPoolDevice, Token};
+use super::io_uring::{IoBackend, PoolReason, Reactor, Rings, Through};
+use super::{CompletionSink, DeviceInfo, IoChannel, IoDone, IoOp, IoRequest, StorageDevice, ThreadPoolDevice, Token};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::AlignedBuf;
 use files::Files;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 #[cfg(all(target_os = "linux", feature = "io_uring"))]
 pub(super) use reading::{Next, Part, Reading};
@@ -40,14 +41,15 @@ const SWITCH: &str = "OXIFASTER_IO_URING";
 /// [`is_direct`](Self::is_direct)); the files are the same in both cases. The device holds a lock: nobody can open it a
 /// second time, in this process or another, until it and the sessions that use it are dropped.
 ///
-/// Sessions read through io_uring where the kernel offers it ([`backend`](Self::backend)); everything else, and everything
-/// elsewhere, is done by threads.
+/// Sessions read through io_uring where the kernel offers it ([`backend`](Self::backend)), and small commits are written that way;
+/// everything else, and everything elsewhere, is done by threads.
 #[derive(Debug)]
 pub struct FileSystemDisk {
     /// Before the pool: at its end it leaves to it what it could not do, and keeps it until then.
     reactor: Option<Reactor>,
     pool: Arc<FilePool>,
     rings: Option<Arc<Rings>>,
+    through: Option<Through>,
     backend: IoBackend,
 }
 
@@ -116,6 +118,13 @@ impl StorageDevice for FileSystemDisk {
     fn channel(&self) -> Option<Box<dyn IoChannel>> {
         self.rings.as_ref().map(|rings| rings.channel(&self.pool))
     }
+
+    fn write_through(&self, request: IoRequest, limit: Duration) -> std::result::Result<IoDone, IoRequest> {
+        match &self.through {
+            Some(through) => through.write(&self.pool, request, limit),
+            None => Err(request),
+        }
+    }
 }
 
 /// How a [`FileSystemDisk`] is opened.
@@ -158,7 +167,7 @@ impl FileSystemDiskOptions {
         self
     }
 
-    /// Whether sessions read through io_uring where the kernel offers it. The environment variable `OXIFASTER_IO_URING=0`
+    /// Whether sessions read, and small commits are written, through io_uring where the kernel offers it. The environment variable `OXIFASTER_IO_URING=0`
     /// turns it off for all devices.
     ///
     /// Default: true.
@@ -234,7 +243,8 @@ impl FileSystemDiskOptions {
         };
         let pool = Arc::new(pool);
         let reactor = rings.as_ref().map(|rings| rings.reactor(&pool));
-        FileSystemDisk { reactor, pool, rings, backend }
+        let through = rings.as_deref().map(Through::new);
+        FileSystemDisk { reactor, pool, rings, through, backend }
     }
 
     fn open_rings(&self) -> std::result::Result<Rings, PoolReason> {

@@ -84,9 +84,7 @@ impl SegmentFile {
                     }
                     written += whole;
                 }
-                Err(error) => self
-                    .recover(error)
-                    .map_err(|error| self.failed("writing to a file of the device", offset, error))?,
+                Err(error) => self.recover(error).map_err(|error| self.failed_to_write(offset, error))?,
             }
         }
         Ok(())
@@ -136,6 +134,11 @@ impl SegmentFile {
             }
             _ => Err(error),
         }
+    }
+
+    /// The error of a write that somebody else made.
+    pub(in crate::device) fn failed_to_write(&self, offset: u64, error: io::Error) -> Error {
+        self.failed("writing to a file of the device", offset, error)
     }
 
     #[cold]

@@ -2,11 +2,13 @@
 
 use super::IoBackend;
 use crate::device::{
-    CompletionSink, DeviceInfo, FileSystemDisk, FileSystemDiskOptions, IoChannel, IoRequest, StorageDevice, Token,
+    CompletionSink, DeviceInfo, FileSystemDisk, FileSystemDiskOptions, IoChannel, IoDone, IoRequest, StorageDevice,
+    Token,
 };
 use crate::error::Result;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A [`FileSystemDisk`] for those who want to say that they mean io_uring.
 ///
@@ -76,5 +78,9 @@ impl StorageDevice for IoUringDevice {
 
     fn channel(&self) -> Option<Box<dyn IoChannel>> {
         self.disk.channel()
+    }
+
+    fn write_through(&self, request: IoRequest, limit: Duration) -> std::result::Result<IoDone, IoRequest> {
+        self.disk.write_through(request, limit)
     }
 }

@@ -4,6 +4,7 @@
 //!   session -- RingChannel --+-- reads ------> Ring   64 under way, one system call for a group      (lent by Rings)
 //!                            +-- the rest ---> thread pool of the same FileSystemDisk
 //!   shared submit -------------------------->  (writes, syncs, truncations, reads without a session)
+//!   write_through ---- Through --------------> Ring   one write, durable when it is done
 //! ```
 //!
 //! A session may go from thread to thread while its reads are under way, so a ring must be usable from any thread: it is
@@ -29,12 +30,16 @@ mod reactor;
 mod ring;
 #[cfg(all(target_os = "linux", feature = "io_uring"))]
 mod rings;
+#[cfg(all(target_os = "linux", feature = "io_uring"))]
+mod through;
 
 #[cfg(not(all(target_os = "linux", feature = "io_uring")))]
-pub(super) use absent::{Reactor, Rings};
+pub(super) use absent::{Reactor, Rings, Through};
 pub use backend::{IoBackend, PoolReason};
 pub use device::IoUringDevice;
 #[cfg(all(target_os = "linux", feature = "io_uring"))]
 pub(super) use reactor::Reactor;
 #[cfg(all(target_os = "linux", feature = "io_uring"))]
 pub(super) use rings::Rings;
+#[cfg(all(target_os = "linux", feature = "io_uring"))]
+pub(super) use through::Through;

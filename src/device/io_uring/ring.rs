@@ -25,7 +25,7 @@ pub(super) const FAREWELL: Duration = Duration::from_secs(2);
 /// Stands for no slot.
 const NOBODY: u64 = u64::MAX;
 
-/// A read of a part of a file into a part of a buffer, and what its owner wants to have back with it.
+/// A read of a part of a file into a part of a buffer, or a write from there, and what its owner wants to have back with it.
 pub(super) struct Access<F, T> {
     pub(super) file: F,
     pub(super) offset: u64,
@@ -34,7 +34,7 @@ pub(super) struct Access<F, T> {
     pub(super) with: T,
 }
 
-/// Reads `T` from files `F`.
+/// Accesses `T` to files `F`.
 pub(super) struct Ring<F, T> {
     queues: IoUring,
     slots: Vec<Option<Access<F, T>>>,
@@ -86,11 +86,11 @@ impl<F, T> Ring<F, T> {
         Ok(Self { queues, slots: (0..depth).map(|_| None).collect(), free: (0..depth).rev().collect() })
     }
 
-    /// Sees whether reads work, by asking, and whether waiting does, by doing so: a filter may let some calls through only.
+    /// Sees whether reads and writes work, by asking, and whether waiting does, by doing so: a filter may let some calls through only.
     pub(super) fn prove(&mut self) -> io::Result<()> {
         let mut probe = Probe::new();
         self.queues.submitter().register_probe(&mut probe)?;
-        if !(probe.is_supported(opcode::Read::CODE) && probe.is_supported(opcode::Nop::CODE)) {
+        if ![opcode::Read::CODE, opcode::Write::CODE, opcode::Nop::CODE].iter().all(|code| probe.is_supported(*code)) {
             return Err(io::ErrorKind::Unsupported.into());
         }
         self.push(&opcode::Nop::new().build().user_data(NOBODY))?;
@@ -182,9 +182,24 @@ impl<F, T> Ring<F, T> {
 }
 
 impl<F: AsFd, T> Ring<F, T> {
-    /// Puts an access into the queue; [`start`](Self::start) or [`wait`](Self::wait) hands it to the kernel. Gives it back
+    /// Puts a read into the queue; [`start`](Self::start) or [`wait`](Self::wait) hands it to the kernel. Gives it back
     /// if there is no place for it, or if its range is not one of its buffer.
     pub(super) fn put(&mut self, access: Access<F, T>) -> Result<(), Access<F, T>> {
+        self.put_as(access, |fd, start, len, offset| opcode::Read::new(fd, start, len).offset(offset).build())
+    }
+
+    /// The same for a write that is durable when it is done.
+    pub(super) fn put_through(&mut self, access: Access<F, T>) -> Result<(), Access<F, T>> {
+        self.put_as(access, |fd, start, len, offset| {
+            opcode::Write::new(fd, start, len).offset(offset).rw_flags(libc::RWF_DSYNC).build()
+        })
+    }
+
+    fn put_as(
+        &mut self,
+        access: Access<F, T>,
+        entry: impl FnOnce(Fd, *mut u8, u32, u64) -> squeue::Entry,
+    ) -> Result<(), Access<F, T>> {
         let Ok(len) = u32::try_from(access.bytes.len()) else { return Err(access) };
         if access.buf.get(access.bytes.clone()).is_none() {
             return Err(access);
@@ -193,7 +208,7 @@ impl<F: AsFd, T> Ring<F, T> {
         let access = self.slots[index].insert(access);
         let start = access.buf[access.bytes.clone()].as_mut_ptr();
         let fd = Fd(access.file.as_fd().as_raw_fd());
-        let entry = opcode::Read::new(fd, start, len).offset(access.offset).build().user_data(index as u64);
+        let entry = entry(fd, start, len, access.offset).user_data(index as u64);
         if self.push(&entry).is_err() {
             // Not to be: there are as many places in the queue as there are slots. The kernel knows nothing of it yet.
             return self.vacate(index).map_or(Ok(()), Err);

@@ -116,6 +116,11 @@ impl MemIndex {
         Ok(())
     }
 
+    /// Notes why it does not shrink, for who asks later.
+    pub(crate) fn note_refusal(&self, refusal: GrowthRefusal) {
+        self.growth.state.lock().refused = Some(refusal);
+    }
+
     /// Ends a shrinking that was only announced.
     pub(crate) fn call_shrinking_off(&self, refusal: GrowthRefusal) {
         if let Some(target) = self.target().filter(|target| self.shrinks_to(*target)) {

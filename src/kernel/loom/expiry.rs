@@ -79,7 +79,7 @@ fn a_value_that_is_over_for_one_does_not_last_in_place() {
 }
 
 /// Broken by: `append` in place of `append_lasting`; no hold before the record is published; no second look in
-/// `Kernel::begins_at`; not asking `may_last`.
+/// `MemIndex::begins_at`; not asking `may_last`.
 #[test]
 fn a_value_that_is_over_for_one_does_not_last_in_a_new_record() {
     over_for_one_is_over_for_all(true);

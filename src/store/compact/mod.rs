@@ -8,11 +8,12 @@ mod reclaim;
 #[cfg(test)]
 mod tests;
 
+use self::doubts::Doubts;
 use self::ended::Ended;
 use self::pass::{Outcome, Pass};
 use super::database::Database;
 use super::faster_kv::FasterKv;
-use super::shrink::Shrinking;
+use super::shrink::{Shrinking, shrink_if_nearly_empty};
 use crate::address::Address;
 use crate::checkpoint::Catalog;
 use crate::compaction::config::CompactionConfig;
@@ -26,15 +27,18 @@ use crate::operation::{Environment, Retry, Stall};
 use crate::record::{Key, Value};
 use crate::sync::{Arc, AtomicBool, Ordering};
 use std::ops::Range;
-use std::time::Instant;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
 pub(crate) use estimate::Estimate;
 pub(crate) use reclaim::{Hold, Reclaim};
 
-/// Pages of the log that are compacted before space is given back and the need is looked at again, as a share of all.
-const STEPS: u64 = 16;
+/// Of the log at least one of so many parts is compacted before space is given back and the need is looked at again.
+const PARTS_MAX: u64 = 32;
 /// How much larger than the target the log may become before writers wait for the compaction.
 const OVERDRAFT: f64 = 1.15;
+/// While a part is compacted, it is looked so often whether space can be given back.
+const GIVE_BACK_AGAIN: Duration = Duration::from_millis(5);
 
 impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     /// Gives up everything in the log below `address`, after moving what is in use to its end, and has the device give the space
@@ -111,11 +115,65 @@ pub(crate) struct Upkeep<'u> {
     pub(crate) holds_up_writers: bool,
     /// What it knows of how much is in use.
     pub(crate) estimate: &'u mut Estimate,
+    /// Whether copies are to be made durable so that space can be given back, if they are not by themselves.
+    pub(crate) makes_durable: bool,
+}
+
+/// What came of it.
+pub(crate) struct Kept {
+    /// What was compacted, if anything was to do.
+    pub(crate) report: Result<Option<CompactionReport>>,
+    /// Bytes of the device that were given back.
+    pub(crate) reclaimed: Result<u64>,
 }
 
 impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
-    /// Compacts the oldest part of the log if too little of it is in use. Its space is not given back yet.
-    pub(crate) fn keep_up(&self, upkeep: Upkeep<'_>) -> Result<Option<CompactionReport>> {
+    /// Compacts the oldest part of the log if too little of it is in use. Meanwhile the space of earlier ones is given back, as soon as what was
+    /// moved is durable. After that the index shrinks, if it is nearly empty.
+    pub(crate) fn keep_up(&self, upkeep: Upkeep<'_>) -> Kept {
+        let (database, pace) = (&self.database, upkeep.pace);
+        let kept = self.compact_and_give_back(upkeep);
+        let is_as_before = matches!((&kept.report, &kept.reclaimed), (Ok(None), Ok(0)));
+        // What was refused is not tried again before something happened.
+        if !(is_as_before && database.kernel.index.growth().refused.is_some())
+            && let Some(_turn) = database.reclaim.turn()
+        {
+            shrink_if_nearly_empty(database, pace);
+        }
+        kept
+    }
+
+    fn compact_and_give_back(&self, upkeep: Upkeep<'_>) -> Kept {
+        let mut now = upkeep.makes_durable;
+        let (going_on, is_over) = mpsc::channel::<()>();
+        let give_back = move || -> Result<u64> {
+            let mut reclaimed = 0;
+            loop {
+                reclaimed += self.give_back_durable(std::mem::take(&mut now))?;
+                if is_over.recv_timeout(GIVE_BACK_AGAIN) != Err(RecvTimeoutError::Timeout) {
+                    return Ok(reclaimed);
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            if !self.awaits_durability() {
+                let report = self.compact_if_due(upkeep);
+                return Kept { report, reclaimed: self.give_back_durable(false) };
+            }
+            let builder = std::thread::Builder::new().name("oxifaster-give-back".to_owned());
+            let giver = builder.spawn_scoped(scope, give_back);
+            let report = self.compact_if_due(upkeep);
+            drop(going_on);
+            let reclaimed = match giver {
+                Ok(giver) => giver.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+                // The system gives no thread.
+                Err(_) => self.give_back_durable(now),
+            };
+            Kept { report, reclaimed }
+        })
+    }
+
+    fn compact_if_due(&self, upkeep: Upkeep<'_>) -> Result<Option<CompactionReport>> {
         let (database, log) = (&self.database, &self.database.kernel.log);
         let (begin, end) = (log.begin(), log.safe_read_only().min(database.reclaim.oldest_writer()));
         let bytes = log.addresses().tail.get().saturating_sub(begin.get());
@@ -141,9 +199,7 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
             return Ok(None);
         }
         let compaction = Compaction::new(database, upkeep.config, upkeep.pace)?;
-        let report = compaction.step(compaction.next_part(end, bytes / STEPS))?;
-        compaction.shrink_index();
-        Ok(Some(report))
+        compaction.step(compaction.next_part(end)).map(Some)
     }
 
     /// Lets all those go on who wait for a compaction to make room.
@@ -204,7 +260,7 @@ impl<'a, K: Key, V: Value> Compaction<'a, K, V> {
         };
         report.reclaimed = give_back(self.database, true)?;
         report.held = held(self.database);
-        self.shrink_index();
+        shrink_if_nearly_empty(self.database, self.pace);
         Ok(report)
     }
 
@@ -213,32 +269,22 @@ impl<'a, K: Key, V: Value> Compaction<'a, K, V> {
         let log = &self.database.kernel.log;
         let mut report = CompactionReport { begin: log.begin(), ..CompactionReport::default() };
         let end = log.safe_read_only().min(self.database.reclaim.oldest_writer());
-        let step = log.geometry().page().page_size().max((end.get() - log.begin().get().min(end.get())) / STEPS);
         while log.begin() < end && utilization(self.database) < self.config.target_utilization {
-            let part = self.next_part(end, step);
+            let part = self.next_part(end);
             report.add(&self.step(part)?);
         }
         report.reclaimed += give_back(self.database, true)?;
         report.held = held(self.database);
-        self.shrink_index();
+        shrink_if_nearly_empty(self.database, self.pace);
         Ok(report)
     }
 
-    /// Has the index shrink if it is nearly empty. What comes of it is told by `index_growth`.
-    fn shrink_index(&self) {
-        let index = &self.database.kernel.index;
-        while self.database.index_shrinking && index.is_nearly_empty() {
-            if Shrinking::new(self.database, Haste::Gentle).halve().is_err() {
-                return;
-            }
-        }
-    }
-
-    /// The oldest part of the log, of about `step` bytes, up to at most `end`.
-    pub(crate) fn next_part(&self, end: Address, step: u64) -> Range<Address> {
+    /// The oldest part of the log, as large as it should be, up to at most `end`.
+    pub(crate) fn next_part(&self, end: Address) -> Range<Address> {
         let log = &self.database.kernel.log;
         let (begin, page) = (log.begin(), log.geometry().page());
-        let behind = page.start_of(page.page(Address::new(begin.get() + step.max(page.page_size()))));
+        let bytes = part_bytes(self.database, self.config).max(page.page_size());
+        let behind = page.start_of(page.page(Address::new(begin.get() + bytes)));
         begin..behind.min(end)
     }
 
@@ -262,6 +308,16 @@ impl<'a, K: Key, V: Value> Compaction<'a, K, V> {
         report.seconds = since.elapsed().as_secs_f64();
         Ok(report)
     }
+}
+
+/// Bytes of the log that are compacted at a time: as much as can be looked up at once, if that is neither too little nor too much.
+fn part_bytes<K: Key, V: Value>(database: &Database<K, V>, config: &CompactionConfig) -> u64 {
+    let log = database.kernel.log.addresses();
+    let bytes = log.tail.get().saturating_sub(log.begin.get());
+    let records = Doubts::count_max::<K>(database.lookup_buffer, config.num_threads);
+    // One of several threads may have put off a few more than the others when there is no room for it.
+    let at_once = (records - records / 16) as u64 * database.record_size();
+    at_once.max(bytes / PARTS_MAX).min((bytes as f64 * config.max_part) as u64)
 }
 
 /// The share of the log that is in use, as far as the index knows.

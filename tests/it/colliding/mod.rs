@@ -141,7 +141,8 @@ fn everybody_can_take_it_to_its_end() {
     for call in 0..6 {
         let disk = FaultyDisk::new(MemoryDisk::new());
         let plan = disk.plan();
-        let store: Store<_> = FasterKv::open(config(), disk).unwrap();
+        // Who only waits is told so soon.
+        let store: Store<_> = FasterKv::open(config().with_wait_limit(Duration::from_secs(5)), disk).unwrap();
         let mut oracle = fill(&store, &keys);
         plan.fail_from(IoOp::Read, 20, std::io::ErrorKind::Other);
         store.shrink_index(1).unwrap_err();

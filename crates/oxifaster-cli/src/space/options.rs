@@ -9,6 +9,7 @@ pub(crate) const AFTER_HELP: &str = "\
 Examples:
   oxifaster space overwrite
   oxifaster space overwrite --data 256MiB --memory 128MiB --order random
+  oxifaster space overwrite --data 256MiB --memory 128MiB --order random --compaction-memory 16MiB --max-part 0.2
   oxifaster space growth
   oxifaster space rates --value-size 104";
 
@@ -43,6 +44,12 @@ pub(crate) struct OverwriteOptions {
     /// Memory budget of the store
     #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = parse_size)]
     pub(super) memory: u64,
+    /// Bytes of it for what a compaction has put off [default: a thirty-second, at most 64 MiB]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub(super) compaction_memory: Option<u64>,
+    /// The share of the log that is compacted at a time at most
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0625)]
+    pub(super) max_part: f64,
     /// Rounds in which every key is overwritten, with compaction
     #[arg(long, value_name = "COUNT", default_value_t = 10)]
     pub(super) rounds: u64,

@@ -51,7 +51,8 @@ fn measure<const N: usize>(options: &OverwriteOptions) -> Result<String, Failure
     let store = Arc::new(open::<N>(options, &path)?);
     let how = CompactionConfig::default()
         .with_target_utilization(options.target)
-        .with_num_threads(options.compaction_threads);
+        .with_num_threads(options.compaction_threads)
+        .with_max_part(options.max_part);
     let worker = AutoCompactionWorker::new(AutoCompactionConfig::default().with_compaction(how));
     worker.start(Arc::downgrade(&store))?;
     load(&store, options, keys)?;
@@ -96,8 +97,9 @@ fn measure<const N: usize>(options: &OverwriteOptions) -> Result<String, Failure
 }
 
 fn open<const N: usize>(options: &OverwriteOptions, path: &Path) -> Result<Store<N>, Failure> {
-    let device = FileSystemDisk::open(path)?;
-    Ok(FasterKv::open(FasterKvConfig::default().with_memory_budget(options.memory), device)?)
+    let mut config = FasterKvConfig::default().with_memory_budget(options.memory);
+    config.compaction_memory = options.compaction_memory;
+    Ok(FasterKv::open(config, FileSystemDisk::open(path)?)?)
 }
 
 fn load<const N: usize>(store: &Store<N>, options: &OverwriteOptions, keys: u64) -> Result<(), Failure> {

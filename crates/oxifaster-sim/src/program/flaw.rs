@@ -6,6 +6,7 @@ use oxifaster::device::{CompletionSink, DeviceInfo, IoChannel, IoDone, IoOp, IoR
 use oxifaster::directory::{Directory, DirectoryFile};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// What storage does wrong while it says that all is well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,6 +155,13 @@ impl StorageDevice for FlawedDisk {
 
     fn channel(&self) -> Option<Box<dyn IoChannel>> {
         self.disk.channel()
+    }
+
+    fn write_through(&self, request: IoRequest, limit: Duration) -> std::result::Result<IoDone, IoRequest> {
+        match self.flawed.flaw {
+            None => self.disk.write_through(request, limit),
+            Some(_) => Err(request),
+        }
     }
 }
 

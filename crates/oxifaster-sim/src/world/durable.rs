@@ -2,7 +2,8 @@
 //!
 //! * **S1** A write is one unit per sector of 512 bytes, and one for the length that it gives its file. A unit that no sync
 //!   covers may survive a crash or not, each by itself.
-//! * **S2** A sync that holds covers the writes that had completed before it was asked for, and no others.
+//! * **S2** A sync that holds covers the writes that had completed before it was asked for, and no others. That of a write through
+//!   covers this write alone.
 //! * **S3** A sync that failed covers nothing, and no later one covers what it was to cover: that stays uncertain, except
 //!   where a later write to the same place is durable. For
 //!   changes of names this ends with the process: the next one, which knows of no failure, syncs the names that it finds.
@@ -90,7 +91,13 @@ impl Durable {
             Event::TruncateBefore { file, offset } => {
                 self.begin(*file, number, Change::TruncateBefore(*offset), Some(number));
             }
-            Event::Sync { file, before, holds } => self.files.entry(*file).or_default().sync(*before, *holds),
+            Event::Sync { file, before, holds } => {
+                let is_asked_for = |unsynced: &Unsynced| unsynced.completed.is_some_and(|event| event < *before);
+                self.files.entry(*file).or_default().sync(*holds, is_asked_for);
+            }
+            Event::Through { file, submit, holds } => {
+                self.files.entry(*file).or_default().sync(*holds, |unsynced| unsynced.event == *submit);
+            }
             Event::Flip { file, offset, mask } => self.files.entry(*file).or_default().contents.flip(*offset, *mask),
             Event::Create { directory, name, file } => {
                 self.change(*directory, number, *file, NameChangeKind::Create(Arc::clone(name)));
@@ -216,10 +223,8 @@ impl Body {
         }
     }
 
-    fn sync(&mut self, before: usize, holds: bool) {
-        let is_covered = |unsynced: &Unsynced| {
-            !unsynced.is_doubtful && !unsynced.is_durable && unsynced.completed.is_some_and(|event| event < before)
-        };
+    fn sync(&mut self, holds: bool, is_asked_for: impl Fn(&Unsynced) -> bool) {
+        let is_covered = |unsynced: &Unsynced| !unsynced.is_doubtful && !unsynced.is_durable && is_asked_for(unsynced);
         if !holds {
             let covered = self.unsynced.iter_mut().filter(|unsynced| is_covered(unsynced));
             return covered.for_each(|covered| covered.is_doubtful = true);

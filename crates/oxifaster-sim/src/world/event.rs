@@ -38,6 +38,12 @@ pub(crate) enum Event {
         before: usize,
         holds: bool,
     },
+    /// The write that event `submit` began is durable, and nothing else; or it is unknown whether it is.
+    Through {
+        file: FileId,
+        submit: usize,
+        holds: bool,
+    },
     Create {
         directory: DirectoryId,
         name: Name,
@@ -108,6 +114,9 @@ impl fmt::Display for Event {
             Self::TruncateBefore { file, offset } => write!(f, "{file}: truncate before {offset}"),
             Self::Sync { file, before, holds } => {
                 write!(f, "{file}: sync of writes that ended before event {before}{}", outcome(holds))
+            }
+            Self::Through { file, submit, holds } => {
+                write!(f, "{file}: sync of the write of event {submit}{}", outcome(holds))
             }
             Self::Create { directory, name, file } => write!(f, "{directory}: create {name} ({file})"),
             Self::Rename { directory, from, to, file } => write!(f, "{directory}: rename {from} to {to} ({file})"),

@@ -46,7 +46,7 @@ use std::time::Duration;
 use crate::directory::SimDirectory;
 use crate::disk::SimDisk;
 use oxifaster::Result;
-use oxifaster::device::{CompletionSink, IoRequest, Token};
+use oxifaster::device::{CompletionSink, IoDone, IoRequest, Token};
 
 pub use contents::{Contents, SECTOR};
 pub use crash::{Crash, CrashPoint, CrashPoints};
@@ -287,6 +287,11 @@ impl SimWorld {
         self.0.lock().state.accept(Accepted { owner, file, request, sink, token, at: 0, effect: None }, prompt);
         self.0.pass_on_due();
         self.see_to_the_rest();
+    }
+
+    /// Carries out a write and makes it durable at once, or gives the request back.
+    pub(crate) fn write_through(&self, file: FileId, request: IoRequest) -> std::result::Result<IoDone, IoRequest> {
+        self.0.lock().state.write_through(file, request)
     }
 
     /// Lets time pass; returns how many accesses were carried out, at least one if any is under way.

@@ -9,7 +9,7 @@ use super::image::Image;
 use super::schedule::{Accepted, Delivery, Schedule};
 use super::trace::Trace;
 use crate::rng::SimRng;
-use oxifaster::device::{IoOp, IoRequest};
+use oxifaster::device::{IoDone, IoOp, IoRequest};
 use oxifaster::{Error, ErrorKind, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,6 +30,8 @@ pub(super) struct State {
     /// What the names mean to who looks.
     names: BTreeMap<DirectoryId, BTreeMap<Name, FileId>>,
     rng: SimRng,
+    /// Whether writes are taken through.
+    lots: SimRng,
     owners: u64,
 }
 
@@ -52,6 +54,7 @@ impl State {
             files: Vec::new(),
             names: BTreeMap::new(),
             rng: SimRng::fork(seed, "effects"),
+            lots: SimRng::fork(seed, "writes through"),
             owners: 0,
         }
     }
@@ -199,6 +202,27 @@ impl State {
             _ => self.truncate_before(file, request.offset, effect).map(|()| 0),
         };
         Delivery { sink, token, done: request.done(result) }
+    }
+
+    /// Carries out a write and the sync of it alone, if the lot falls so; the request otherwise.
+    pub(super) fn write_through(&mut self, file: FileId, request: IoRequest) -> std::result::Result<IoDone, IoRequest> {
+        if self.lots.coin() || self.check_sound(file).is_err() {
+            return Err(request);
+        }
+        let (offset, bytes, submit) = (request.offset, Arc::<[u8]>::from(&request.buf[..request.len]), self.now());
+        self.trace.numbers(&[5, u64::from(file.0), offset]);
+        self.trace.bytes(&bytes);
+        let [writing, syncing] = [Access::DiskWrite, Access::DiskSync].map(|access| self.faults.strike(access));
+        self.happen(Event::Submit { file, offset, bytes: Arc::clone(&bytes) });
+        let written = self.finish_write(Access::DiskWrite, file, submit, offset, &bytes, writing);
+        let failure = match (&written, syncing) {
+            (Err(failure), _) => Some(failure.clone()),
+            (Ok(_), Some(Effect::Fail(cause))) => Some(self.failure(Access::DiskSync, file, offset, cause)),
+            _ => None,
+        };
+        self.happen(Event::Through { file, submit, holds: failure.is_none() });
+        self.file(file).sync_failure.clone_from(&failure);
+        Ok(request.done(failure.map_or(written, Err)))
     }
 
     fn read_disk(&mut self, file: FileId, request: &mut IoRequest, effect: Option<Effect>) -> Result<usize> {

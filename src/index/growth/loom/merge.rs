@@ -4,7 +4,7 @@
 use super::super::records::{Copier, Place};
 use super::super::{Hindrance, Means, ShrinkStage};
 use super::*;
-use crate::sync::{AtomicBool, Ordering};
+use crate::sync::{AtomicBool, Ordering, fence};
 
 /// What a merge needs of a store.
 struct Copies<'w> {
@@ -252,6 +252,42 @@ fn what_was_found_out_about_a_chain_stays_true() {
         let seen = shrinking.world.log.0[if above == 0 { known } else { above } as usize].load(Relaxed) >> 16 & 0xff;
         assert_eq!((seen, shrinking.newest(2)), (written.max(1), written.max(1)));
     });
+}
+
+/// E1 of the kernel's `expiry`: one tells something, and looks whether the chain still begins where it did; another one, who has merged the
+/// buckets, adds to the chain, and looks whether that was told. One of the two sees the other. (Chains of a tag on both sides, and of one
+/// tag.)
+///
+/// Broken by: looking at the word that was found, in place of looking it up anew; not looking at the slots again once a chain is seen
+/// complete; no fence in `MemIndex::begins_at`.
+#[test]
+fn who_finds_no_change_of_a_chain_was_heard_by_who_changes_it() {
+    for (keys, key) in [(&[2, 3][..], 2), (&[2, 3], 3), (&[2], 2)] {
+        check(move || {
+            let shrinking = Shrinking::of(keys, false);
+            let told = Arc::new(AtomicBool::new(false));
+            shrinking.begin();
+            let reader = {
+                let (shrinking, told) = (Arc::clone(&shrinking), Arc::clone(&told));
+                thread::spawn(move || {
+                    let World { epoch, index, .. } = &*shrinking.world;
+                    let mut participant = epoch.join();
+                    let guard = participant.pin();
+                    let slot = index.find(hash_of(key), &guard);
+                    told.store(true, Relaxed);
+                    index.begins_at(&slot, &guard).then_some(slot.address().get() / 8)
+                })
+            };
+            shrinking.merge(9);
+            let added = shrinking.append(key);
+            fence(Ordering::SeqCst);
+            let heard = told.load(Relaxed);
+            let unchanged = reader.join().unwrap();
+            assert!(unchanged.is_none_or(|head| head == added) || heard, "{unchanged:?} is what it was");
+            shrinking.world.epoch.drain();
+            shrinking.world.assert_holds(&[]);
+        });
+    }
 }
 
 /// W7: a thread appends to one of two chains that are joined one record at a time: to that which is copied, or to the other one.

@@ -308,6 +308,30 @@ fn two_chains_of_one_tag_become_one_and_the_memory_of_the_larger_table_is_given_
 }
 
 #[test]
+fn a_sweep_knows_that_its_table_went_away() {
+    let world = World::new(1 << 10, 1 << 7, 4);
+    world.let_grow(1 << 30, false);
+    let mut participant = world.epoch.join();
+    for key in 0..1 << 10 {
+        world.upsert(key, &mut participant);
+    }
+    world.log.settled.store(u64::MAX, Ordering::Relaxed);
+    let (rank, given_up) = (world.index.current(), address_of(1 << 20));
+    let swept = world.index.free_some(rank, 0, given_up).unwrap();
+    assert!(swept < 1 << 9);
+    world.index.begin_to_shrink(None).unwrap();
+    while world.shrink_step(&mut participant).unwrap() {
+        if world.index.shrink_stage() == ShrinkStage::Merging {
+            assert!(!world.index.free_below(given_up, &mut participant), "it is in two tables");
+        }
+    }
+    assert_eq!(world.index.free_some(rank, swept, given_up), None, "what it has not seen is in the smaller table");
+    assert!(world.index.stats().entries > 0);
+    assert!(world.index.free_below(given_up, &mut participant));
+    assert_eq!(world.index.stats().entries, 0);
+}
+
+#[test]
 fn it_tells_why_it_does_not_shrink() {
     let refused = |world: &World| {
         let mut participant = world.epoch.join();

@@ -2,6 +2,7 @@
 
 mod checkpoints;
 mod interleaved;
+mod put_off;
 mod random;
 mod room;
 

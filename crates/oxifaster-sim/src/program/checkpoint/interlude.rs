@@ -4,9 +4,10 @@
 use crate::SimDirectory;
 use crate::program::flaw::{Flawed, FlawedDisk};
 use oxifaster::Result;
-use oxifaster::device::{CompletionSink, DeviceInfo, IoChannel, IoOp, IoRequest, StorageDevice, Token};
+use oxifaster::device::{CompletionSink, DeviceInfo, IoChannel, IoDone, IoOp, IoRequest, StorageDevice, Token};
 use oxifaster::directory::{Directory, DirectoryFile};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 type Act = Box<dyn FnMut() + Send>;
 
@@ -65,6 +66,11 @@ impl StorageDevice for InterruptedDisk {
 
     fn channel(&self) -> Option<Box<dyn IoChannel>> {
         self.disk.channel()
+    }
+
+    fn write_through(&self, request: IoRequest, limit: Duration) -> std::result::Result<IoDone, IoRequest> {
+        self.interlude.pause();
+        self.disk.write_through(request, limit)
     }
 }
 
