@@ -96,15 +96,16 @@ fn who_waits_for_a_frozen_bucket_uses_up_no_room() {
 /// While writers are held up until a compaction makes room, none has its turn; the shrinking that has goes on.
 #[test]
 fn a_shrinking_does_not_wait_for_room_that_a_compaction_is_to_make() {
-    let store = Store::open(config().with_wait_limit(Duration::from_millis(100)), MemoryDisk::new()).unwrap();
+    let config = config().with_table_size(1 << 7).with_wait_limit(Duration::from_millis(100));
+    let store = Store::open(config, MemoryDisk::new()).unwrap();
     let mut session = store.start_session();
     store.database.kernel.log.keep_room(Address::new(1));
     let full = (0..1000).find(|key| session.upsert(*key, *key).is_err());
     assert!(full.is_some(), "a page holds less");
     // More marks than there is room for at the end of a page.
     for _ in 0..3 {
-        store.grow_index(2).unwrap();
-        store.shrink_index(1).unwrap();
+        store.grow_index(1 << 8).unwrap();
+        store.shrink_index(1 << 7).unwrap();
     }
     assert!(store.holds_writers_up());
 }

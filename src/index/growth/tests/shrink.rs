@@ -1,6 +1,7 @@
 //! The same with an index that shrinks: chains are brought together.
 
 use super::*;
+use crate::index::table::Filling;
 use crate::index::{Hindrance, Means, Replay, Rows, ShrinkStage};
 
 /// Buckets that begin a world, and may be left.
@@ -329,6 +330,35 @@ fn a_sweep_knows_that_its_table_went_away() {
     assert!(world.index.stats().entries > 0);
     assert!(world.index.free_below(given_up, &mut participant));
     assert_eq!(world.index.stats().entries, 0);
+}
+
+/// Whose chain is complete inserts at once, also where the table before had an entry for it: that was marked when it was moved, and stays
+/// there when the new one is freed.
+#[test]
+fn an_entry_that_was_freed_is_not_looked_for_in_the_table_before() {
+    for shrinks in [true, false] {
+        let world = World::of_many_buckets(8, 4);
+        world.log.settled.store(u64::MAX, Ordering::Relaxed);
+        let mut participant = world.epoch.join();
+        for key in 0..LARGE {
+            world.upsert(key, &mut participant);
+        }
+        match shrinks {
+            true => world.index.begin_to_shrink(None).unwrap(),
+            false => world.begin().unwrap(),
+        }
+        let is_complete = || {
+            let table = world.index.table();
+            !table.progress.is_over() && table.filling(table.first(hash_of(0, world.tags))) == Filling::Done
+        };
+        while !is_complete() {
+            assert!(world.shrink_step(&mut participant).unwrap() || world.step(&mut participant, 1));
+        }
+        let guard = participant.pin();
+        let slot = world.index.find(hash_of(0, world.tags), &guard);
+        world.index.try_free(slot).unwrap();
+        assert!(world.append(0, &guard).is_some());
+    }
 }
 
 #[test]
