@@ -65,13 +65,15 @@ pub(super) fn finish_shrinking<K: Key, V: Value>(database: &Database<K, V>) -> R
     Ok(())
 }
 
-/// Has the index shrink by halves as long as it is nearly empty, if the store is configured so. The caller has the turn of compaction. What comes
-/// of it is told by `index_growth`.
-///
-/// It is done after space was given back, since that is what frees the entries of deleted keys.
+/// Has the index shrink by halves as long as it is nearly empty, if the store is configured so and entries were freed since the last time: one
+/// that was made large for what is to come stays so. The caller has the turn of compaction. What comes of it is told by `index_growth`; what was
+/// refused is tried again when entries are freed again.
 pub(super) fn shrink_if_nearly_empty<K: Key, V: Value>(database: &Database<K, V>, pace: &Pace) {
     let Kernel { index, log, .. } = &database.kernel;
-    while database.index_shrinking && !pace.is_stopped() && !pace.is_paused() && index.is_nearly_empty() {
+    if !database.index_shrinking || !database.reclaim.take_sweep() {
+        return;
+    }
+    while !pace.is_stopped() && !pace.is_paused() && index.is_nearly_empty() {
         // No compaction makes room meanwhile.
         log.keep_room(Address::MAX);
         if Shrinking::new(database, Haste::Gentle).halve().is_err() {

@@ -129,15 +129,11 @@ pub(crate) struct Kept {
 
 impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     /// Compacts the oldest part of the log if too little of it is in use. Meanwhile the space of earlier ones is given back, as soon as what was
-    /// moved is durable. After that the index shrinks, if it is nearly empty.
+    /// moved is durable. After that the index shrinks, if its entries were freed and it is nearly empty.
     pub(crate) fn keep_up(&self, upkeep: Upkeep<'_>) -> Kept {
         let (database, pace) = (&self.database, upkeep.pace);
         let kept = self.compact_and_give_back(upkeep);
-        let is_as_before = matches!((&kept.report, &kept.reclaimed), (Ok(None), Ok(0)));
-        // What was refused is not tried again before something happened.
-        if !(is_as_before && database.kernel.index.growth().refused.is_some())
-            && let Some(_turn) = database.reclaim.turn()
-        {
+        if let Some(_turn) = database.reclaim.turn() {
             shrink_if_nearly_empty(database, pace);
         }
         kept

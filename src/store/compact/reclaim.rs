@@ -35,6 +35,8 @@ struct State {
     known_from: Address,
     /// No entry of the index leads below.
     swept: Address,
+    /// The index was gone through to its end since somebody asked.
+    has_swept: bool,
     /// When the index was gone through last, and how long that took.
     last_sweep: Option<(Instant, Duration)>,
     /// There may be something below all the same: a crash came in between, or the device refused.
@@ -189,7 +191,13 @@ impl Reclaim {
         state.last_sweep = Some((Instant::now(), took));
         if is_whole {
             state.swept = state.swept.max(limit);
+            state.has_swept = true;
         }
+    }
+
+    /// Whether entries of the index were freed, as far as there were any, since this was asked last.
+    pub(in crate::store) fn take_sweep(&self) -> bool {
+        std::mem::take(&mut self.state.lock().has_swept)
     }
 
     /// Everything below was given back.

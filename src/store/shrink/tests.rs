@@ -1,8 +1,10 @@
 //! What tests from outside cannot bring about: keys that share a tag.
 
 use super::*;
+use crate::compaction::config::CompactionConfig;
 use crate::device::MemoryDisk;
 use crate::directory::MemoryDirectory;
+use crate::store::compact::{Estimate, Upkeep};
 use crate::store::{CheckpointOptions, FasterKv, FasterKvConfig, RecoveryTarget};
 use crate::utility::KeyHash;
 
@@ -108,6 +110,37 @@ fn a_shrinking_does_not_wait_for_room_that_a_compaction_is_to_make() {
         store.shrink_index(1 << 7).unwrap();
     }
     assert!(store.holds_writers_up());
+}
+
+/// A worker does not take back what was asked for: an index that was made large before its keys come.
+#[test]
+fn an_index_that_is_large_for_what_is_to_come_stays_so() {
+    let store = Store::open(config().with_index_shrinking(true), MemoryDisk::new()).unwrap();
+    store.grow_index(1 << 8).unwrap();
+    let config = CompactionConfig::default();
+    let look = || {
+        let upkeep = Upkeep {
+            config: &config,
+            pace: &Pace::new(&config),
+            min_log_size: 0,
+            holds_up_writers: false,
+            estimate: &mut Estimate::default(),
+            makes_durable: true,
+        };
+        let kept = store.keep_up(upkeep);
+        kept.report.unwrap();
+        kept.reclaimed.unwrap();
+    };
+    look();
+    let mut session = store.start_session();
+    session.upsert(1, 1).unwrap();
+    look();
+    assert_eq!(store.index_stats().buckets, 1 << 8);
+    // When something was given up and given back it is another matter.
+    session.upsert(1, 2).unwrap();
+    session.delete(&1).unwrap();
+    store.log_compact_until(store.addresses().tail).unwrap();
+    assert_eq!(store.index_stats().buckets, 1);
 }
 
 /// Puts the smaller table in force, with nothing merged yet.

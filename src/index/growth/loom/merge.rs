@@ -224,7 +224,8 @@ fn an_update_of_a_chain_that_is_joined_is_moved_or_fails() {
 
 /// W3, W4, W7: a reader finds both keys all the time.
 ///
-/// Broken by: leading to a copy before it is there; taking a chain that is not complete for one without the entry.
+/// Broken by: leading to a copy before it is there; taking a chain that is not complete for one without the entry; not looking at the
+/// slots again once a chain is seen complete.
 #[test]
 fn a_reader_finds_what_is_joined() {
     check(|| {
@@ -258,8 +259,7 @@ fn what_was_found_out_about_a_chain_stays_true() {
 /// buckets, adds to the chain, and looks whether that was told. One of the two sees the other. (Chains of a tag on both sides, and of one
 /// tag.)
 ///
-/// Broken by: looking at the word that was found, in place of looking it up anew; not looking at the slots again once a chain is seen
-/// complete; no fence in `MemIndex::begins_at`.
+/// Broken by: looking at the word that was found, in place of looking it up anew; no fence in `MemIndex::begins_at`.
 #[test]
 fn who_finds_no_change_of_a_chain_was_heard_by_who_changes_it() {
     for (keys, key) in [(&[2, 3][..], 2), (&[2, 3], 3), (&[2], 2)] {
