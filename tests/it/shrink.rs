@@ -177,7 +177,7 @@ fn it_shrinks_by_itself_where_a_worker_compacts() {
     let store = Arc::new(open(config(1 << 20).with_index_shrinking(true)));
     let mut session = store.start_session();
     fill_and_delete(&mut session, KEYS);
-    let is_left = |key: &u64| is_left(*key) && key % 7 == 0;
+    let is_left = |key: &u64| is_left(*key) && key.is_multiple_of(7);
     for key in (0..KEYS).filter(|key| !is_left(key)) {
         session.delete(&key).unwrap();
     }

@@ -133,7 +133,11 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     pub(crate) fn keep_up(&self, upkeep: Upkeep<'_>) -> Kept {
         let (database, pace) = (&self.database, upkeep.pace);
         let kept = self.compact_and_give_back(upkeep);
-        if let Some(_turn) = database.reclaim.turn() {
+        // Whoever wants to compact is not to be told in vain that somebody else does.
+        if database.index_shrinking
+            && database.reclaim.has_swept()
+            && let Some(_turn) = database.reclaim.turn()
+        {
             shrink_if_nearly_empty(database, pace);
         }
         kept

@@ -195,7 +195,12 @@ impl Reclaim {
         }
     }
 
-    /// Whether entries of the index were freed, as far as there were any, since this was asked last.
+    /// Whether entries of the index were freed, as far as there were any, since [`take_sweep`](Self::take_sweep) was called last.
+    pub(super) fn has_swept(&self) -> bool {
+        self.state.lock().has_swept
+    }
+
+    /// The same, and forgets it.
     pub(in crate::store) fn take_sweep(&self) -> bool {
         std::mem::take(&mut self.state.lock().has_swept)
     }
