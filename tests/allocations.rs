@@ -168,6 +168,9 @@ fn operations_on_keys_and_values_of_any_length_allocate_no_more_than_the_value()
     });
     allocates_nothing("future of a delete of a key that is not there", |_| ready(futures.delete("not there")));
     allocates_nothing("future of an upsert of what is borrowed", |_| ready(futures.upsert_ref(key, &[7; 100][..])));
+    let lent = [(key, &[6; 100][..]), (key, &[5; 90][..])];
+    allocates_nothing("upserts of a batch of what is borrowed", |_| session.upsert_batch_ref(&lent).unwrap());
+    assert_eq!(session.read(key).unwrap(), Some(vec![5; 90]), "in order");
     let pairs = vec![(key.to_owned(), vec![9; 100]); BATCH];
     allocates_nothing("upserts of a batch", |_| session.upsert_batch(&pairs).unwrap());
     let mut pair = Some((key.to_owned(), vec![8; 90]));
