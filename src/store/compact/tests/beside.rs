@@ -21,6 +21,7 @@ fn the_space_of_a_part_is_given_back_while_the_next_one_is_read() {
         let (pace, mut estimate) = (Pace::new(&config), Estimate::default());
         let upkeep = Upkeep {
             config: &config,
+            target: config.target_utilization,
             pace: &pace,
             min_log_size: 0,
             holds_up_writers: false,
