@@ -103,6 +103,9 @@ fn futures<V: Value>(session: &mut AsyncSession<u64, V>) {
     allocates_nothing("future of an upsert", |key| ready(session.upsert(key, V::initial())));
     allocates_nothing("future of an rmw", |key| assert!(ready(session.rmw(key, |_| true))));
     allocates_nothing("future of an insert", |key| assert!(!ready(session.insert(key, V::initial()))));
+    allocates_nothing("future of a conditional change", |key| {
+        assert!(ready(session.replace_if(key, V::initial(), |_| true)).is_done());
+    });
     allocates_nothing("futures of a delete and an upsert", |key| {
         ready(session.delete(&key));
         ready(session.upsert(key, V::initial()));
@@ -157,6 +160,17 @@ fn operations_on_keys_and_values_of_any_length_allocate_no_more_than_the_value()
         session.read_batch_with(&keys, look).unwrap();
         assert_eq!((there, bytes), (BATCH / 2, BATCH / 2 * 100));
     });
+    let mut futures = store.start_async_session();
+    let counted = measure(|| drop(black_box(ready(futures.read(key)).unwrap())));
+    assert_eq!(counted.count_total, 1, "the value that a future hands out");
+    allocates_nothing("future of a read of a key that is not there", |_| {
+        assert!(ready(futures.read("not there")).is_none())
+    });
+    allocates_nothing("future of a delete of a key that is not there", |_| ready(futures.delete("not there")));
+    allocates_nothing("future of an upsert of what is borrowed", |_| ready(futures.upsert_ref(key, &[7; 100][..])));
+    let lent = [(key, &[6; 100][..]), (key, &[5; 90][..])];
+    allocates_nothing("upserts of a batch of what is borrowed", |_| session.upsert_batch_ref(&lent).unwrap());
+    assert_eq!(session.read(key).unwrap(), Some(vec![5; 90]), "in order");
     let pairs = vec![(key.to_owned(), vec![9; 100]); BATCH];
     allocates_nothing("upserts of a batch", |_| session.upsert_batch(&pairs).unwrap());
     let mut pair = Some((key.to_owned(), vec![8; 90]));

@@ -1,5 +1,6 @@
 //! What a read-modify-write does with a value, and what it does without one.
 
+use crate::error::{Error, Result};
 use crate::record::{Value, Verdict};
 
 /// What a read-modify-write does with the old value. Called under a pin: must not block. May be called again when somebody
@@ -104,17 +105,21 @@ impl<V: Value, F: FnMut(&V) -> bool> Logic<V> for When<V, F> {
 /// Logic of a merge: what is there and what comes make one value.
 pub(crate) struct Merging<V, F> {
     pub(crate) operand: V,
-    /// Merges the operand in; `false` if it cannot be.
+    /// Merges the operand in, if it can be.
     pub(crate) merge: F,
+    /// Why it could not be, the last time.
+    pub(crate) failure: Option<Error>,
 }
 
-impl<V: Value, F: FnMut(&mut V, &V) -> bool> Logic<V> for Merging<V, F> {
+impl<V: Value, F: FnMut(&mut V, &V) -> Result<()>> Logic<V> for Merging<V, F> {
     #[inline]
     fn update(&mut self, value: &mut V) -> Verdict {
-        if (self.merge)(value, &self.operand) { Verdict::Set } else { Verdict::Keep }
+        self.failure = (self.merge)(value, &self.operand).err();
+        if self.failure.is_none() { Verdict::Set } else { Verdict::Keep }
     }
 
     fn create(&mut self) -> Option<V> {
+        self.failure = None;
         Some(self.operand.clone())
     }
 }

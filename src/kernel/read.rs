@@ -10,7 +10,7 @@ use crate::epoch::Guard;
 use crate::error::Result;
 use crate::index::Slot;
 use crate::operation::{Operation, Retry, Step};
-use crate::record::{Held, Key, KeyBytes, Value};
+use crate::record::{ByRef, Held, Key, KeyBytes, Value};
 use crate::utility::KeyHash;
 
 /// The newest value of a key at the moment its chain was looked up.
@@ -25,6 +25,13 @@ impl<Q: KeyBytes, V: Value> ReadOp<Q, V> {
     #[inline]
     pub(crate) const fn new(key: Q) -> Self {
         Self { key, below: Below::Unknown, begin: Address::INVALID }
+    }
+}
+
+impl<Q: ToOwned + ?Sized, V> ReadOp<ByRef<'_, Q>, V> {
+    /// The same, as far as it has come, with a key of its own.
+    pub(crate) fn into_owned(self) -> ReadOp<Q::Owned, V> {
+        ReadOp { key: self.key.0.to_owned(), below: self.below, begin: self.begin }
     }
 }
 

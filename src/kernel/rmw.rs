@@ -38,8 +38,8 @@ impl<K: Key, V: Value, L: Logic<V>> RmwOp<K, V, L> {
     }
 
     /// The logic, with what it has learned.
-    pub(crate) fn into_logic(self) -> L {
-        self.logic
+    pub(super) fn logic_mut(&mut self) -> &mut L {
+        &mut self.logic
     }
 
     /// The key has a record in memory.

@@ -2,12 +2,14 @@
 
 use super::database::Database;
 use super::op_future::{Durably, Home, OpFuture};
+use super::upsert::check_lengths;
 use crate::epoch::Participant;
 use crate::kernel::{DeleteOp, Insert, Kernel, Modify, ReadOp, RmwOp, UpsertOp};
 use crate::operation::{Account, Environment, Gate, Operation, Step};
-use crate::record::{Key, Value};
+use crate::record::{ByRef, Key, KeyBytes, Value, ValueBytes};
 use crate::status::OperationStatus;
 use crate::sync::Arc;
+use std::borrow::Borrow;
 
 /// A session whose operations are futures.
 ///
@@ -61,9 +63,13 @@ impl<K: Key, V: Value> AsyncSession<K, V> {
     ///
     /// # Errors
     /// The future's: as for [`Session::read`](super::Session::read).
-    pub fn read(&mut self, key: &K) -> OpFuture<K, V, Option<V>> {
+    pub fn read<Q>(&mut self, key: &Q) -> OpFuture<K, V, Option<V>>
+    where
+        K: Borrow<Q>,
+        Q: KeyBytes + ToOwned<Owned = K> + ?Sized,
+    {
         self.home.account.counters.reads.add(1);
-        self.begin(ReadOp::new(key.clone()), Use::READ, |value| value)
+        self.begin_by_ref(ReadOp::new(ByRef(key)), Use::READ, ReadOp::into_owned, |value| value)
     }
 
     /// Gives `key` the value `value`, whatever it had.
@@ -73,6 +79,25 @@ impl<K: Key, V: Value> AsyncSession<K, V> {
     pub fn upsert(&mut self, key: K, value: V) -> OpFuture<K, V, ()> {
         self.home.account.counters.upserts.add(1);
         self.begin(UpsertOp::new(key, value), Use::WRITE, |_| ())
+    }
+
+    /// The same for a key and a value that stay with the caller: they are copied only if the future has to wait.
+    ///
+    /// # Errors
+    /// The future's: as for [`Session::upsert_ref`](super::Session::upsert_ref).
+    pub fn upsert_ref<Q, W>(&mut self, key: &Q, value: &W) -> OpFuture<K, V, ()>
+    where
+        K: Borrow<Q>,
+        V: Borrow<W>,
+        Q: KeyBytes + ToOwned<Owned = K> + ?Sized,
+        W: ValueBytes + ToOwned<Owned = V> + ?Sized,
+    {
+        if let Err(error) = check_lengths::<K, V>(key.key_bytes().len(), value.value_bytes().len()) {
+            return OpFuture::ready(Arc::clone(&self.home), Err(error));
+        }
+        self.home.account.counters.upserts.add(1);
+        let own = |_| UpsertOp::new(key.to_owned(), value.to_owned());
+        self.begin_by_ref(UpsertOp::by_ref(key, value), Use::WRITE, own, |_| ())
     }
 
     /// Replaces the value of `key` by what `modify` makes of it, as one step; whether the store was changed.
@@ -97,15 +122,36 @@ impl<K: Key, V: Value> AsyncSession<K, V> {
     ///
     /// # Errors
     /// The future's: as for [`Session::delete`](super::Session::delete).
-    pub fn delete(&mut self, key: &K) -> OpFuture<K, V, ()> {
+    pub fn delete<Q>(&mut self, key: &Q) -> OpFuture<K, V, ()>
+    where
+        K: Borrow<Q>,
+        Q: KeyBytes + ToOwned<Owned = K> + ?Sized,
+    {
         self.home.account.counters.deletes.add(1);
-        self.begin(DeleteOp::new(key.clone()), Use::WRITE, |_| ())
+        self.begin_by_ref(DeleteOp::new(ByRef(key)), Use::WRITE, |_| DeleteOp::new(key.to_owned()), |_| ())
     }
 
     /// Does what can be done at once.
     #[inline]
-    pub(super) fn begin<O, T>(&mut self, mut operation: O, usage: Use, map: fn(O::Output) -> T) -> OpFuture<K, V, T>
+    pub(super) fn begin<O, T>(&mut self, operation: O, usage: Use, map: fn(O::Output) -> T) -> OpFuture<K, V, T>
     where
+        O: Operation<Kernel<K, V>> + Send + 'static,
+        T: 'static,
+    {
+        self.begin_by_ref(operation, usage, |operation| operation, map)
+    }
+
+    /// The same for an operation that borrows what it works on, until `own` has it go on with a copy if it has to wait.
+    #[inline]
+    fn begin_by_ref<B, O, T>(
+        &mut self,
+        mut operation: B,
+        usage: Use,
+        own: impl FnOnce(B) -> O,
+        map: fn(O::Output) -> T,
+    ) -> OpFuture<K, V, T>
+    where
+        B: Operation<Kernel<K, V>, Output = O::Output>,
         O: Operation<Kernel<K, V>> + Send + 'static,
         T: 'static,
     {
@@ -130,7 +176,9 @@ impl<K: Key, V: Value> AsyncSession<K, V> {
             },
             Step::Failed(error) => OpFuture::ready(home, Err(error)),
             // Boxed only if it has to wait.
-            step => OpFuture::stepped(home, Box::new(Mapped { operation, map }), step.map(map), durably),
+            step => {
+                OpFuture::stepped(home, Box::new(Mapped { operation: own(operation), map }), step.map(map), durably)
+            }
         }
     }
 }
@@ -189,7 +237,7 @@ pub(super) struct Use {
 impl Use {
     pub(super) const READ: Self = Self { is_lookup: true, writes: false };
     pub(super) const WRITE: Self = Self { is_lookup: false, writes: true };
-    const BOTH: Self = Self { is_lookup: true, writes: true };
+    pub(super) const BOTH: Self = Self { is_lookup: true, writes: true };
 }
 
 /// An operation whose output is turned into something else.

@@ -7,6 +7,7 @@
 
 use super::flight::InFlight;
 use super::session::Session;
+use super::upsert::check_lengths;
 use crate::checkpoint::state::Phase;
 use crate::device::IoRequest;
 use crate::epoch::Guard;
@@ -15,11 +16,12 @@ use crate::index::Slot;
 use crate::kernel::{DeleteOp, Kernel, KeyOperation, Modify, ReadOp, RmwOp, UpsertOp, View};
 use crate::memory::Purpose;
 use crate::operation::{Account, CountAs, Progress, Retry, Stall, Step};
-use crate::record::{ByRef, Key, KeyBytes, Value};
+use crate::record::{ByRef, Key, KeyBytes, Value, ValueBytes};
 use crate::stats::OwnedCounter;
 use crate::status::OperationStatus;
 use crate::sync::{Arc, Visible, publish_all};
 use crate::utility::KeyHash;
+use std::borrow::Borrow;
 use std::ops::Range;
 
 /// Keys of a group: twice the cache lines that a core can have on their way.
@@ -76,12 +78,50 @@ impl<K: Key, V: Value> Session<K, V> {
     /// # Errors
     /// As for [`upsert`](Self::upsert), for the first that fails; those before it are done, those after it may be.
     pub fn upsert_batch(&mut self, pairs: &[(K, V)]) -> Result<()> {
+        self.upsert_each(pairs.len(), |at| (&pairs[at].0, &pairs[at].1))
+    }
+
+    /// The same for keys and values that lie somewhere else: [`upsert_ref`](Self::upsert_ref) for many keys.
+    ///
+    /// ```
+    /// # fn example(session: &mut oxifaster::store::Session<String, Vec<u8>>) -> oxifaster::Result<()> {
+    /// session.upsert_batch_ref(&[("one", &b"1"[..]), ("two", b"22")])?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`upsert_ref`](Self::upsert_ref), before anything is done if a length is wrong; otherwise for the first that fails:
+    /// those before it are done, those after it may be.
+    pub fn upsert_batch_ref<Q, W>(&mut self, pairs: &[(&Q, &W)]) -> Result<()>
+    where
+        K: Borrow<Q>,
+        V: Borrow<W>,
+        Q: KeyBytes + ?Sized,
+        W: ValueBytes + ?Sized,
+    {
+        for (key, value) in pairs {
+            check_lengths::<K, V>(key.key_bytes().len(), value.value_bytes().len())?;
+        }
+        self.upsert_each(pairs.len(), |at| pairs[at])
+    }
+
+    /// Gives each of `count` keys its value.
+    #[inline]
+    fn upsert_each<'p, Q: KeyBytes + ?Sized + 'p, W: ValueBytes + ?Sized + 'p>(
+        &mut self,
+        count: usize,
+        pair: impl Fn(usize) -> (&'p Q, &'p W),
+    ) -> Result<()> {
         let at_once = |view: View<'_>, at: usize, slot: Slot<'_>| {
-            let (key, value) = &pairs[at];
+            let (key, value) = pair(at);
             view.set::<K, V>(key, value, slot, Visible::Later).then_some(OperationStatus::InPlace)
         };
-        let make = |at: usize| UpsertOp::<K, V, _, _>::by_ref(&pairs[at].0, &pairs[at].1);
-        self.batch(pairs.len(), |at| &pairs[at].0, |counters| &counters.upserts, at_once, make, |_, _| ()).map(drop)
+        let make = |at: usize| {
+            let (key, value) = pair(at);
+            UpsertOp::<K, V, _, _>::by_ref(key, value)
+        };
+        self.batch(count, |at| pair(at).0, |counters| &counters.upserts, at_once, make, |_, _| ()).map(drop)
     }
 
     /// Replaces the value of each key by what `modify` makes of it; `modify` is also given the key's place in `keys`.

@@ -1,9 +1,12 @@
 //! Changes that depend on what is there, and say what they found.
 
+use super::async_session::{AsyncSession, Use};
+use super::op_future::OpFuture;
 use super::session::Session;
 use crate::error::Result;
-use crate::kernel::{Fate, RmwOp, When};
+use crate::kernel::{Fate, LearnOp, When};
 use crate::record::{Key, Value};
+use crate::status::OperationStatus;
 
 /// What a conditional change came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +21,15 @@ pub enum Conditional<V> {
 }
 
 impl<V> Conditional<V> {
+    /// Of what became of the record, and the value of which the condition said no.
+    fn of((status, refused): (OperationStatus, Option<V>)) -> Self {
+        match (status.changed(), refused) {
+            (true, _) => Self::Done,
+            (false, Some(value)) => Self::Refused(value),
+            (false, None) => Self::Absent,
+        }
+    }
+
     /// True if the change was made.
     pub const fn is_done(&self) -> bool {
         matches!(self, Self::Done)
@@ -88,13 +100,78 @@ impl<K: Key, V: Value> Session<K, V> {
         creates: bool,
         condition: impl FnMut(&V) -> bool,
     ) -> Result<Conditional<V>> {
-        let mut operation = RmwOp::new(key, When { condition, change, creates, refused: None });
-        let (status, waited) = self.run_change(&mut operation, |counters| &counters.rmws)?;
+        let mut operation = LearnOp::new(key, When { condition, change, creates, refused: None });
+        let (learned, waited) = self.run_change(&mut operation, |counters| &counters.rmws)?;
         self.count_waits(usize::from(waited));
-        Ok(match (status.changed(), operation.into_logic().refused) {
-            (true, _) => Conditional::Done,
-            (false, Some(value)) => Conditional::Refused(value),
-            (false, None) => Conditional::Absent,
-        })
+        Ok(Conditional::of(learned))
+    }
+}
+
+/// As those of [`Session`], as futures: the closures go with them.
+impl<K: Key, V: Value> AsyncSession<K, V> {
+    /// As [`Session::compare_exchange`].
+    ///
+    /// # Errors
+    /// The future's: as for [`Session::rmw`].
+    pub fn compare_exchange(&mut self, key: K, expected: V, new: V) -> OpFuture<K, V, Conditional<V>> {
+        self.change_when(key, Fate::Set(new), false, move |value: &V| value.as_bytes() == expected.as_bytes())
+    }
+
+    /// As [`Session::insert_or_get`].
+    ///
+    /// # Errors
+    /// The future's: as for [`Session::rmw`].
+    pub fn insert_or_get(&mut self, key: K, value: V) -> OpFuture<K, V, Conditional<V>> {
+        self.change_when(key, Fate::Set(value), true, |_: &V| false)
+    }
+
+    /// As [`Session::upsert_if`].
+    ///
+    /// # Errors
+    /// The future's: as for [`Session::rmw`].
+    pub fn upsert_if(
+        &mut self,
+        key: K,
+        value: V,
+        replaces: impl FnMut(&V) -> bool + Send + 'static,
+    ) -> OpFuture<K, V, Conditional<V>> {
+        self.change_when(key, Fate::Set(value), true, replaces)
+    }
+
+    /// As [`Session::replace_if`].
+    ///
+    /// # Errors
+    /// The future's: as for [`Session::rmw`].
+    pub fn replace_if(
+        &mut self,
+        key: K,
+        value: V,
+        replaces: impl FnMut(&V) -> bool + Send + 'static,
+    ) -> OpFuture<K, V, Conditional<V>> {
+        self.change_when(key, Fate::Set(value), false, replaces)
+    }
+
+    /// As [`Session::delete_if`].
+    ///
+    /// # Errors
+    /// The future's: as for [`Session::rmw`].
+    pub fn delete_if(
+        &mut self,
+        key: K,
+        condition: impl FnMut(&V) -> bool + Send + 'static,
+    ) -> OpFuture<K, V, Conditional<V>> {
+        self.change_when(key, Fate::Delete, false, condition)
+    }
+
+    fn change_when(
+        &mut self,
+        key: K,
+        change: Fate<V>,
+        creates: bool,
+        condition: impl FnMut(&V) -> bool + Send + 'static,
+    ) -> OpFuture<K, V, Conditional<V>> {
+        self.home.account.counters.rmws.add(1);
+        let operation = LearnOp::new(key, When { condition, change, creates, refused: None });
+        self.begin(operation, Use::BOTH, Conditional::of)
     }
 }

@@ -1,16 +1,17 @@
 //! When values end: a time to live for a value that is written, and changes of it.
 
-use super::async_session::AsyncSession;
+use super::async_session::{AsyncSession, Use};
 use super::database::Database;
 use super::faster_kv::FasterKv;
 use super::merge::MergeOperator;
+use super::op_future::OpFuture;
 #[cfg(not(oxifaster_loom))]
 use super::plain::Store;
 use super::session::Session;
 use crate::clock::in_ms;
 use crate::device::StorageDevice;
 use crate::error::Result;
-use crate::kernel::{IfThere, RmwOp};
+use crate::kernel::{IfThere, LearnOp};
 use crate::record::{Expiring, Expiry, Key, KeyBytes, Value};
 use std::borrow::Borrow;
 use std::time::Duration;
@@ -91,15 +92,10 @@ impl<K: Key, V: Value> Session<K, Expiring<V>> {
     /// # Errors
     /// As for [`rmw`](Self::rmw).
     pub fn expire_at(&mut self, key: K, expiry: Expiry) -> Result<bool> {
-        let change = |value: &mut Expiring<V>| {
-            let is_news = value.expiry() != expiry;
-            value.set_expiry(expiry);
-            is_news
-        };
-        let mut operation = RmwOp::new(key, IfThere { change, was_there: false });
-        let (_, waited) = self.run_change(&mut operation, |counters| &counters.rmws)?;
+        let ending = IfThere { change: ends_at(expiry), was_there: false };
+        let ((_, was_there), waited) = self.run_change(&mut LearnOp::new(key, ending), |counters| &counters.rmws)?;
         self.count_waits(usize::from(waited));
-        Ok(operation.into_logic().was_there)
+        Ok(was_there)
     }
 
     /// Has the value of `key` stay; says whether there is one.
@@ -122,11 +118,56 @@ impl<K: Key, V: Value> Session<K, Expiring<V>> {
     }
 }
 
+/// Has a value end at this time; whether it would not have.
+fn ends_at<V: Value>(expiry: Expiry) -> impl FnMut(&mut Expiring<V>) -> bool + Send + 'static {
+    move |value| {
+        let is_news = value.expiry() != expiry;
+        value.set_expiry(expiry);
+        is_news
+    }
+}
+
 /// In a store of values that may end.
 impl<K: Key, V: Value> AsyncSession<K, Expiring<V>> {
     /// As [`Session::expiry_in`].
     pub fn expiry_in(&self, ttl: Duration) -> Expiry {
         self.home.database.expiry_in(ttl)
+    }
+
+    /// As [`Session::upsert_for`].
+    ///
+    /// # Errors
+    /// The future's: as for [`Session::upsert`].
+    pub fn upsert_for(&mut self, key: K, value: V, ttl: Duration) -> OpFuture<K, Expiring<V>, ()> {
+        let expiry = self.expiry_in(ttl);
+        self.upsert(key, Expiring::until(value, expiry))
+    }
+
+    /// As [`Session::expire`].
+    ///
+    /// # Errors
+    /// The future's: as for [`Session::rmw`].
+    pub fn expire(&mut self, key: K, ttl: Duration) -> OpFuture<K, Expiring<V>, bool> {
+        let expiry = self.expiry_in(ttl);
+        self.expire_at(key, expiry)
+    }
+
+    /// As [`Session::expire_at`].
+    ///
+    /// # Errors
+    /// The future's: as for [`Session::rmw`].
+    pub fn expire_at(&mut self, key: K, expiry: Expiry) -> OpFuture<K, Expiring<V>, bool> {
+        self.home.account.counters.rmws.add(1);
+        let ending = IfThere { change: ends_at(expiry), was_there: false };
+        self.begin(LearnOp::new(key, ending), Use::BOTH, |(_, was_there)| was_there)
+    }
+
+    /// As [`Session::persist`].
+    ///
+    /// # Errors
+    /// The future's: as for [`Session::rmw`].
+    pub fn persist(&mut self, key: K) -> OpFuture<K, Expiring<V>, bool> {
+        self.expire_at(key, Expiry::NEVER)
     }
 }
 

@@ -1,8 +1,10 @@
 //! Merging values by operators that have a name.
 
+use super::async_session::{AsyncSession, Use};
+use super::op_future::OpFuture;
 use super::session::Session;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kernel::{Merging, RmwOp};
+use crate::kernel::{LearnOp, Merging};
 use crate::record::{Codec, Encoded, Key, Value};
 use std::collections::BTreeSet;
 
@@ -190,21 +192,40 @@ impl<K: Key, V: Value> Session<K, V> {
     /// # Errors
     /// As for [`rmw`](Self::rmw), and the operator's; the store is unchanged then.
     pub fn merge(&mut self, key: K, operand: V, operator: &(impl MergeOperator<V> + ?Sized)) -> Result<()> {
-        let mut failure = None;
-        let merge = |value: &mut V, operand: &V| match operator.merge(value, operand) {
-            Ok(()) => true,
-            Err(error) => {
-                failure = Some(error);
-                false
-            }
-        };
-        let mut operation = RmwOp::new(key, Merging { operand, merge });
-        let (status, waited) = self.run_change(&mut operation, |counters| &counters.rmws)?;
-        drop(operation);
+        let merge = |value: &mut V, operand: &V| operator.merge(value, operand);
+        let mut operation = LearnOp::new(key, Merging { operand, merge, failure: None });
+        let (_, waited) = self.run_change(&mut operation, |counters| &counters.rmws)?;
         self.count_waits(usize::from(waited));
-        match failure {
-            Some(error) if !status.changed() => Err(error),
-            _ => Ok(()),
-        }
+        Ok(())
+    }
+}
+
+impl<K: Key, V: Value> AsyncSession<K, V> {
+    /// As [`Session::merge`].
+    ///
+    /// ```
+    /// # use oxifaster::device::MemoryDisk;
+    /// # use oxifaster::store::{Append, FasterKv, FasterKvConfig, Mergeable};
+    /// # async fn example() -> oxifaster::Result<()> {
+    /// # let store = FasterKv::open(FasterKvConfig::default().with_memory_budget(1 << 20), MemoryDisk::new())?;
+    /// # let mut session = store.start_async_session();
+    /// session.merge(7u64, String::from("one"), &Append).await?;
+    /// session.merge(7, String::from(", two"), String::operator("append")?).await?;
+    /// assert_eq!(session.read(&7).await?.as_deref(), Some("one, two"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The future's: as for [`Session::merge`].
+    pub fn merge(
+        &mut self,
+        key: K,
+        operand: V,
+        operator: &'static (impl MergeOperator<V> + ?Sized),
+    ) -> OpFuture<K, V, ()> {
+        self.home.account.counters.rmws.add(1);
+        let merge = |value: &mut V, operand: &V| operator.merge(value, operand);
+        self.begin(LearnOp::new(key, Merging { operand, merge, failure: None }), Use::BOTH, |_| ())
     }
 }

@@ -98,7 +98,7 @@ impl<K: Key, V: Value> Session<K, V> {
 /// # Errors
 /// [`ErrorKind::Config`] if all have another.
 #[inline(always)]
-fn check_lengths<K: Key, V: Value>(key: usize, value: usize) -> Result<()> {
+pub(super) fn check_lengths<K: Key, V: Value>(key: usize, value: usize) -> Result<()> {
     if K::FIXED.is_none_or(|size| size == key) && V::FIXED.is_none_or(|size| size == value) {
         return Ok(());
     }

@@ -351,6 +351,11 @@ fn what_is_borrowed_is_written_and_looked_at_wherever_it_lies() {
                     model.remove(&key);
                 }
             }
+            // Some of them twice, of which the last counts.
+            let many: Vec<_> = (0..100).map(|at| (format!("key {}", at % 70), value_of(at, round + 10))).collect();
+            let lent: Vec<(&str, &[u8])> = many.iter().map(|(key, value)| (key.as_str(), &value[..])).collect();
+            session.upsert_batch_ref(&lent).unwrap();
+            model.extend(many);
             for _ in 0..2 {
                 look_at_all(&mut session, &model);
                 store.evict().unwrap();
@@ -382,6 +387,9 @@ fn what_is_borrowed_has_the_length_that_all_have() {
     assert_eq!((error.kind(), error.field("length")), (ErrorKind::Config, Some("10")));
     let error = session.upsert_ref(&[1u8; 3][..], &[2u8; 9]).unwrap_err();
     assert_eq!((error.kind(), error.field("length of all")), (ErrorKind::Config, Some("4")));
+    let lent: [(&[u8], &[u8]); 2] = [(&[1; 4], &[3; 9]), (&[1; 4], &[3; 8])];
+    let error = session.upsert_batch_ref(&lent).unwrap_err();
+    assert_eq!((error.kind(), error.field("length")), (ErrorKind::Config, Some("8")), "nothing was done");
     let mut told = Vec::new();
     session.read_batch_with(&[&[1u8; 4][..], &[1; 3]], |at, bytes| told.push((at, bytes.map(<[u8]>::to_vec)))).unwrap();
     assert_eq!(told, [(0, Some(vec![2; 9])), (1, None)]);

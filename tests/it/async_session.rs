@@ -66,6 +66,48 @@ fn what_memory_can_answer_is_ready_at_the_first_poll() {
     assert!(matches!(poll_once(session.read(&1)), Poll::Ready(Ok(None))));
 }
 
+/// A future that has to wait has copies of what it was lent.
+#[test]
+fn what_is_borrowed_need_not_outlive_the_call() {
+    let config = FasterKvConfig::default().with_log_memory_size(64 << 10).with_page_size_bits(12).with_table_size(256);
+    let disk = FaultyDisk::new(MemoryDisk::new());
+    let plan = disk.plan();
+    let store: FasterKv<String, Vec<u8>, _> = FasterKv::open(config, disk).unwrap();
+    let mut session = store.start_async_session();
+    for key in 0..100u8 {
+        block_on(session.upsert_ref(key.to_string().as_str(), &[key; 50][..])).unwrap();
+    }
+    store.evict().unwrap();
+    plan.pause_only(IoOp::Read);
+    let mut reads: Vec<_> = (0..100u8).map(|key| Box::pin(session.read(key.to_string().as_str()))).collect();
+    let mut nobody = Context::from_waker(Waker::noop());
+    assert!(reads.iter_mut().all(|read| read.as_mut().poll(&mut nobody).is_pending()));
+    plan.resume();
+    for (key, read) in (0..100u8).zip(reads) {
+        assert_eq!(block_on(read).unwrap(), Some(vec![key; 50]));
+    }
+    // Writers that find no room on the page wait for it to be written.
+    plan.pause_only(IoOp::Write);
+    let mut writes = Vec::new();
+    let full = loop {
+        let key = format!("new {}", writes.len());
+        let mut write = Box::pin(session.upsert_ref(key.as_str(), vec![7; 900].as_slice()));
+        if write.as_mut().poll(&mut nobody).is_pending() {
+            break write;
+        }
+        writes.push(key);
+        assert!(writes.len() < 1000, "more than memory has room for");
+    };
+    plan.resume();
+    block_on(full).unwrap();
+    writes.push(format!("new {}", writes.len()));
+    for key in &writes {
+        assert_eq!(block_on(session.read(key)).unwrap(), Some(vec![7; 900]), "{key}");
+        block_on(session.delete(key.as_str())).unwrap();
+        assert_eq!(block_on(session.read(key)).unwrap(), None, "{key}");
+    }
+}
+
 #[test]
 fn a_hand_written_executor_is_enough() {
     let directory = tempfile::tempdir().unwrap();

@@ -172,6 +172,31 @@ fn records_below_those_of_other_keys_are_in_use() {
     look(|number| vec![number as u8; number as usize % 100]);
 }
 
+/// While keys come and go the log is let grow; when nothing is changed any more, it is compacted further.
+#[test]
+fn what_is_left_behind_is_compacted_further_when_nobody_changes_anything() {
+    const KEYS: u64 = 4000;
+    let config =
+        FasterKvConfig::default().with_page_size_bits(12).with_log_memory_size(8 << 12).with_table_size(1 << 10);
+    let store = Arc::new(FasterKv::<u64, [u64; 14], _>::open(config, MemoryDisk::new()).unwrap());
+    let lazy = CompactionConfig::default().with_target_utilization(0.3);
+    let lazy = AutoCompactionConfig::from(lazy).with_check_interval(Duration::from_millis(2)).with_idle_target(0.8);
+    let worker = AutoCompactionWorker::new(lazy.with_min_log_size(0));
+    worker.start(Arc::downgrade(&store)).unwrap();
+    let mut session = store.start_session();
+    (0..2 * KEYS).for_each(|place| session.upsert(place * 7919 % KEYS, [place / KEYS; 14]).unwrap());
+    let since = Instant::now();
+    while store.utilization() < 0.8 {
+        assert!(since.elapsed() < Duration::from_secs(60), "{} {:?}", store.utilization(), worker.state());
+        assert_eq!(session.read(&7).unwrap(), Some([1; 14]), "who only looks does not count");
+    }
+    assert!((0..KEYS).all(|key| session.read(&key).unwrap() == Some([1; 14])));
+    for share in [0.0, 0.96, f64::NAN] {
+        let refused = AutoCompactionWorker::new(lazy.with_idle_target(share)).start(Arc::downgrade(&store));
+        assert_eq!(refused.unwrap_err().field("field"), Some("idle_target"));
+    }
+}
+
 #[test]
 fn a_worker_can_be_paused_and_stops_with_its_store_or_when_it_is_dropped() {
     let config =

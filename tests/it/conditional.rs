@@ -1,5 +1,6 @@
 //! Conditional changes and merges: what they say, and that none of several at the same time is lost.
 
+use crate::executor::block_on;
 use oxifaster::device::MemoryDisk;
 use oxifaster::directory::MemoryDirectory;
 use oxifaster::record::{Encoded, Value};
@@ -72,6 +73,48 @@ fn a_conditional_change_says_what_it_found() {
     answers(|number| [u64::from(number); 5]);
     answers(|number| vec![number; usize::from(number) * 40]);
     answers(|number| "x".repeat(usize::from(number)));
+}
+
+/// What futures say, wherever the record lies: what they were given goes with them to the device and back.
+fn answers_of_futures<V: Value + PartialEq + std::fmt::Debug>(value: fn(u8) -> V) {
+    let is = |number| move |old: &V| *old == value(number);
+    for is_evicted in [false, true] {
+        let store = open::<V>();
+        let mut session = store.start_async_session();
+        let settle = || {
+            if is_evicted {
+                store.evict().unwrap()
+            }
+        };
+        let v = value;
+        assert_eq!(block_on(session.compare_exchange(7, v(1), v(2))).unwrap(), Conditional::Absent);
+        assert_eq!(block_on(session.replace_if(7, v(1), |_| true)).unwrap(), Conditional::Absent);
+        assert_eq!(block_on(session.insert_or_get(7, v(1))).unwrap(), Conditional::Done);
+        settle();
+        assert_eq!(block_on(session.insert_or_get(7, v(2))).unwrap(), Conditional::Refused(v(1)));
+        settle();
+        assert_eq!(block_on(session.compare_exchange(7, v(2), v(3))).unwrap(), Conditional::Refused(v(1)));
+        settle();
+        assert_eq!(block_on(session.compare_exchange(7, v(1), v(3))).unwrap(), Conditional::Done);
+        settle();
+        assert_eq!(block_on(session.upsert_if(7, v(4), is(1))).unwrap(), Conditional::Refused(v(3)));
+        assert_eq!(block_on(session.upsert_if(7, v(4), is(3))).unwrap(), Conditional::Done);
+        settle();
+        assert_eq!(block_on(session.delete_if(7, is(5))).unwrap(), Conditional::Refused(v(4)));
+        settle();
+        assert_eq!(block_on(session.delete_if(7, is(4))).unwrap(), Conditional::Done);
+        settle();
+        assert_eq!(block_on(session.delete_if(7, |_| true)).unwrap(), Conditional::Absent);
+        assert_eq!(block_on(session.read(&7)).unwrap(), None);
+        assert_eq!(store.stats().operations.rmws, 11);
+    }
+}
+
+#[test]
+fn futures_of_conditional_changes_say_what_they_found() {
+    answers_of_futures(u64::from);
+    answers_of_futures(|number| [u64::from(number); 5]);
+    answers_of_futures(|number| vec![number; usize::from(number) * 40]);
 }
 
 /// What was closed or sealed because of a condition lies in the log as it is, and is read there: by compactions, scans and recoveries.
@@ -182,7 +225,7 @@ fn of_concurrent_exchanges_each_counts_that_was_made() {
 
 #[test]
 fn merges_come_to_the_same_however_they_are_grouped() {
-    fn check<V: Value + PartialEq + std::fmt::Debug>(operator: &dyn MergeOperator<V>, values: [V; 3], all: &V) {
+    fn check<V: Value + PartialEq + std::fmt::Debug>(operator: &'static dyn MergeOperator<V>, values: [V; 3], all: &V) {
         let store = open::<V>();
         let mut session = store.start_session();
         let [one, two, three] = values;
@@ -194,7 +237,12 @@ fn merges_come_to_the_same_however_they_are_grouped() {
         session.merge(2, one.clone(), operator).unwrap();
         store.evict().unwrap();
         session.merge(2, both, operator).unwrap();
-        for key in [1, 2] {
+        let mut futures = store.start_async_session();
+        for value in [one, two, three] {
+            block_on(futures.merge(3, value, operator)).unwrap();
+            store.evict().unwrap();
+        }
+        for key in [1, 2, 3] {
             assert_eq!(session.read(&key).unwrap().as_ref(), Some(all), "{}", operator.name());
         }
     }
@@ -236,6 +284,12 @@ fn an_operator_that_fails_leaves_the_value_and_says_why() {
     session.merge(1, 5, &Never).unwrap(); // there was nothing to merge with
     assert_eq!(session.merge(1, 6, &Never).unwrap_err().what(), "on purpose");
     assert_eq!(session.read(&1).unwrap(), Some(5));
+    for _ in 0..2 {
+        let merged = block_on(store.start_async_session().merge(1, 6, &Never));
+        assert_eq!(merged.unwrap_err().what(), "on purpose");
+        assert_eq!(session.read(&1).unwrap(), Some(5));
+        store.evict().unwrap();
+    }
 }
 
 /// A value that is closed to changes for its deletion says so in a bit beside its length: that is still its length.

@@ -99,12 +99,11 @@ impl RingChannel {
     fn take_ready(&mut self) -> Option<(Token, IoDone)> {
         if self.ready.is_empty() {
             self.reap();
+            self.ready.front().into_iter().for_each(on_the_way);
         }
         let taken = self.ready.pop_front().or_else(|| self.shared.try_take());
-        if let Some((_, next)) = self.ready.front() {
-            // The disk wrote it to memory; while this one is worked on it comes to the cache.
-            prefetch_bytes(&next.buf[..next.buf.len().min(AHEAD)]);
-        }
+        // The next comes to the cache while this one is worked on.
+        self.ready.front().into_iter().for_each(on_the_way);
         self.release_ring();
         taken
     }
@@ -128,6 +127,11 @@ impl RingChannel {
     fn is_reading(&self) -> bool {
         !self.queued.is_empty() || self.ring.as_ref().is_some_and(|ring| ring.under_way() > 0)
     }
+}
+
+/// The disk wrote to memory: all lines at once are faster in the cache than one after the other as they are looked at.
+fn on_the_way((_, done): &(Token, IoDone)) {
+    prefetch_bytes(&done.buf[..done.buf.len().min(AHEAD)]);
 }
 
 impl IoChannel for RingChannel {

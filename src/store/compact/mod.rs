@@ -109,6 +109,8 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
 /// What a worker asks for when it looks at a store.
 pub(crate) struct Upkeep<'u> {
     pub(crate) config: &'u CompactionConfig,
+    /// The share of the log below which it is compacted.
+    pub(crate) target: f64,
     pub(crate) pace: &'u Pace,
     pub(crate) min_log_size: u64,
     /// Whether writers are to wait when the log grows faster than it can be compacted.
@@ -195,7 +197,7 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
             room = Address::from_word((begin.get() + bound).min(Address::MAX.get() - 1));
         }
         log.keep_room(room);
-        if share(live.start, database) >= upkeep.config.target_utilization {
+        if share(live.start, database) >= upkeep.target {
             return Ok(None);
         }
         let compaction = Compaction::new(database, upkeep.config, upkeep.pace)?;
@@ -215,6 +217,12 @@ impl<K: Key, V: Value, D: StorageDevice> FasterKv<K, V, D> {
     /// Has the device give back what is durable by itself; or, if `now`, what was moved is made durable for that.
     pub(crate) fn give_back_durable(&self, now: bool) -> Result<u64> {
         give_back(&self.database, now)
+    }
+
+    /// How often somebody has changed the store, or tried to.
+    pub(crate) fn change_calls(&self) -> u64 {
+        let operations = self.database.stats().operations;
+        operations.upserts + operations.rmws + operations.inserts + operations.deletes + operations.transactions
     }
 
     /// Whether copies are not known to be durable yet.

@@ -67,7 +67,18 @@ fn an_expiry_is_set_moved_and_taken_away_in_memory_and_on_the_device() {
         assert_eq!(session.read("a").unwrap(), None);
         assert!(!session.persist("a".into()).unwrap(), "what is over does not come back");
         assert_eq!(session.read("a").unwrap(), None);
-        assert_eq!(block_on(store.start_async_session().read(&"a".to_owned())).unwrap(), None);
+        let mut futures = store.start_async_session();
+        assert_eq!(block_on(futures.read("a")).unwrap(), None);
+        block_on(futures.upsert_for("b".into(), "value".to_owned(), SECOND)).unwrap();
+        evict();
+        assert!(block_on(futures.expire("b".into(), 3 * SECOND)).unwrap());
+        assert!(!block_on(futures.expire("a".into(), SECOND)).unwrap());
+        evict();
+        clock.advance(2 * SECOND);
+        assert_eq!(value(&block_on(futures.read("b")).unwrap()).map(String::as_str), Some("value"));
+        clock.advance(SECOND);
+        assert!(!block_on(futures.persist("b".into())).unwrap());
+        assert_eq!(session.read("b").unwrap(), None);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Stores whose keys share chains: a table of four buckets, and keys of four tags only.
 
+mod beside;
 mod checkpoints;
 mod interleaved;
 mod put_off;
