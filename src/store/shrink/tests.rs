@@ -121,6 +121,7 @@ fn an_index_that_is_large_for_what_is_to_come_stays_so() {
     let look = || {
         let upkeep = Upkeep {
             config: &config,
+            target: config.target_utilization,
             pace: &Pace::new(&config),
             min_log_size: 0,
             holds_up_writers: false,
