@@ -4,6 +4,7 @@ use super::{Directory, DirectoryFile, check_name, check_range};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::AlignedBuf;
 use crate::sync::Mutex;
+use crate::utility::make_directory;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,7 +25,7 @@ impl FileDirectory {
     /// [`ErrorKind::Io`] if it can be neither opened nor made.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref().to_path_buf();
-        make(&path).map_err(|error| failure(&path, "making a directory", error))?;
+        make_directory(&path, os::sync_directory).map_err(|error| failure(&path, "making a directory", error))?;
         Ok(Self { path })
     }
 
@@ -37,20 +38,6 @@ impl FileDirectory {
         check_name(name)?;
         Ok(self.path.join(name))
     }
-}
-
-/// Makes the directory at `path` and its missing ancestors, and their names durable.
-fn make(path: &Path) -> io::Result<()> {
-    let is_missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
-    let missing: Vec<&Path> = path.ancestors().take_while(is_missing).collect();
-    std::fs::create_dir_all(path)?;
-    for made in missing {
-        match made.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => os::sync_directory(parent)?,
-            _ => os::sync_directory(Path::new("."))?,
-        }
-    }
-    Ok(())
 }
 
 fn failure(path: &Path, what: &'static str, error: io::Error) -> Error {

@@ -2,6 +2,7 @@
 
 mod chance;
 mod checksum;
+mod directories;
 mod hash;
 mod math;
 mod mutation;
@@ -11,6 +12,7 @@ mod size;
 pub use chance::reproducibly;
 pub(crate) use chance::{random_bits, unix_milliseconds};
 pub use checksum::{crc32c, crc32c_append};
+pub(crate) use directories::{make_directory, parent};
 pub use hash::KeyHash;
 pub use math::{FastDivisor, align_up};
 #[cfg(oxifaster_mutate)]

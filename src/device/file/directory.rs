@@ -1,12 +1,13 @@
 //! Opening: the directory or file is made, locked, and checked against what it was created with.
 
-use super::files::{NAME, list_segments, parent};
+use super::files::{NAME, list_segments};
 use super::segment_file::io_error;
 use super::{FileSystemDiskOptions, SEGMENT_SIZE_MULTIPLE, os};
 use crate::error::{Error, ErrorKind, Result};
+use crate::utility::make_directory;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Its lock is the device's lock; its text says how large a segment is.
 const LOCK_NAME: &str = "LOCK";
@@ -105,7 +106,7 @@ fn busy(path: &Path) -> Error {
 /// Makes `directory` and its missing ancestors, durably.
 fn create_directory(directory: &Path) -> Result<()> {
     match fs::metadata(directory) {
-        Ok(metadata) if metadata.is_dir() => return Ok(()),
+        Ok(metadata) if metadata.is_dir() => {}
         Ok(_) => {
             return Err(Error::new(ErrorKind::Config, "a device of segments needs a directory")
                 .with("path", directory.display())
@@ -114,17 +115,8 @@ fn create_directory(directory: &Path) -> Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(io_error("looking for the directory of the device", directory, error)),
     }
-    let failed = |error| io_error("creating the directory of the device", directory, error);
-    let missing: Vec<PathBuf> = directory
-        .ancestors()
-        .take_while(|path| !path.as_os_str().is_empty() && !path.exists())
-        .map(Path::to_path_buf)
-        .collect();
-    fs::create_dir_all(directory).map_err(failed)?;
-    for made in missing {
-        os::sync_directory(parent(&made)).map_err(failed)?;
-    }
-    Ok(())
+    make_directory(directory, os::sync_directory)
+        .map_err(|error| io_error("creating the directory of the device", directory, error))
 }
 
 /// The segment size that the directory was created with; `None` if it was not recorded (yet).

@@ -21,6 +21,7 @@ use crate::device::{BlockingDevice, DeviceInfo};
 use crate::error::{Error, ErrorKind, Result};
 use crate::memory::AlignedBuf;
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
+use crate::utility::parent;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
@@ -435,12 +436,4 @@ pub(super) fn list_segments(directory: &Path) -> Result<Vec<u64>> {
     }
     segments.sort_unstable();
     Ok(segments)
-}
-
-/// The directory that holds `path`.
-pub(super) fn parent(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
 }
