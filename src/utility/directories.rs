@@ -17,8 +17,7 @@ pub(crate) fn make_directory(path: &Path, mut sync: impl FnMut(&Path) -> io::Res
     }
     let there = path.ancestors().nth(missing.len()).filter(|there| there.file_name().is_some());
     match there.map_or(Ok(()), |there| sync(parent(there))) {
-        // Who may not look into that directory has not made this one.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+        Err(error) if !is_ours_to_sync(&error) => {}
         synced => synced?,
     }
     for directory in missing.into_iter().rev() {
@@ -30,6 +29,13 @@ pub(crate) fn make_directory(path: &Path, mut sync: impl FnMut(&Path) -> io::Res
         sync(parent(directory))?;
     }
     Ok(())
+}
+
+/// False if whoever gets this from a sync of a directory has made nothing in it: he may not look into it, or it is that of another file
+/// system, which a directory is mounted into and which knows no such syncs.
+fn is_ours_to_sync(error: &io::Error) -> bool {
+    let others = [io::ErrorKind::PermissionDenied, io::ErrorKind::InvalidInput, io::ErrorKind::Unsupported];
+    !others.contains(&error.kind())
 }
 
 /// The directory that holds `path`.
@@ -75,6 +81,17 @@ mod tests {
         assert_eq!(make_directory(&file, |_| Ok(())).unwrap_err().kind(), io::ErrorKind::NotADirectory);
         assert_eq!(parent(Path::new("relative")), Path::new("."));
         make_directory(Path::new("."), |_| Err(io::Error::other("nothing to be made durable"))).unwrap();
-        make_directory(place.path(), |_| Err(io::ErrorKind::PermissionDenied.into())).unwrap();
+        for others in [io::ErrorKind::PermissionDenied, io::ErrorKind::InvalidInput] {
+            make_directory(place.path(), |_| Err(others.into())).unwrap();
+            assert!(
+                make_directory(&place.path().join("new"), |at| if at == place.path() {
+                    Err(others.into())
+                } else {
+                    Ok(())
+                })
+                .is_err()
+            );
+            fs::remove_dir(place.path().join("new")).unwrap();
+        }
     }
 }
