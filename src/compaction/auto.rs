@@ -3,11 +3,13 @@
 use super::config::CompactionConfig;
 use super::pace::Pace;
 use super::report::CompactionReport;
+use crate::address::Address;
 use crate::device::StorageDevice;
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::{Key, Value};
 use crate::store::{Estimate, FasterKv, Kept, Upkeep};
 use crate::sync::{Arc, Mutex, Weak};
+use std::ops::Range;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -61,8 +63,8 @@ impl AutoCompactionConfig {
     }
 
     /// The target while nobody has changed the store for a second, if it is above that of
-    /// [`with_compaction`](Self::with_compaction): what a burst of changes or deletions leaves behind is then given back further. To
-    /// get from 0.7 to 0.8 as much is written as is in use, at most. Above 0.0 and at most 0.95. `Default:` 0.8, a log of 1.25 times the data.
+    /// [`with_compaction`](Self::with_compaction): what a burst of changes or deletions leaves behind is then given back further. Of
+    /// what was there all is looked at once, so as much is written as is in use, at most. Above 0.0 and at most 0.95. `Default:` 0.8, a log of 1.25 times the data.
     #[must_use]
     pub fn with_idle_target(mut self, share: f64) -> Self {
         self.idle_target = share;
@@ -261,17 +263,27 @@ const IDLE: Duration = Duration::from_secs(1);
 struct Seen {
     not_durable_since: Option<Instant>,
     estimate: Estimate,
-    /// How many changes there were, and since when there has been none.
-    changes: Option<(u64, Instant)>,
+    last_change: Option<LastChange>,
+}
+
+/// When it was seen last that a store had been changed.
+#[derive(Clone, Copy)]
+struct LastChange {
+    /// How many changes there were by then.
+    count: u64,
+    at: Instant,
+    /// Where the log ended.
+    tail: Address,
 }
 
 impl Seen {
-    /// Whether a store is idle that has been changed so often.
-    fn is_idle(&mut self, changes: u64) -> bool {
-        match self.changes {
-            Some((before, since)) if before == changes => since.elapsed() >= IDLE,
+    /// Whether the log of an idle store, which has been changed so often, is to be compacted further. All that was there is looked at once:
+    /// again and again would be of no use, if more is in use than is known.
+    fn may_go_further(&mut self, count: u64, log: Range<Address>) -> bool {
+        match self.last_change {
+            Some(last) if last.count == count => last.at.elapsed() >= IDLE && log.start < last.tail,
             _ => {
-                self.changes = Some((changes, Instant::now()));
+                self.last_change = Some(LastChange { count, at: Instant::now(), tail: log.end });
                 false
             }
         }
@@ -344,10 +356,11 @@ impl Duty {
         let since = seen.not_durable_since.get_or_insert_with(Instant::now).elapsed();
         let AutoCompactionConfig { compaction, idle_target, .. } = &self.config;
         let busy_target = compaction.target_utilization;
-        let is_idle = seen.is_idle(store.change_calls());
+        let log = store.addresses();
+        let goes_further = seen.may_go_further(store.change_calls(), log.begin..log.tail);
         let upkeep = Upkeep {
             config: compaction,
-            target: if is_idle { busy_target.max(*idle_target) } else { busy_target },
+            target: if goes_further { busy_target.max(*idle_target) } else { busy_target },
             pace: &self.pace,
             min_log_size: self.config.min_log_size,
             holds_up_writers: self.config.hold_up_writers && self.pace.is_unbounded(),
@@ -392,5 +405,30 @@ impl Duty {
 impl std::fmt::Debug for AutoCompactionWorker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("AutoCompactionWorker").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_of_an_idle_store_is_gone_through_once() {
+        let log = |begin, tail| Address::new(begin)..Address::new(tail);
+        let mut seen = Seen::default();
+        let wait = |seen: &mut Seen| {
+            if let Some(last) = &mut seen.last_change {
+                last.at -= IDLE;
+            }
+        };
+        assert!(!seen.may_go_further(7, log(64, 1000)), "nothing is known of the time before");
+        assert!(!seen.may_go_further(7, log(64, 1000)), "a second has not passed");
+        wait(&mut seen);
+        assert!(seen.may_go_further(7, log(64, 1000)));
+        assert!(seen.may_go_further(7, log(999, 1800)), "copies are no changes");
+        assert!(!seen.may_go_further(7, log(1000, 1900)), "all that was there was looked at");
+        assert!(!seen.may_go_further(8, log(1000, 1950)));
+        wait(&mut seen);
+        assert!(seen.may_go_further(8, log(1000, 1950)));
     }
 }
